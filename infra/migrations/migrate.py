@@ -1,0 +1,94 @@
+"""Bring a database to the schema this code needs: `python -m infra.migrations.migrate URL`.
+
+Alembic is imported only when there is something to do, so that asking at every start is cheap.
+
+把数据库升级到代码所需的结构。
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from shared.store.base import StoreUnavailable
+from shared.store.sql import SCHEMA_VERSION, connect, schema_version, writing
+
+_LOCK = "maquette_migrations"
+_LOCK_SECONDS = 60
+
+
+def upgrade(url: str) -> bool:
+    """Make or change the tables if need be; True if anything was changed.
+
+    Safe when several processes start at once: one migrates, the others wait and find it done.
+    A SQLite file and its folder are made. Raises `StoreUnavailable` if the database does not
+    answer, or stands at a version this code does not know.
+
+    升级数据库；有改动时返回真。
+    """
+    _make_folder(url)
+    engine = connect(url)
+    try:
+        with engine.connect() as connection:
+            if schema_version(connection) == SCHEMA_VERSION:
+                return False
+        with _alone(engine) as connection:
+            if schema_version(connection) == SCHEMA_VERSION:
+                return False
+            _run(connection)
+            return True
+    except sa.exc.OperationalError as error:
+        raise StoreUnavailable(f"the database cannot be migrated: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _make_folder(url: str) -> None:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction no other migration runs beside.
+
+    On SQLite it is the write lock itself: a migration is one transaction, all or nothing. MySQL
+    commits at every CREATE and ALTER, so there a named lock keeps others out until the end.
+    """
+    with writing(engine).begin() as connection:
+        if engine.dialect.name == "sqlite":
+            yield connection
+            return
+        arguments = {"name": _LOCK, "seconds": _LOCK_SECONDS}
+        got = connection.execute(sa.text("SELECT GET_LOCK(:name, :seconds)"), arguments).scalar()
+        if got != 1:
+            raise StoreUnavailable("another migration of the database is still running")
+        try:
+            yield connection
+        finally:
+            connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK})
+
+
+def _run(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreUnavailable(f"the database cannot be migrated: {error}") from error
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m infra.migrations.migrate DATABASE-URL")
+    print("migrated" if upgrade(sys.argv[1]) else "nothing to do")

@@ -1,0 +1,226 @@
+"""The JSON half of a glTF 2.0 file as typed values, and the plain checks they are read with.
+
+Names and meanings are those of the Khronos glTF 2.0.1 specification.
+
+这个模块定义 glTF 文档中各部分的类型和基本读取方法。
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+FLOAT = 5126
+POINTS, LINES, LINE_LOOP, LINE_STRIP, TRIANGLES, STRIP, FAN = range(7)
+DRACO = "KHR_draco_mesh_compression"
+
+_EXACT = 2**53
+"""Whole numbers beyond this are not exact in JSON readers that use doubles."""
+
+_USABLE = 3.4e38
+"""Beyond what a 32-bit float holds: no viewer could use such a number."""
+
+
+class BrokenModel(ValueError):
+    """The file cannot be used as a model; `reason` is one sentence that names the place.
+
+    这个错误说明模型文件已损坏，并指出坏在哪里。
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One buffer: `length` bytes in the file's BIN chunk, inline (a data: URI), or nowhere.
+
+    Nowhere is legal for the stand-in buffer of compressed data only.
+
+    这个类描述一个缓冲区的长度和存放位置。
+    """
+
+    length: int
+    in_bin: bool
+    inline: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class View:
+    """A range of a buffer in bytes; `stride` 0 means tightly packed.
+
+    这个类描述缓冲区中的一段字节范围。
+    """
+
+    buffer: int
+    offset: int
+    length: int
+    stride: int
+    compressed: bool
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Replacements over an accessor: `count` rows, their indices and their values.
+
+    这个类描述稀疏访问器中被替换的行。
+    """
+
+    count: int
+    index_view: int
+    index_offset: int
+    index_component: int
+    value_view: int
+    value_offset: int
+
+
+@dataclass(frozen=True)
+class Accessor:
+    """A typed array: `count` rows of `width` numbers. `low`/`high` are its declared extremes.
+
+    `element_bytes` is one row in bytes, with the padding the specification asks of small matrices.
+
+    这个类描述一个带类型的数组在文件中的样子。
+    """
+
+    view: int | None
+    offset: int
+    component: int
+    kind: str
+    width: int
+    count: int
+    element_bytes: int
+    normalized: bool
+    low: tuple[float, ...] | None
+    high: tuple[float, ...] | None
+    sparse: Sparse | None
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One draw call of a mesh: its mode, attribute accessors, indices and material.
+
+    `elements` is how many vertices it draws, `triangles` how many triangles that makes.
+
+    这个类描述网格里的一次绘制。
+    """
+
+    mode: int
+    attributes: Mapping[str, int]
+    indices: int | None
+    material: int | None
+    compressed: bool
+    vertices: int
+    elements: int
+
+    @property
+    def triangles(self) -> int:
+        """How many triangles are drawn: a third of a list, all but two of a strip or fan.
+
+        这个属性给出实际绘制的三角形数量。
+        """
+        if self.mode == TRIANGLES:
+            return self.elements // 3
+        return max(self.elements - 2, 0) if self.mode in (STRIP, FAN) else 0
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: what it draws, its children, and its local transform.
+
+    `matrix` is 16 numbers by columns, or None for translation, rotation (x, y, z, w) and scale.
+
+    这个类描述场景树上的一个节点。
+    """
+
+    mesh: int | None
+    skin: int | None
+    children: tuple[int, ...]
+    matrix: tuple[float, ...] | None
+    translation: tuple[float, ...]
+    rotation: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A checked glTF document. `raw` is the JSON itself, for materials, textures and samplers.
+
+    `roots` are the nodes of the scene that viewers show.
+
+    这个类保存检查过的整份 glTF 文档。
+    """
+
+    raw: Mapping[str, Any] = field(repr=False)
+    buffers: tuple[Buffer, ...] = field(repr=False)
+    views: tuple[View, ...] = field(repr=False)
+    accessors: tuple[Accessor, ...] = field(repr=False)
+    meshes: tuple[tuple[Primitive, ...], ...] = field(repr=False)
+    nodes: tuple[Node, ...] = field(repr=False)
+    roots: tuple[int, ...] = field(repr=False)
+    warnings: tuple[str, ...]
+
+
+def entries(root: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The list of objects under `key`, empty where there is none.
+
+    这个函数取出文档中某一类对象的列表。
+    """
+    value = root.get(key, [])
+    if not isinstance(value, list):
+        raise BrokenModel(f"{key} is not a list")
+    for index, item in enumerate(value):
+        if not isinstance(item, dict):
+            raise BrokenModel(f"{key}[{index}] is not an object")
+    return value
+
+
+def as_object(value: object, place: str) -> dict[str, Any]:
+    """A JSON object, or BrokenModel naming the place.
+
+    这个函数确认一个值是 JSON 对象。
+    """
+    if not isinstance(value, dict):
+        raise BrokenModel(f"{place} is not an object")
+    return value
+
+
+def as_whole(value: object, place: str, low: int = 0, high: int = _EXACT) -> int:
+    """A whole number from `low` to `high`, or BrokenModel naming the place.
+
+    这个函数确认一个值是范围内的整数。
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BrokenModel(f"{place} is not a whole number")
+    if not low <= value <= high:
+        raise BrokenModel(f"{place} is {value if abs(value) <= _EXACT else 'huge'}, out of range")
+    return value
+
+
+def as_numbers(value: object, place: str, length: int) -> tuple[float, ...]:
+    """A list of `length` usable numbers, or BrokenModel naming the place.
+
+    这个函数确认一个值是指定长度的数字列表。
+    """
+    if not isinstance(value, list) or len(value) != length:
+        raise BrokenModel(f"{place} is not a list of {length} numbers")
+    for item in value:
+        if isinstance(item, bool) or not isinstance(item, (int, float)):
+            raise BrokenModel(f"{place} holds something that is not a number")
+        if not -_USABLE < item < _USABLE:
+            raise BrokenModel(f"{place} holds a number no 32-bit float can hold")
+    return tuple(float(item) for item in value)
+
+
+def is_number(value: object) -> bool:
+    """Whether a JSON value is an ordinary finite number (and not true or false).
+
+    这个函数判断一个 JSON 值是不是普通数字。
+    """
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,329 @@
+"""Is a picture whole, what is it, how big is it: JPEG, PNG and WebP, recognised by their bytes.
+
+The order is what keeps a hostile file cheap: size in bytes, then the first bytes, then the header's
+width and height, and only then the pixels. Pillow is imported on first use; NumPy is not needed.
+
+这个模块检查图片是否完整、是什么格式、有多大。
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_PILLOW_NAME = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held; 1 is upright, 2 to 8 are not."""
+
+_SIDEWAYS = (5, 6, 7, 8)
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_BARE_MARKERS = (0x01, *range(0xD0, 0xD9))
+
+
+class BrokenImage(ValueError):
+    """The picture cannot be used; `code` names the fault for programs, `reason` for people.
+
+    Codes: image_too_many_bytes, image_format_unsupported, image_animated, image_too_many_pixels,
+    image_too_small, image_too_large, image_truncated, image_metadata_too_large, image_unreadable.
+
+    这个错误说明图片不能使用，并给出代码和原因。
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What a picture may be: sides in pixels as displayed, pixels in all, bytes of the file.
+
+    这个类规定图片允许的边长、像素数和字节数。
+    """
+
+    min_side: int = 1
+    max_side: int = 10_000
+    max_pixels: int = 50_000_000
+    max_bytes: int = 50 * 2**20
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What a whole picture is; `width` and `height` are pixels as displayed, EXIF turns applied.
+
+    这个类描述一张完整的图片。
+    """
+
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    orientation: int
+
+
+def sniff(head: bytes) -> str | None:
+    """The media type of a JPEG, PNG or WebP by its first 12 bytes; None for anything else.
+
+    这个函数根据开头的字节判断图片格式。
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith(_PNG_START):
+        return "image/png"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def inspect_image(
+    source: bytes | str | os.PathLike[str] | BinaryIO, limits: ImageLimits
+) -> ImageInfo:
+    """Decode a picture once to be sure that it is whole, and say what it is.
+
+    Raises BrokenImage. A picture beyond the limits is refused by its header, before decoding.
+
+    这个函数完整解码一张图片并返回它的基本信息。
+    """
+    data = _read(source, limits.max_bytes)
+    media_type = sniff(data)
+    if media_type is None:
+        raise BrokenImage(
+            "image_format_unsupported", f"this is {_name_of(data)}; send JPEG, PNG or WebP"
+        )
+    with _open(data, media_type) as image:
+        turned = orientation_of(image)
+        width, height = image.size[::-1] if turned in _SIDEWAYS else image.size
+        _check_sides(width, height, limits)
+        if media_type != "image/jpeg" and getattr(image, "n_frames", 1) > 1:
+            raise BrokenImage("image_animated", "the picture is animated; send a still one")
+        _check_ends(data, media_type)
+        _decode(image, smallest=True)
+    digest = hashlib.sha256(data).hexdigest()
+    return ImageInfo(media_type, width, height, len(data), digest, turned)
+
+
+def upright(data: bytes) -> bytes | None:
+    """The picture turned as its EXIF orientation asks, in its own format; None if it is upright.
+
+    Quality 95, colour profile kept, EXIF dropped. Raises BrokenImage. Call inspect_image first: no
+    limits are checked here.
+
+    这个函数把拍歪的照片转正，本来就正的返回空。
+    """
+    from PIL import ImageOps
+
+    media_type = _supported(data)
+    with _open(data, media_type) as image:
+        if orientation_of(image) == 1:
+            return None
+        profile = image.info.get("icc_profile")
+        _decode(image)
+        turned = ImageOps.exif_transpose(image)
+        turned.info.pop("exif", None)
+        out = io.BytesIO()
+        options = {"quality": 95} if media_type != "image/png" else {}
+        turned.save(out, _PILLOW_NAME[media_type], icc_profile=profile, exif=b"", **options)
+        return out.getvalue()
+
+
+def thumbnail(data: bytes, side: int, quality: int = 82) -> bytes:
+    """A WebP of the picture, upright, no side longer than `side` pixels.
+
+    Raises BrokenImage. Call inspect_image first: no limits are checked here.
+
+    这个函数生成一张小的 WebP 缩略图。
+    """
+    from PIL import ImageOps
+
+    with _open(data, _supported(data)) as image:
+        # A JPEG decodes straight to a half, a quarter or an eighth: less memory, less time.
+        image.draft("RGB", (2 * side, 2 * side))
+        _decode(image)
+        small = _displayable(ImageOps.exif_transpose(image))
+        small.thumbnail((side, side), reducing_gap=2.0)
+        out = io.BytesIO()
+        small.save(out, "WEBP", quality=quality, icc_profile=image.info.get("icc_profile"))
+        return out.getvalue()
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an opened picture, 1 to 8; 1 where there is none or it is broken.
+
+    这个函数读取照片的拍摄方向。
+    """
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # EXIF is decoration: whatever is wrong in it, the pixels still count
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _read(source: bytes | str | os.PathLike[str] | BinaryIO, limit: int) -> bytes:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+    elif isinstance(source, (str, os.PathLike)):
+        with Path(source).open("rb") as file:
+            data = file.read(limit + 1)
+    else:
+        data = source.read(limit + 1)
+    if len(data) > limit:
+        raise BrokenImage("image_too_many_bytes", f"the picture has more than {limit} bytes")
+    return data
+
+
+def _supported(data: bytes) -> str:
+    media_type = sniff(data)
+    if media_type is None:
+        raise BrokenImage("image_format_unsupported", f"this is {_name_of(data)}")
+    return media_type
+
+
+def _name_of(data: bytes) -> str:
+    """What a file that is none of the three is, in words."""
+    if not data:
+        return "an empty file"
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        if brand in (b"avif", b"avis"):
+            return "an AVIF"
+        return "a HEIC" if brand[:2] in (b"he", b"mi", b"ms") else "a video"
+    for start, name in (
+        (b"GIF8", "a GIF"),
+        (b"BM", "a BMP"),
+        (b"II*\0", "a TIFF"),
+        (b"MM\0*", "a TIFF"),
+        (b"%PDF", "a PDF"),
+        (b"8BPS", "a Photoshop file"),
+        (b"\xff\x0a", "a JPEG XL"),
+        (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+        (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+        (b"\0\0\x01\0", "an icon file"),
+        (b"glTF", "a GLB model"),
+        (b"PK\x03\x04", "a ZIP archive"),
+    ):
+        if data.startswith(start):
+            return name
+    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text:
+        return "an SVG"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    return "not a picture that is known here"
+
+
+def _open(data: bytes, media_type: str) -> Image.Image:
+    """Read the header only; Pillow's own bomb limits stay on beneath the caller's."""
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(data), formats=[_PILLOW_NAME[media_type]])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BrokenImage("image_too_many_pixels", "the picture has far too many pixels") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise a dozen types on hostile headers
+        raise _unreadable(error, data, media_type) from None
+
+
+def _decode(image: Image.Image, smallest: bool = False) -> None:
+    if smallest:
+        # All of a JPEG's data is still read and unpacked, but into 1/64 of the memory.
+        image.draft("RGB", (1, 1))
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unreadable(error, b"", "") from None
+
+
+def _unreadable(error: Exception, data: bytes, media_type: str) -> BrokenImage:
+    words = str(error)
+    if "MAX_TEXT" in words or "too large" in words:
+        return BrokenImage("image_metadata_too_large", "the picture's texts unpack to too much")
+    if "truncated" in words.lower():
+        return BrokenImage("image_truncated", "the picture ends too early")
+    if media_type:
+        try:
+            _check_ends(data, media_type)
+        except BrokenImage as cut:
+            return cut
+    return BrokenImage("image_unreadable", f"the picture cannot be decoded: {words[:120]}")
+
+
+def _check_sides(width: int, height: int, limits: ImageLimits) -> None:
+    shape = f"the picture is {width} x {height} pixels"
+    if width * height > limits.max_pixels:
+        raise BrokenImage("image_too_many_pixels", f"{shape}, more than {limits.max_pixels} in all")
+    if min(width, height) < limits.min_side:
+        raise BrokenImage("image_too_small", f"{shape}; no side may be under {limits.min_side}")
+    if max(width, height) > limits.max_side:
+        raise BrokenImage("image_too_large", f"{shape}; no side may be over {limits.max_side}")
+
+
+def _check_ends(data: bytes, media_type: str) -> None:
+    """A decoder forgives a missing end; a file that lacks its end was cut."""
+    ends = {"image/jpeg": _jpeg_ends, "image/png": _png_ends, "image/webp": _webp_ends}
+    if not ends[media_type](data):
+        raise BrokenImage("image_truncated", "the picture ends too early")
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether an end-of-image marker follows; what comes after it (a video, a map) is not ours."""
+    place = 2
+    while match := _JPEG_MARKER.search(data, place):
+        marker = data[match.end() - 1]
+        if marker == 0xD9:
+            return True
+        place = match.end()
+        if marker not in _BARE_MARKERS:
+            if place + 2 > len(data):
+                return False
+            place += max(2, struct.unpack_from(">H", data, place)[0])
+    return False
+
+
+def _png_ends(data: bytes) -> bool:
+    """Whether the chunks lead to IEND; each critical one must match its checksum."""
+    place = len(_PNG_START)
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 12 + length
+        if end > len(data):
+            return False
+        if kind[0] < 0x60:
+            (checksum,) = struct.unpack_from(">I", data, end - 4)
+            if zlib.crc32(memoryview(data)[place + 4 : end - 4]) != checksum:
+                raise BrokenImage(
+                    "image_unreadable", f"a {kind.decode('latin-1')} chunk is damaged"
+                )
+        if kind == b"IEND":
+            return True
+        place = end
+    return False
+
+
+def _webp_ends(data: bytes) -> bool:
+    return len(data) >= 12 and len(data) >= 8 + int(struct.unpack_from("<I", data, 4)[0])
+
+
+def _displayable(image: Image.Image) -> Image.Image:
+    """Eight bits a channel, colours as RGB, transparency kept where there is any."""
+    if image.mode.startswith("I"):
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")

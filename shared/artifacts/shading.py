@@ -1,0 +1,245 @@
+"""Colour for what the z-buffer found: each visible sample is looked up, textured and lit once.
+
+Drawing first finds which triangle each sample shows; only then are colours computed, so the cost
+of a texture or a light does not depend on how many triangles lie behind one another.
+
+这个模块为每个可见像素计算颜色和光照。
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.artifacts.camera import Camera
+from shared.artifacts.materials import Surface
+from shared.artifacts.mesh import Array
+from shared.artifacts.raster import ZBuffer
+from shared.artifacts.scene import Scene
+
+BUDGET = 150_000_000
+"""Pixel tests for one picture: some seconds of work, fifty times an ordinary model's."""
+
+_SAMPLES_AT_ONCE = 1 << 17
+_BARELY = 1 / 64
+"""What is less opaque than this is not there."""
+
+_SOLID, _CUT_OUT, _GLASS = range(3)
+
+
+def _rgb(*parts: float) -> Array:
+    return np.array(parts, np.float32)
+
+
+_SKY, _GROUND = _rgb(0.40, 0.415, 0.44), _rgb(0.20, 0.19, 0.18)
+_KEY, _FILL = _rgb(0.66, 0.64, 0.60), _rgb(0.10, 0.11, 0.13)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A drawn scene: the solid layer, and the nearest see-through surface in front of it.
+
+    `screen` holds each point's x and y in samples and its depth, 1 - `near` / distance.
+
+    这个类保存一次绘制得到的两层深度缓冲。
+    """
+
+    scene: Scene
+    camera: Camera
+    screen: Array
+    near: float
+    solid: ZBuffer
+    glass: ZBuffer
+
+    @staticmethod
+    def draw(scene: Scene, camera: Camera, side: int) -> Frame:
+        """Find what each of `side` x `side` samples shows. Raises TooCostly.
+
+        这个方法找出每个采样点看到的三角形。
+        """
+        seen = camera.project(scene.points)
+        near = max(float(np.nanmin(seen[:, 2])) * 0.999, 1e-6)
+        screen = np.empty_like(seen)
+        screen[:, 0] = (seen[:, 0] + 1) * (side / 2)
+        screen[:, 1] = (1 - seen[:, 1]) * (side / 2)
+        screen[:, 2] = 1 - near / seen[:, 2]
+        layers = ZBuffer(side, BUDGET), ZBuffer(side, BUDGET)
+        frame = Frame(scene, camera, screen, near, *layers)
+        modes = np.array([_mode(surface) for surface in scene.surfaces])[scene.surface]
+        for mode, layer in ((_SOLID, layers[0]), (_CUT_OUT, layers[0]), (_GLASS, layers[1])):
+            which = np.flatnonzero(modes == mode)
+            if len(which):
+                keep = None if mode == _SOLID else frame._opaque_enough
+                layer.draw(screen, scene.faces[which], which, keep)
+        return frame
+
+    def hit(self) -> Array:
+        """Which samples show something, as (side, side) booleans.
+
+        这个方法给出有内容的采样点。
+        """
+        shown: Array = self.solid.shown() | self.glass.shown()
+        return shown
+
+    def distances(self) -> Array:
+        """How far away the nearest thing is at each sample, infinite where there is none.
+
+        这个方法给出每个采样点到相机的距离。
+        """
+        depth = np.minimum(self.solid.depths(), self.glass.depths())
+        with np.errstate(divide="ignore"):
+            distance: Array = (self.near / (1 - depth)).astype(np.float32)
+        return distance
+
+    def shaded(self) -> tuple[Array, Array]:
+        """Linear colour times cover (side, side, 3), and cover (side, side), of every sample.
+
+        这个方法计算每个采样点的颜色和覆盖度。
+        """
+        side = self.solid.side
+        light = np.zeros((side, side, 3), np.float32)
+        cover = np.zeros((side, side), np.float32)
+        rows, columns, faces = self.solid.hits()
+        for part in _slices(len(rows)):
+            place = rows[part], columns[part]
+            light[place] = self._colours(faces[part], *place)[:, :3]
+            cover[place] = 1
+        rows, columns, faces = self.glass.hits()
+        front = (self.glass.depths() < self.solid.depths())[rows, columns]
+        rows, columns, faces = rows[front], columns[front], faces[front]
+        for part in _slices(len(rows)):
+            place = rows[part], columns[part]
+            colour = self._colours(faces[part], *place)
+            alpha = colour[:, 3]
+            light[place] = colour[:, :3] * alpha[:, None] + light[place] * (1 - alpha[:, None])
+            cover[place] = alpha + cover[place] * (1 - alpha)
+        return light, cover
+
+    def _opaque_enough(self, faces: Array, second: Array, third: Array) -> Array:
+        weights = self._perspective(faces, second, third)
+        alpha = self._base_colours(faces, weights)[:, 3]
+        cutoffs = [s.cutoff if s.mode == "MASK" else _BARELY for s in self.scene.surfaces]
+        result: Array = alpha >= np.array(cutoffs)[self.scene.surface[faces]]
+        return result
+
+    def _perspective(self, faces: Array, second: Array, third: Array) -> Array:
+        """Weights on the screen to weights on the surface: each divided by its distance."""
+        weights = np.stack([1 - second - third, second, third], axis=1)
+        weights *= 1 - self.screen[:, 2][self.scene.faces[faces]]
+        weights /= weights.sum(axis=1, keepdims=True)
+        return weights
+
+    def _weights(self, faces: Array, row: Array, column: Array) -> Array:
+        corners = self.screen[self.scene.faces[faces], :2]
+        one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        x = column + np.float32(0.5) - corners[:, 0, 0]
+        y = row + np.float32(0.5) - corners[:, 0, 1]
+        area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+        area = np.where(area == 0, np.float32(1), area)
+        second = np.clip((x * two[:, 1] - y * two[:, 0]) / area, 0, 1)
+        third = np.clip((y * one[:, 0] - x * one[:, 1]) / area, 0, 1 - second)
+        return self._perspective(faces, second, third).astype(np.float32)
+
+    def _colours(self, faces: Array, row: Array, column: Array) -> Array:
+        """Linear red, green, blue and alpha of these faces at these samples."""
+        weights = self._weights(faces, row, column)
+        base = self._base_colours(faces, weights)
+        corners = self.scene.faces[faces]
+        points = self.scene.points[corners]
+        flat = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+        normal = _mixed(self.scene.normals[corners], weights)
+        normal = np.where(_dot(normal, normal) > 1e-6, normal, flat)
+        view = _unit(self.camera.eye.astype(np.float32) - _mixed(points, weights))
+        lit = self._lit(_unit(normal), view, base[:, :3])
+        unlit = np.array([surface.unlit for surface in self.scene.surfaces])
+        plain = unlit[self.scene.surface[faces]]
+        lit[plain] = base[plain, :3]
+        base[:, :3] = lit + self._emission(faces, weights)
+        return base
+
+    def _lit(self, normal: Array, view: Array, base: Array) -> Array:
+        """Key light from the upper left, a soft sky over a warm ground, a little shine and rim."""
+        facing = _dot(normal, view)
+        normal = np.where(facing < 0, -normal, normal)
+        camera = self.camera
+        key = _unit(camera.back * 0.7 + camera.up * 0.8 - camera.right * 0.7).astype(np.float32)
+        fill = _unit(camera.back * 0.5 + camera.up * 0.1 + camera.right).astype(np.float32)
+        up = normal[:, 1:2] * np.float32(0.5) + np.float32(0.5)
+        strength = _GROUND + (_SKY - _GROUND) * up
+        strength += _KEY * _soft(normal @ key)
+        strength += _FILL * _soft(normal @ fill)
+        shine = np.clip(_dot(normal, _unit(key + view)), 0, 1) ** 32
+        rim = (1 - np.abs(facing)) ** 4
+        return _toned(base * strength + np.float32(0.05) * shine + np.float32(0.05) * rim * up)
+
+    def _base_colours(self, faces: Array, weights: Array) -> Array:
+        corners = self.scene.faces[faces]
+        number = self.scene.surface[faces]
+        colours = _mixed(self.scene.colours[corners].astype(np.float32), weights)
+        colours *= np.float32(1 / 255)
+        uv: Array | None = None
+        for index in np.unique(number):
+            surface = self.scene.surfaces[index]
+            here = number == index
+            colours[here] *= surface.colour.astype(np.float32)
+            if surface.texture is not None:
+                uv = _mixed(self.scene.uvs[corners], weights) if uv is None else uv
+                colours[here] *= surface.texture.sample(uv[here])
+        return colours
+
+    def _emission(self, faces: Array, weights: Array) -> Array:
+        number = self.scene.surface[faces]
+        out = np.zeros((len(faces), 3), np.float32)
+        for index in np.unique(number):
+            surface = self.scene.surfaces[index]
+            if not surface.emission.any():
+                continue
+            here = number == index
+            out[here] = surface.emission
+            if surface.emissive_texture is not None:
+                uv = _mixed(self.scene.uvs[self.scene.faces[faces[here]]], weights[here])
+                out[here] *= surface.emissive_texture.sample(uv)[:, :3]
+        return out
+
+
+def _toned(light: Array) -> Array:
+    """Leave colours alone up to a knee, then bend softly towards white instead of clipping."""
+    knee, room = np.float32(0.65), np.float32(0.35)
+    bent = knee + room * (1 - np.exp(-np.maximum(light - knee, 0) / room))
+    toned: Array = np.where(light < knee, light, bent)
+    return toned
+
+
+def _mode(surface: Surface) -> int:
+    if surface.mode == "MASK":
+        return _CUT_OUT
+    return _GLASS if surface.may_show_through else _SOLID
+
+
+def _slices(count: int) -> list[slice]:
+    return [slice(first, first + _SAMPLES_AT_ONCE) for first in range(0, count, _SAMPLES_AT_ONCE)]
+
+
+def _mixed(corners: Array, weights: Array) -> Array:
+    result: Array = corners[:, 0] * weights[:, 0:1]
+    result += corners[:, 1] * weights[:, 1:2]
+    result += corners[:, 2] * weights[:, 2:3]
+    return result
+
+
+def _dot(one: Array, two: Array) -> Array:
+    products: Array = np.einsum("ni,ni->n", one, two)[:, None]
+    return products
+
+
+def _unit(vector: Array) -> Array:
+    length = np.sqrt(np.einsum("...i,...i->...", vector, vector))[..., None]
+    result: Array = vector / np.maximum(length, 1e-20)
+    return result
+
+
+def _soft(cosine: Array) -> Array:
+    """Light that reaches a little round the corner, as from a large soft source."""
+    light: Array = np.clip((cosine + np.float32(0.2)) / np.float32(1.2), 0, 1)[:, None]
+    return light

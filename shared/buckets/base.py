@@ -1,0 +1,118 @@
+"""The bucket's protocol: whole files by key, streamed both ways.
+
+对象存储的接口：按键存取整个文件，双向流式。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class BucketUnavailable(Exception):
+    """The bucket does not answer, or refuses us.
+
+    对象存储不可用。
+    """
+
+
+class ObjectMissing(Exception):
+    """There is no object under that key.
+
+    该键下没有对象。
+    """
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What is known of a stored object without reading it. `bytes` is its size.
+
+    对象的基本信息。
+    """
+
+    key: str
+    bytes: int
+    media_type: str
+
+
+class Reader(Protocol):
+    """Part of an object, read forward.
+
+    对象内容的读取器。
+    """
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, b"" at the end; -1 reads the rest.
+
+        读取若干字节。
+        """
+
+
+class Bucket(Protocol):
+    """Object storage. Every method may raise `BucketUnavailable`.
+
+    Keys are relative paths of `[A-Za-z0-9._/-]`, without `..` or empty parts; others raise
+    `ValueError`.
+
+    对象存储。
+    """
+
+    def put_stream(self, key: str, chunks: Iterable[bytes], *, media_type: str) -> ObjectInfo:
+        """Store what `chunks` yields, in constant memory, replacing an older object at once.
+
+        If `chunks` raises, nothing is stored or replaced, and the exception goes on.
+
+        流式写入一个对象。
+        """
+
+    def open(
+        self, key: str, start: int = 0, length: int | None = None
+    ) -> AbstractContextManager[Reader]:
+        """Read an object, or `length` bytes of it from `start`; raises `ObjectMissing`.
+
+        打开一个对象（或其中一段）。
+        """
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """Size and media type, or None if there is no such object.
+
+        查询对象信息。
+        """
+
+    def copy(self, source: str, target: str) -> ObjectInfo:
+        """Copy within the bucket without passing the bytes through here; `ObjectMissing`.
+
+        在存储内部复制。
+        """
+
+    def delete(self, key: str) -> None:
+        """Remove an object; no object is no error.
+
+        删除一个对象。
+        """
+
+    def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
+        """A URL that anyone may GET for `seconds`; `filename` names the download.
+
+        生成限时下载链接。
+        """
+
+    def presign_put(self, key: str, *, seconds: int, media_type: str) -> str:
+        """A URL that anyone may PUT this media type to for `seconds`.
+
+        生成限时上传链接。
+        """
+
+    def check(self) -> None:
+        """Raise `BucketUnavailable` unless objects can be written and read.
+
+        检查是否可用。
+        """
+
+    def close(self) -> None:
+        """Let go of connections; calling it twice is harmless.
+
+        关闭连接。
+        """

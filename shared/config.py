@@ -1,0 +1,289 @@
+"""Settings: read from the environment, checked at start, every fault named at once.
+
+启动时读取并检查全部设置。
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.jobs.policy import Policy
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
+Bytes = Annotated[int, Field(gt=0, le=5 * 2**30)]
+Listed = Annotated[tuple[str, ...], NoDecode]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+
+_NEEDED_OUTSIDE_LOCAL = ("MAQUETTE_API_KEYS", "MAQUETTE_PUBLIC_URL")
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; `faults` names each, never its secret value.
+
+    设置有误；列出所有问题。
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+    def report(self) -> str:
+        """What to print before exiting with status 2.
+
+        打印给操作者看的说明。
+        """
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        return f"Maquette cannot start, {len(self.faults)} setting(s) are wrong:\n{lines}"
+
+
+class Settings(BaseSettings):
+    """Every setting there is; `.env.example` explains each. Lists are separated by commas.
+
+    全部设置项。
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MAQUETTE_", extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
+
+    stage: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")] = "local"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    store_url: str
+    bucket_url: str
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = "http://127.0.0.1:8000"
+    link_secret: SecretStr
+    webhook_secrets: Secrets
+    api_keys: Secrets = ()
+    callback_hosts: Listed = ()
+    cors_origins: Listed = ()
+
+    tripo_api_key: Annotated[Secrets, Field(validation_alias="TRIPO_API_KEY")] = ()
+    tripo_base_url: Annotated[
+        str, Field(validation_alias="TRIPO_BASE_URL", pattern=r"^https?://[^\s?#]+$")
+    ] = "https://openapi.tripo3d.ai"
+
+    poll_first_seconds: Seconds = 2.0
+    poll_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
+    poll_ceiling_seconds: Seconds = 30.0
+    retry_first_seconds: Seconds = 2.0
+    retry_factor: Annotated[float, Field(gt=1, le=10)] = 2.0
+    retry_ceiling_seconds: Seconds = 120.0
+    jitter: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    queue_seconds: Seconds = 24 * 3600.0
+    run_seconds: Seconds = 2 * 3600.0
+    store_seconds: Seconds = 6 * 3600.0
+    cancel_seconds: Seconds = 3600.0
+    find_seconds: Seconds = 900.0
+    lease_margin_seconds: Seconds = 60.0
+
+    body_bytes: Bytes = 24 * 2**20
+    image_bytes: Bytes = 20 * 2**20
+    image_pixels: Annotated[int, Field(gt=0, le=500_000_000)] = 50_000_000
+    image_min_side: Annotated[int, Field(gt=0, le=10_000)] = 20
+    image_max_side: Annotated[int, Field(gt=0, le=30_000)] = 6000
+    image_formats: Listed = ("image/jpeg", "image/png", "image/webp")
+    prompt_characters: Annotated[int, Field(gt=0, le=100_000)] = 1024
+    artifact_bytes: Bytes = 2 * 2**30
+    measure_below_bytes: Bytes = 64 * 2**20
+    artifact_link_seconds: Annotated[int, Field(ge=10, le=7 * 24 * 3600)] = 900
+    wait_seconds: Annotated[int, Field(ge=0, le=25)] = 20
+
+    @field_validator("callback_hosts", "cors_origins", "image_formats", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("webhook_secrets", "api_keys", "tripo_api_key", mode="before")
+    @classmethod
+    def _split_secrets(cls, value: Any) -> Any:
+        return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("image_formats")
+    @classmethod
+    def _known_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = set(value) - {"image/jpeg", "image/png", "image/webp"}
+        if unknown or not value:
+            raise ValueError("choose from image/jpeg, image/png, image/webp")
+        return value
+
+    @field_validator("link_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < 32:
+            raise ValueError("needs at least 32 characters")
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _named_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        named_keys(value)
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _signing_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        from shared.deliveries.signing import parse_secrets
+
+        if not value:
+            raise ValueError("needs at least one whsec_ secret")
+        parse_secrets([item.get_secret_value() for item in value])
+        return value
+
+    @field_validator("tripo_api_key")
+    @classmethod
+    def _tripo_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(not item.get_secret_value().startswith("tsk_") for item in value):
+            raise ValueError("a Tripo key starts with tsk_")
+        return value
+
+    @field_validator("public_url", "tripo_base_url")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the one-machine stage, where loopback and plain http are allowed.
+
+        是否为本机环境。
+        """
+        return self.stage == "local"
+
+    def policy(self) -> Policy:
+        """The numbers the lifecycle works with.
+
+        任务流转的时间参数。
+        """
+        return Policy(
+            poll_first=self.poll_first_seconds,
+            poll_factor=self.poll_factor,
+            poll_ceiling=self.poll_ceiling_seconds,
+            retry_first=self.retry_first_seconds,
+            retry_factor=self.retry_factor,
+            retry_ceiling=self.retry_ceiling_seconds,
+            jitter=self.jitter,
+            queue=self.queue_seconds,
+            run=self.run_seconds,
+            store=self.store_seconds,
+            cancel=self.cancel_seconds,
+            find=self.find_seconds,
+            lease_margin=self.lease_margin_seconds,
+        )
+
+
+def named_keys(keys: tuple[SecretStr, ...]) -> dict[str, str]:
+    """API keys by their caller's name; each entry is `name:key`, the key 16 characters or more.
+
+    解析调用方的密钥。
+    """
+    named: dict[str, str] = {}
+    for number, item in enumerate(keys, 1):
+        name, _, key = item.get_secret_value().partition(":")
+        if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 64:
+            raise ValueError(f"entry {number} is not of the form name:key")
+        if len(key) < 16:
+            raise ValueError(f"the key of {name!r} is shorter than 16 characters")
+        if name in named:
+            raise ValueError(f"the name {name!r} is there twice")
+        named[name] = key
+    return named
+
+
+def load(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """The settings of an environment (this process's by default), `given` values going first.
+
+    Raises `SettingsError` with every fault found.
+
+    读取设置。
+    """
+    source = dict(os.environ if environ is None else environ)
+    faults = _missing_outside_local(source, given)
+    values = {**_of_interest(source), **given}
+    try:
+        settings = _Given(**values)
+    except ValidationError as error:
+        raise SettingsError(_described(error) + faults) from None
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """The `NAME=value` lines of a file, empty if there is none.
+
+    读取 .env 文件。
+    """
+    from dotenv import dotenv_values
+
+    if not path.is_file():
+        return {}
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+class _Given(Settings):
+    """Settings from given values alone: the environment has been read already."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any
+    ) -> Any:
+        return (init_settings,)
+
+
+def _of_interest(source: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        variable = variable_of(name)
+        if source.get(variable):
+            found[field.validation_alias if isinstance(field.validation_alias, str) else name] = (
+                source[variable]
+            )
+    return found
+
+
+def variable_of(name: str) -> str:
+    """The environment variable that a field is set by.
+
+    字段对应的环境变量名。
+    """
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"MAQUETTE_{name.upper()}"
+
+
+def _missing_outside_local(source: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
+    stage = given.get("stage") or source.get("MAQUETTE_STAGE") or "local"
+    if stage == "local":
+        return []
+    faults = [
+        f"{name} must be set in stage {stage}"
+        for name in _NEEDED_OUTSIDE_LOCAL
+        if not source.get(name) and name.removeprefix("MAQUETTE_").lower() not in given
+    ]
+    url = given.get("public_url") or source.get("MAQUETTE_PUBLIC_URL")
+    if url and not url.startswith("https://"):
+        faults.append(f"MAQUETTE_PUBLIC_URL must start with https:// in stage {stage}")
+    return faults
+
+
+def _described(error: ValidationError) -> list[str]:
+    faults = []
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        variable = variable_of(name) if name in Settings.model_fields else name
+        message = item["msg"].removeprefix("Value error, ")
+        faults.append(
+            f"{variable} must be set" if item["type"] == "missing" else f"{variable}: {message}"
+        )
+    return faults
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -1,0 +1,103 @@
+"""A connection to addresses that were already checked, with one deadline over all it does.
+
+httpcore, the engine inside httpx, lets its network side be replaced; httpx itself does not. So
+the host name stays in the URL, and TLS verifies it, while the socket goes where it is told.
+Time-outs of HTTP libraries are per read: a receiver that drips bytes would never meet one.
+
+只连接已核对过的地址，并限制总时长。
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import httpcore
+
+from shared.clock import Deadline
+
+
+class PinnedNetwork(httpcore.NetworkBackend):
+    """Connects to the first of these addresses that answers, whatever host is asked for.
+
+    `connect` is how many seconds opening a connection may take; `deadline` ends everything.
+
+    只连接指定地址的网络层。
+    """
+
+    def __init__(self, addresses: Sequence[str], connect: float, deadline: Deadline) -> None:
+        self._addresses = addresses
+        self._connect = connect
+        self._deadline = deadline
+        self._sockets = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Open a connection; raises httpcore's `ConnectError` or `ConnectTimeout`.
+
+        建立连接。
+        """
+        budget = Deadline.after(min(self._connect, self._deadline.remaining()))
+        problem: Exception = httpcore.ConnectError("no address to connect to")
+        for address in self._addresses:
+            if budget.remaining() <= 0:
+                raise httpcore.ConnectTimeout("timed out")
+            try:
+                stream = self._sockets.connect_tcp(
+                    address, port, budget.limit(self._connect), local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
+                problem = failure
+            else:
+                return _TimedStream(stream, self._deadline)
+        raise problem
+
+
+# A write is cut into pieces of this size, so that the deadline is looked at between them.
+_PIECE = 16 * 1024
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A stream whose every read and write ends at the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._left(httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _PIECE):
+            left = self._left(httpcore.WriteTimeout)
+            self._stream.write(buffer[start : start + _PIECE], left)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left = self._left(httpcore.ConnectTimeout)
+        return _TimedStream(
+            self._stream.start_tls(ssl_context, server_hostname, left), self._deadline
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def _left(self, overdue: type[httpcore.TimeoutException]) -> float:
+        left = self._deadline.remaining()
+        if left <= 0:
+            raise overdue("timed out")
+        return left

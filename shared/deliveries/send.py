@@ -1,0 +1,207 @@
+"""Sends one message to its receiver, once, and says what came of it.
+
+把一条通知发送给接收方。
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+
+import httpcore
+import httpx
+
+from shared.clock import Clock, Deadline
+from shared.deliveries.model import Delivery
+from shared.deliveries.pinned import PinnedNetwork
+from shared.deliveries.schedule import Outcome
+from shared.deliveries.signing import sign
+from shared.deliveries.targets import Pinned, Policy, TargetRefused, TargetUnresolved, resolve
+
+_Headers = list[tuple[bytes | str, bytes | str]]
+
+AGENT = "Maquette/0.1"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long one try may take in seconds, and how many bytes of an answer are read.
+
+    `total` covers the look-up of the name, the connection and the whole answer. Standard
+    Webhooks 1.0.0 recommends 15 to 30 seconds.
+
+    一次投递的时间与大小上限。
+    """
+
+    connect: float = 5.0
+    total: float = 15.0
+    answer_bytes: int = 64 * 1024
+
+
+class Sender:
+    """Sends deliveries, signed with every one of `secrets`, to where `policy` allows.
+
+    Each try has a connection of its own: no redirects, proxies, cookies or reused connections,
+    which could have been verified for another host at the same address. `verify` is whom TLS
+    trusts; by default the same authorities as everywhere in httpx. Raises `ValueError` without
+    a secret.
+
+    通知的发送者。
+    """
+
+    def __init__(
+        self,
+        secrets: Sequence[str],
+        policy: Policy,
+        clock: Clock,
+        *,
+        limits: Limits | None = None,
+        verify: ssl.SSLContext | None = None,
+        agent: str = AGENT,
+    ) -> None:
+        if not secrets:
+            raise ValueError("there is no webhook secret to sign with")
+        self.limits = limits or Limits()
+        self._secrets = tuple(secrets)
+        self._policy = policy
+        self._clock = clock
+        self._verify = verify or httpx.create_ssl_context()
+        self._agent = agent
+
+    def attempt(self, delivery: Delivery, deadline: Deadline) -> Outcome:
+        """One try; ends within `limits.total` seconds and before `deadline`.
+
+        What goes wrong on the way is in the outcome, in a few words without addresses or
+        secrets. A status counts even if the rest of the answer does not arrive.
+
+        投递一次。
+        """
+        began = self._clock.now()
+        budget = Deadline.after(min(self.limits.total, deadline.remaining()))
+        answer = _Answer()
+        error = None
+        try:
+            pinned = resolve(delivery.url, self._policy, budget.limit(self.limits.connect))
+            self._post(pinned, delivery, budget, answer)
+        except (TargetRefused, TargetUnresolved) as problem:
+            error = f"not sent: {problem}"
+        except _FAILURES as problem:
+            error = None if answer.status else _describe(problem)
+        now = self._clock.now()
+        wait = _milliseconds(answer.retry_after, now)
+        return Outcome(began, answer.status, error, max(0, now - began), wait)
+
+    def _post(self, pinned: Pinned, delivery: Delivery, budget: Deadline, answer: _Answer) -> None:
+        target = pinned.target
+        body = delivery.body.encode()
+        url = httpcore.URL(
+            scheme=target.scheme.encode(),
+            host=target.host.encode(),
+            port=target.port,
+            target=target.path.encode(),
+        )
+        network = PinnedNetwork(pinned.addresses, self.limits.connect, budget)
+        headers = self._headers(delivery, target.authority, len(body))
+        with (
+            httpcore.HTTPConnection(url.origin, self._verify, network_backend=network) as line,
+            line.stream("POST", url, headers=headers, content=body) as response,
+        ):
+            answer.status = response.status
+            answer.retry_after = _header(response, b"retry-after")
+            self._drain(response)
+
+    def _headers(self, delivery: Delivery, host: str, length: int) -> _Headers:
+        trace = {name.lower(): value for name, value in delivery.trace.items()}
+        headers = {
+            "host": host,
+            "content-type": "application/json",
+            "content-length": str(length),
+            "user-agent": self._agent,
+            "accept": "*/*",
+            "connection": "close",
+            **{name: trace[name] for name in _CARRIED if _VALUE.fullmatch(trace.get(name, ""))},
+            **sign(self._secrets, delivery.id, delivery.body, self._clock.now()),
+        }
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    def _drain(self, response: httpcore.Response) -> None:
+        """Read a little of the answer: closing at once would look like a reset to the receiver."""
+        read = 0
+        for piece in response.iter_stream():
+            read += len(piece)
+            if read >= self.limits.answer_bytes:
+                return
+
+
+@dataclass
+class _Answer:
+    """What is known of the receiver's answer so far."""
+
+    status: int | None = None
+    retry_after: str | None = None
+
+
+_CARRIED = ("traceparent", "x-request-id")
+_VALUE = re.compile(r"[!-~]{1,256}")
+
+_FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    OSError,
+)
+
+
+def _header(response: httpcore.Response, wanted: bytes) -> str | None:
+    for name, value in response.headers:
+        if name.lower() == wanted:
+            return value.decode("latin-1")
+    return None
+
+
+def _milliseconds(retry_after: str | None, now: int) -> int | None:
+    """The wait that a Retry-After asks for: whole seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    text = (retry_after or "").strip()
+    if re.fullmatch(r"[0-9]{1,10}", text):
+        return int(text) * 1000
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0, int(moment.timestamp() * 1000) - now)
+
+
+_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "connection refused"),
+    (ConnectionResetError, "connection reset"),
+    (BrokenPipeError, "connection reset"),
+    (ssl.SSLError, "no TLS connection could be made"),
+    (httpcore.ConnectTimeout, "timed out while connecting"),
+    (httpcore.WriteTimeout, "timed out while sending"),
+    (httpcore.TimeoutException, "timed out while waiting for the answer"),
+    (httpcore.LocalProtocolError, "the message could not be written as HTTP"),
+    (httpcore.RemoteProtocolError, "no valid HTTP answer"),
+    (httpcore.ConnectError, "no connection could be made"),
+)
+
+
+def _describe(problem: BaseException) -> str:
+    """A few fixed words for a network error: its own text may hold addresses."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = problem
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for found in causes:
+        if isinstance(found, ssl.SSLCertVerificationError):
+            return f"the TLS certificate is not valid: {found.verify_message}"[:200]
+    for kind, words in _WORDS:
+        if any(isinstance(found, kind) for found in causes):
+            return words
+    return "the connection failed"

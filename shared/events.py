@@ -1,0 +1,67 @@
+"""What wakes a function besides HTTP: the few event shapes, each with a small type.
+
+除 HTTP 以外会触发函数的事件。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+
+@dataclass(frozen=True)
+class Timer:
+    """A schedule fired.
+
+    定时触发。
+    """
+
+
+@dataclass(frozen=True)
+class Wake:
+    """Another function says that work is waiting.
+
+    被其他函数唤醒。
+    """
+
+
+@dataclass(frozen=True)
+class ObjectsCreated:
+    """Objects appeared in the bucket; a hint that may come twice, late, early or never.
+
+    存储中出现了新对象。
+    """
+
+    keys: tuple[str, ...]
+
+
+Event = Timer | Wake | ObjectsCreated
+
+WAKE: Mapping[str, Any] = {"maquette": "wake"}
+"""The event one function wakes another with."""
+
+
+def parse(event: Mapping[str, Any]) -> Event:
+    """What happened, from the event's JSON; anything unknown counts as a wake-up.
+
+    Shapes: EventBridge Scheduler ("detail-type": "Scheduled Event"), S3 notifications ("Records"
+    with URL-encoded keys), and `WAKE`.
+
+    解析事件。
+    """
+    if event.get("detail-type") == "Scheduled Event":
+        return Timer()
+    records = event.get("Records")
+    if isinstance(records, list):
+        keys = [_s3_key(record) for record in records]
+        return ObjectsCreated(tuple(key for key in keys if key))
+    return Wake()
+
+
+def _s3_key(record: Any) -> str:
+    try:
+        return unquote_plus(record["s3"]["object"]["key"])
+    except (KeyError, TypeError, AttributeError):
+        return ""

@@ -1,0 +1,594 @@
+"""How a job moves: pure functions of (job, what happened, now) to the next job.
+
+Nothing here reads a clock, the store or the network. A fact that comes too late, for a job that
+has ended or moved on, gives back the very same job.
+
+任务流转的纯函数：输入任务、事件和时间，得到新的任务。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from shared.errors import Refused
+from shared.jobs.model import (
+    Artifact,
+    Attempt,
+    HistoryEntry,
+    Job,
+    JobError,
+    Queue,
+    ResultFile,
+    Status,
+)
+from shared.jobs.policy import Policy
+from shared.providers.base import (
+    OutOfCredit,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    RemoteFile,
+    Request,
+    TaskState,
+    Unauthorized,
+)
+from shared.store.base import Lease
+
+S = Status
+NEXT: dict[Status, frozenset[Status]] = {
+    S.QUEUED: frozenset({S.SUBMITTING, S.FAILED, S.CANCELED, S.EXPIRED}),
+    S.SUBMITTING: frozenset({S.RUNNING, S.QUEUED, S.FAILED, S.CANCELING}),
+    S.RUNNING: frozenset({S.STORING, S.FAILED, S.CANCELING}),
+    S.STORING: frozenset({S.PROCESSING, S.FAILED, S.EXPIRED}),
+    S.PROCESSING: frozenset({S.SUCCEEDED, S.STORING, S.FAILED}),
+    S.CANCELING: frozenset({S.CANCELED, S.EXPIRED, S.FAILED}),
+    S.SUCCEEDED: frozenset(),
+    S.FAILED: frozenset(),
+    S.CANCELED: frozenset(),
+    S.EXPIRED: frozenset(),
+}
+"""Every move there is."""
+
+_FIRST_KEPT, _LAST_KEPT = 10, 40
+
+
+class Step(str, Enum):
+    """What a claimed job needs next.
+
+    任务接下来需要的动作。
+    """
+
+    SUBMIT = "submit"
+    FIND = "find"
+    CHECK = "check"
+    STORE = "store"
+    PROCESS = "process"
+    EXPIRE = "expire"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When something happened (ms) and the chance drawn for it, in [0, 1), to spread pauses.
+
+    事件发生的时刻与随机数。
+    """
+
+    now: int
+    chance: float = 0.5
+
+
+def step_of(job: Job, now: int, policy: Policy) -> Step:
+    """The step a claimed job needs.
+
+    判断任务的下一步。
+    """
+    if job.claims > policy.max_claims:
+        return Step.GIVE_UP
+    if job.status is S.QUEUED:
+        late = now >= job.created_at + _ms(policy.queue)
+        return Step.EXPIRE if late else Step.SUBMIT
+    if job.queue is Queue.CHECK:
+        return Step.CHECK
+    if job.status is S.STORING:
+        return Step.STORE
+    return Step.PROCESS if job.status is S.PROCESSING else Step.FIND
+
+
+def lease(job: Job, at: Moment, lasts: int, policy: Policy) -> Lease:
+    """What a claim does: a look moves to its own next look, a step is leased for `lasts` ms.
+
+    认领时对任务的改动。
+    """
+    if job.queue is Queue.CHECK:
+        return Lease(next_look(job, at, policy), counted=False)
+    return Lease(at.now + lasts, counted=True)
+
+
+def next_look(job: Job, at: Moment, policy: Policy) -> int:
+    """When (ms) to ask for a running task again; never past its deadline while that is ahead.
+
+    下一次查询的时间。
+    """
+    since = job.started_at if job.started_at is not None else at.now
+    hint = None if job.eta_at is None or job.eta_at <= at.now else (job.eta_at - at.now) / 1000
+    look = at.now + policy.look((at.now - since) / 1000, at.chance, hint)
+    end = _watch_ends(job, policy)
+    return min(look, end) if end > at.now else look
+
+
+def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job:
+    """The create is about to be sent: kept with its exact bytes first; the lease goes on.
+
+    即将发送创建请求，先行保存。
+    """
+    if job.status is not S.QUEUED:
+        return job
+    number = job.receipt.creates + 1
+    attempt = Attempt(
+        number=number,
+        key=f"{job.id}:{number}",
+        credential=credential,
+        path=request.path,
+        body=request.body,
+        mark=request.mark,
+        begun_at=at.now,
+    )
+    receipt = replace(job.receipt, creates=number)
+    return _enter(job, S.SUBMITTING, at, due_at=job.due_at, attempt=attempt, receipt=receipt)
+
+
+def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
+    """The provider took the task, or it was found again; its id is written once.
+
+    On a job that has ended only the id is kept, for a retry to adopt.
+
+    生成服务已接受任务。
+    """
+    if job.task_id is not None:
+        return job
+    if job.status is S.SUBMITTING:
+        begun = replace(job, task_id=task_id, started_at=at.now)
+        return _enter(
+            begun, S.RUNNING, at, due_at=next_look(begun, at, policy), failures=0, misses=0
+        )
+    if job.status is S.CANCELING:
+        return _moved(job, at, task_id=task_id, started_at=at.now, due_at=at.now)
+    return _moved(job, at, task_id=task_id) if job.status.terminal else job
+
+
+def not_submitted(job: Job, error: ProviderError, at: Moment, policy: Policy) -> Job:
+    """The create, or what leads up to it, was not carried out; nothing was charged.
+
+    `RateLimited` and `ProviderUnavailable` put the job back into the queue.
+
+    创建请求没有被执行。
+    """
+    if job.status not in (S.QUEUED, S.SUBMITTING, S.CANCELING) or job.task_id is not None:
+        return job
+    sent = job.status is not S.QUEUED
+    receipt = replace(job.receipt, creates=job.receipt.creates - 1) if sent else job.receipt
+    job = replace(job, attempt=None, receipt=receipt)
+    if job.status is S.CANCELING:
+        return _end_canceling(job, at, billed=False)
+    if isinstance(error, Rejected | Unauthorized | OutOfCredit):
+        return _fail(job, _refusal(error), at)
+    limited = isinstance(error, RateLimited)
+    failures = job.failures if limited else job.failures + 1
+    hint = error.retry_after if isinstance(error, RateLimited) else None
+    due = at.now + policy.pause(failures, at.chance, hint)
+    due = min(due, max(at.now + 1, job.created_at + _ms(policy.queue)))
+    if not sent:
+        return _moved(job, at, due_at=due, failures=failures)
+    note = "the provider is busy" if limited else "the provider is unavailable"
+    return _enter(job, S.QUEUED, at, note=note, due_at=due, failures=failures)
+
+
+def held_back(job: Job, until: int, at: Moment) -> Job:
+    """Not tried: the credential is paused, or time is up; due again at `until` (ms).
+
+    暂不处理，稍后再来。
+    """
+    return job if job.status.terminal else _moved(job, at, due_at=max(until, at.now))
+
+
+def submit_unknown(job: Job, at: Moment, policy: Policy) -> Job:
+    """Whether the create was carried out is not known: it is looked for from now on.
+
+    创建结果未知，开始查找。
+    """
+    if job.status not in (S.SUBMITTING, S.CANCELING) or job.task_id is not None:
+        return job
+    return _moved(job, at, due_at=at.now + policy.pause(1, at.chance))
+
+
+def not_found(job: Job, at: Moment, policy: Policy, *, read: bool, matches: int = 0) -> Job:
+    """The unanswered create was looked for and not (or not surely) found.
+
+    `read` says whether the provider's list could be read at all: an unread list only counts
+    once the running time has passed as well.
+
+    没有找回未应答的任务。
+    """
+    if job.status not in (S.SUBMITTING, S.CANCELING) or job.task_id is not None:
+        return job
+    assert job.attempt is not None
+    patience = policy.find if read else policy.find + policy.run
+    if at.now < job.attempt.begun_at + _ms(patience):
+        failures = job.failures + 1
+        return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+    if job.status is S.CANCELING:
+        return _end_canceling(job, at, billed=True)
+    found = f"{matches} tasks could be it" if matches else "the task was not found"
+    message = f"The create was sent or about to be sent, no answer came, and {found}."
+    error = JobError("submit_unconfirmed", message, retryable=True)
+    return _fail(job, error, at, may_be_billed=True)
+
+
+def observed(job: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
+    """A look at the task brought `state`; without news the very same job comes back.
+
+    查询到了任务的最新状态。
+    """
+    if job.queue is not Queue.CHECK:
+        return job
+    credits = state.credits if state.credits is not None else job.receipt.provider_credits
+    receipt = replace(
+        job.receipt, checks=job.receipt.checks + max(1, job.looks), provider_credits=credits
+    )
+    if state.status == "missing":
+        return _missing(replace(job, receipt=receipt), at, policy)
+    seen = replace(job, receipt=receipt, misses=0)
+    if job.status is S.CANCELING:
+        return _watched(job, seen, state, at, policy)
+    if state.status == "succeeded":
+        files = tuple(ResultFile(f.role, f.url, f.media_type) for f in state.files)
+        return _enter(seen, S.STORING, at, files=files, generated_at=at.now, progress=99)
+    if state.status in ("failed", "canceled"):
+        return _fail(seen, _task_error(state), at)
+    if at.now >= _watch_ends(job, policy):
+        note = "it ran past its deadline"
+        return _enter(seen, S.CANCELING, at, note=note, cancel_cause="deadline")
+    return _progressed(job, seen, state, at, policy)
+
+
+def unseen(job: Job, at: Moment, policy: Policy) -> Job:
+    """A look failed: nothing changes until the deadline has passed.
+
+    这次查询失败了。
+    """
+    if job.queue is not Queue.CHECK or at.now < _watch_ends(job, policy):
+        return job
+    if job.status is S.CANCELING:
+        return _end_canceling(job, at, billed=True)
+    note = "it ran past its deadline and the provider did not answer"
+    return _enter(job, S.CANCELING, at, note=note, cancel_cause="deadline")
+
+
+def refreshed(job: Job, state: TaskState, at: Moment) -> Job:
+    """Fresh links for the files that are not stored yet, matched by role.
+
+    更新结果文件的下载链接。
+    """
+    if job.status is not S.STORING or state.status != "succeeded":
+        return job
+    links = {file.role: file.url for file in state.files}
+    files = tuple(
+        file if file.stored else replace(file, url=links.get(file.role, file.url))
+        for file in job.files
+    )
+    return replace(job, files=files)
+
+
+def stored(job: Job, index: int, key: str, size: int, sha256: str, at: Moment) -> Job:
+    """File number `index` is in the bucket: `size` bytes, its hash; the last one ends storing.
+
+    一个结果文件已保存。
+    """
+    if job.status is not S.STORING or job.files[index].stored:
+        return job
+    kept = replace(job.files[index], key=key, bytes=size, sha256=sha256)
+    files = (*job.files[:index], kept, *job.files[index + 1 :])
+    if all(file.stored for file in files):
+        return _enter(job, S.PROCESSING, at, files=files, failures=0)
+    return _moved(job, at, files=files, failures=0, due_at=job.due_at)
+
+
+def not_stored(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
+    """A file could not be fetched or kept; tried again until the storing deadline.
+
+    结果文件保存失败。
+    """
+    if job.status is not S.STORING:
+        return job
+    if at.now >= job.entered_at + _ms(policy.store):
+        message = f"The result could not be stored in time: {reason}"
+        error = JobError("store_expired", message, retryable=True)
+        return _enter(job, S.EXPIRED, at, error=error, may_be_billed=True)
+    failures = job.failures + 1
+    return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+
+
+def published(job: Job, artifacts: Sequence[Artifact], warnings: Sequence[str], at: Moment) -> Job:
+    """The files are verified and published: the job has succeeded.
+
+    成果已校验并发布，任务成功。
+    """
+    if job.status is not S.PROCESSING:
+        return job
+    kept = tuple(dict.fromkeys((*job.warnings, *warnings)))
+    return _enter(job, S.SUCCEEDED, at, artifacts=tuple(artifacts), warnings=kept, progress=100)
+
+
+def invalid(job: Job, reason: str, at: Moment) -> Job:
+    """A stored file is broken: fetched afresh once, then the job fails.
+
+    结果文件损坏：重新下载一次，仍坏则失败。
+    """
+    if job.status is not S.PROCESSING:
+        return job
+    if job.fetches == 0 and job.task_id is not None:
+        files = tuple(ResultFile(f.role, f.url, f.media_type) for f in job.files)
+        # A failure on record makes the next step take fresh links first.
+        return _enter(
+            job, S.STORING, at, note=f"fetched afresh: {reason}", files=files, fetches=1, failures=1
+        )
+    error = JobError("artifact_invalid", f"The provider's file is broken: {reason}", retryable=True)
+    return _fail(job, error, at, may_be_billed=True)
+
+
+def not_processed(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
+    """Verifying failed for a reason outside the file (the bucket, say); tried again for a while.
+
+    校验因外部原因失败。
+    """
+    if job.status is not S.PROCESSING:
+        return job
+    if at.now >= job.entered_at + _ms(policy.store):
+        message = f"The result could not be verified in time: {reason}"
+        error = JobError("process_failed", message, retryable=True)
+        return _fail(job, error, at, may_be_billed=True)
+    failures = job.failures + 1
+    return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+
+
+def lost(job: Job, at: Moment) -> Job:
+    """Worker after worker died on this job.
+
+    处理该任务的进程屡次中断。
+    """
+    if job.status.terminal:
+        return job
+    message = f"{job.claims - 1} workers in a row stopped while the job was {job.status.value}."
+    error = JobError("worker_lost", message, retryable=True)
+    return _fail(job, error, at, may_be_billed=job.attempt is not None or job.task_id is not None)
+
+
+def overdue(job: Job, at: Moment) -> Job:
+    """The job waited in the queue past its deadline.
+
+    任务排队超时。
+    """
+    if job.status is not S.QUEUED:
+        return job
+    error = JobError("queue_expired", "The provider took no task in time.", retryable=True)
+    return _enter(job, S.EXPIRED, at, error=error)
+
+
+def cancel(job: Job, at: Moment) -> Job:
+    """The caller wants the job gone; raises `Refused` once its files are being copied.
+
+    调用方取消任务。
+    """
+    if job.status is S.QUEUED:
+        return _enter(job, S.CANCELED, at, cancel_cause="caller")
+    if job.status is S.SUBMITTING:
+        # The lease stays: the create may be in the air, and its answer is still wanted.
+        return _enter(job, S.CANCELING, at, due_at=job.due_at, cancel_cause="caller")
+    if job.status is S.RUNNING:
+        return _enter(job, S.CANCELING, at, cancel_cause="caller")
+    if job.status is S.CANCELING or job.status is S.CANCELED:
+        return job
+    message = f"The job is {job.status.value}: it is too late to cancel it."
+    raise Refused(message, code="too_late_to_cancel")
+
+
+def canceled_at_provider(job: Job, at: Moment) -> Job:
+    """The provider confirmed that the task is stopped.
+
+    生成服务确认任务已停止。
+    """
+    return _end_canceling(job, at, billed=False) if job.status is S.CANCELING else job
+
+
+def retry(
+    job: Job, new_id: str, at: Moment, *, accept_possible_charge: bool = False
+) -> tuple[Job, Job]:
+    """A new job that takes up where an unsuccessful one left off, and the old one that names it.
+
+    It starts at process if the files are stored, at check if a task is known that may still give
+    a result, else at submit. Raises `Refused` for a job that has not ended, has succeeded, was
+    retried already, or ended `submit_unconfirmed` without `accept_possible_charge`.
+
+    用新任务重试失败的任务。
+    """
+    _may_retry(job, accept_possible_charge)
+    fresh = Job(
+        id=new_id,
+        kind=job.kind,
+        provider=job.provider,
+        caller=job.caller,
+        created_at=at.now,
+        input=job.input,
+        priority=job.priority,
+        metadata=job.metadata,
+        callback_url=job.callback_url,
+        trace=job.trace,
+        retry_of=job.id,
+    )
+    return _inherit(opened(fresh, at), job, at), _moved(job, at, retried_as=new_id)
+
+
+def opened(job: Job, at: Moment) -> Job:
+    """A job as it is first written: queued, due at once.
+
+    新建任务的初始状态。
+    """
+    entry = HistoryEntry(at.now, S.QUEUED.value)
+    return replace(job, due_at=at.now, entered_at=at.now, updated_at=at.now, history=(entry,))
+
+
+def _may_retry(job: Job, accept_possible_charge: bool) -> None:
+    if not job.status.terminal:
+        raise Refused(
+            f"The job is {job.status.value}: only one that has ended can be retried.",
+            code="not_finished",
+            retryable=True,
+        )
+    if job.status is S.SUCCEEDED:
+        raise Refused("The job has succeeded: there is nothing to retry.", code="succeeded")
+    if job.retried_as is not None:
+        raise Refused(f"The job was retried already, as {job.retried_as}.", code="already_retried")
+    if job.may_be_billed and not _task_is_useful(job) and not accept_possible_charge:
+        raise Refused(
+            "The provider may have charged this job, and a retry would create another task. To "
+            "accept that, send accept_possible_charge: true.",
+            code="possible_charge",
+        )
+
+
+def _task_is_useful(old: Job) -> bool:
+    """Whether asking for the old task again, for free, may still give the result."""
+    code = old.error.code if old.error else ""
+    if old.task_id is None:
+        return False
+    if code in ("generation_failed", "provider_canceled", "task_not_found"):
+        return False
+    # A broken file is asked for once more; a task that was inherited has had that chance.
+    adopted = old.retry_of is not None and old.receipt.creates == 0
+    return not (code == "artifact_invalid" and adopted)
+
+
+def _inherit(fresh: Job, old: Job, at: Moment) -> Job:
+    if not _task_is_useful(old):
+        return fresh
+    broken = old.error is not None and old.error.code == "artifact_invalid"
+    stored_all = bool(old.files) and all(file.stored for file in old.files)
+    inherited = replace(
+        fresh, task_id=old.task_id, attempt=old.attempt, started_at=at.now, progress=old.progress
+    )
+    if stored_all and not broken:
+        note = f"took over the files of {old.id}"
+        return _take_over(
+            inherited, S.PROCESSING, note, at, files=old.files, generated_at=old.generated_at
+        )
+    return _take_over(inherited, S.RUNNING, f"took over the task of {old.id}", at)
+
+
+def _take_over(job: Job, status: Status, note: str, at: Moment, **changes: Any) -> Job:
+    history = (*job.history, HistoryEntry(at.now, status.value, note))
+    return replace(job, status=status, history=history, **changes)
+
+
+def _missing(job: Job, at: Moment, policy: Policy) -> Job:
+    misses = job.misses + 1
+    if misses < policy.max_misses:
+        return _moved(job, at, misses=misses, due_at=next_look(job, at, policy))
+    if job.status is S.CANCELING:
+        return _end_canceling(job, at, billed=True)
+    message = f"The provider does not know the task any more ({misses} answers in a row)."
+    return _fail(job, JobError("task_not_found", message, retryable=True), at, may_be_billed=True)
+
+
+def _watched(job: Job, seen: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
+    if state.status in ("succeeded", "failed", "canceled"):
+        return _end_canceling(seen, at, billed=state.status == "succeeded")
+    if at.now >= _watch_ends(job, policy):
+        return _end_canceling(seen, at, billed=True)
+    if job.misses:
+        return _moved(seen, at, due_at=next_look(seen, at, policy))
+    return job
+
+
+def _progressed(job: Job, seen: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
+    progress = max(job.progress, min(state.progress or 0, 99))
+    eta = job.eta_at
+    if state.eta_seconds is not None:
+        wanted = at.now + max(0, round(state.eta_seconds * 1000))
+        # A hint that has shifted by less than two seconds is no news.
+        eta = wanted if eta is None or abs(wanted - eta) > 2000 else eta
+    if progress == job.progress and eta == job.eta_at and not job.misses:
+        return job
+    news = replace(seen, progress=progress, eta_at=eta)
+    return _moved(news, at, due_at=next_look(news, at, policy))
+
+
+def _end_canceling(job: Job, at: Moment, *, billed: bool) -> Job:
+    if job.cancel_cause == "deadline":
+        message = "The provider did not finish the task in time."
+        error = JobError("run_expired", message, retryable=True)
+        return _enter(job, S.EXPIRED, at, error=error, may_be_billed=billed)
+    return _enter(job, S.CANCELED, at, may_be_billed=billed)
+
+
+def _refusal(error: ProviderError) -> JobError:
+    code, retryable, message = "provider_rejected", False, "The provider refused the request"
+    if isinstance(error, Unauthorized):
+        code, retryable = "provider_unauthorized", True
+        message = "The provider does not accept the operator's credential"
+    elif isinstance(error, OutOfCredit):
+        code, retryable = "provider_out_of_credit", True
+        message = "The operator's account at the provider has no credit left"
+    said = {"code": error.code, "message": error.message}
+    return JobError(code, f"{message}: {error.message}", retryable, provider=said)
+
+
+def _task_error(state: TaskState) -> JobError:
+    code, message = state.error or (None, "no reason was given")
+    said = {"code": code, "message": message}
+    if state.status == "canceled":
+        text = "The task was canceled at the provider."
+        return JobError("provider_canceled", text, retryable=True, provider=said)
+    text = f"The provider could not make it: {message}"
+    return JobError("generation_failed", text, retryable=True, provider=said)
+
+
+def _fail(job: Job, error: JobError, at: Moment, *, may_be_billed: bool = False) -> Job:
+    return _enter(job, S.FAILED, at, error=error, may_be_billed=may_be_billed)
+
+
+def _watch_ends(job: Job, policy: Policy) -> int:
+    if job.status is S.CANCELING:
+        return job.entered_at + _ms(policy.cancel)
+    return (job.started_at or job.entered_at) + _ms(policy.run)
+
+
+def _enter(job: Job, status: Status, at: Moment, *, note: str | None = None, **changes: Any) -> Job:
+    if status not in NEXT[job.status]:
+        raise AssertionError(f"{job.id}: no move from {job.status.value} to {status.value}")
+    history = (*job.history, HistoryEntry(at.now, status.value, note))
+    if len(history) > _FIRST_KEPT + _LAST_KEPT:
+        history = history[:_FIRST_KEPT] + history[-_LAST_KEPT:]
+    changes.setdefault("due_at", at.now)
+    if status.terminal:
+        changes.update(due_at=None, finished_at=at.now, eta_at=None)
+    return _moved(job, at, status=status, history=history, entered_at=at.now, **changes)
+
+
+def _moved(job: Job, at: Moment, **changes: Any) -> Job:
+    return replace(job, updated_at=max(job.updated_at, at.now), claims=0, **changes)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def remote(file: ResultFile) -> RemoteFile:
+    """A result file as its provider's adapter knows it.
+
+    把结果文件转成生成服务的说法。
+    """
+    return RemoteFile(file.role, file.url, file.media_type)

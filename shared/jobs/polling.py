@@ -1,0 +1,161 @@
+"""The work of `poll`: claim what is due, run it many at once, wake whoever has work waiting.
+
+poll 函数的主循环。
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from shared.clock import Deadline
+from shared.jobs import lifecycle
+from shared.jobs.advance import Ports, advance, apply, check
+from shared.jobs.lifecycle import Step
+from shared.jobs.model import Job, Queue
+from shared.store.base import Lease, StoreUnavailable
+
+log = logging.getLogger("maquette.poll")
+
+THREADS = 16
+"""Steps at once; they wait on the network most of the time."""
+_LOOKS_A_LANE = 250
+_NAP = 1.0
+"""Seconds between two looks at the queues while nothing is known to be due sooner."""
+_WIND_DOWN = 15.0
+"""Seconds before the end at which nothing new is claimed."""
+
+MINE = (Queue.CHECK, Queue.STEP)
+
+
+def poll(ports: Ports, deadline: Deadline, stay: Callable[[], bool]) -> None:
+    """Carry due jobs forward; return when nothing is due, or at the deadline.
+
+    While `stay()` is true it waits for what becomes due later, as long as anything is unfinished.
+
+    推进所有到期任务。
+    """
+    with ThreadPoolExecutor(THREADS, "poll") as pool:
+        flight: set[Future[None]] = set()
+        while True:
+            started = _start_due(ports, deadline, pool, len(flight))
+            flight |= started
+            wake_others(ports)
+            if flight:
+                done, flight = wait(flight, timeout=_NAP, return_when=FIRST_COMPLETED)
+                _report(done)
+                continue
+            due = ports.jobs.next_due(MINE)
+            now = ports.clock.now()
+            if due is None or deadline.remaining() <= _WIND_DOWN or not stay():
+                return
+            if due > now:
+                pause = min(_NAP, (due - now) / 1000, max(0.0, deadline.remaining()))
+                ports.clock.sleep(pause)
+
+
+def drain(ports: Ports, deadline: Deadline, queue: Queue, *, at_once: int) -> int:
+    """Run the steps that are due in one queue, `at_once` at a time, until none is; their number.
+
+    处理某个队列中所有到期的任务。
+    """
+    count = 0
+    with ThreadPoolExecutor(at_once, queue.value) as pool:
+        flight: set[Future[None]] = set()
+        while True:
+            room = at_once - len(flight)
+            jobs = _claim(ports, deadline, queue, 1) if room and _time_left(deadline) else []
+            count += len(jobs)
+            flight |= {pool.submit(advance, ports, job, deadline) for job in jobs}
+            if not flight:
+                return count
+            done, flight = wait(flight, timeout=_NAP, return_when=FIRST_COMPLETED)
+            _report(done)
+
+
+def wake_others(ports: Ports) -> None:
+    """Wake `postprocess` and `callback` if something lies due for them; claims nothing.
+
+    有待处理的工作时唤醒其他函数。
+    """
+    now = ports.clock.now()
+    due = ports.jobs.next_due((Queue.PROCESS,))
+    if due is not None and due <= now:
+        ports.wake("postprocess")
+    due = ports.jobs.delivery_due()
+    if due is not None and due <= now:
+        ports.wake("callback")
+
+
+def _start_due(
+    ports: Ports, deadline: Deadline, pool: ThreadPoolExecutor, busy: int
+) -> set[Future[None]]:
+    if not _time_left(deadline):
+        return set()
+    started: set[Future[None]] = set()
+    for provider, credential, jobs in _batches(
+        ports, _claim(ports, deadline, Queue.CHECK, _LOOKS_A_LANE)
+    ):
+        started.add(
+            pool.submit(check, ports, ports.providers[provider], credential, jobs, deadline)
+        )
+    room = THREADS - busy
+    if room > 0:
+        claimed = _claim(ports, deadline, Queue.STEP, max(1, room // 4))
+        for job in sorted(claimed, key=lambda job: (-job.priority, job.id)):
+            started.add(pool.submit(advance, ports, job, deadline))
+    return started
+
+
+def _claim(ports: Ports, deadline: Deadline, queue: Queue, limit: int) -> list[Job]:
+    lasts = round((max(0.0, deadline.remaining()) + ports.policy.lease_margin) * 1000)
+    at = ports.moment()
+
+    def lease(job: Job) -> Lease:
+        drawn = lifecycle.Moment(at.now, ports.clock.chance())
+        return lifecycle.lease(job, drawn, lasts, ports.policy)
+
+    try:
+        return ports.jobs.claim(queue, at.now, lease, limit)
+    except StoreUnavailable as error:
+        log.warning("nothing could be claimed: %s", error)
+        return []
+
+
+def _batches(ports: Ports, jobs: Iterable[Job]) -> Iterable[tuple[str, str, list[Job]]]:
+    groups: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for job in jobs:
+        provider = ports.providers.get(job.provider)
+        credential = job.attempt.credential if job.attempt else ""
+        if provider is not None and credential in provider.credentials:
+            groups[provider.name, credential].append(job)
+        else:
+            log.error("%s: nobody here may ask %s for its task", job.id, job.provider)
+            _unseen(ports, job)
+    for (name, credential), group in groups.items():
+        size = ports.providers[name].check_limit
+        for start in range(0, len(group), size):
+            yield name, credential, group[start : start + size]
+
+
+def _unseen(ports: Ports, job: Job) -> None:
+    at = ports.moment()
+    apply(ports, job, lambda now: lifecycle.unseen(now, at, ports.policy))
+
+
+def _time_left(deadline: Deadline) -> bool:
+    return deadline.remaining() > _WIND_DOWN
+
+
+def _report(done: Iterable[Future[None]]) -> None:
+    for future in done:
+        error = future.exception()
+        if error is not None:
+            log.error(
+                "a step stopped; its job is taken up again when its lease ends", exc_info=error
+            )
+
+
+__all__ = ["MINE", "THREADS", "Step", "drain", "poll", "wake_others"]

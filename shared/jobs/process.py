@@ -1,0 +1,183 @@
+"""The work of `postprocess` on one job: verify its files, measure, draw a preview, publish.
+
+后处理：校验、测量、绘制预览并发布成果。
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from shared.artifacts.glb import BrokenModel, check_container
+from shared.artifacts.measure import inspect_model
+from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
+from shared.clock import Deadline
+from shared.jobs import lifecycle
+from shared.jobs.advance import Ports, apply, extension
+from shared.jobs.model import Artifact, Job, ResultFile, Status
+
+if TYPE_CHECKING:
+    from shared.artifacts.glb import RangeReader
+
+log = logging.getLogger("maquette.postprocess")
+
+PREVIEW_SIDE = 512
+"""Pixels a side of the square preview."""
+_CHUNK = 1 << 20
+_CAREFUL_CLAIMS = 2
+"""From the third claim in a row on, only the container is checked: the rest has killed workers."""
+
+
+@dataclass(frozen=True)
+class BucketReader:
+    """An object read by ranges, as the model checks want it.
+
+    按字节范围读取存储中的对象。
+    """
+
+    bucket: Bucket
+    key: str
+    size: int
+
+    def read(self, start: int, length: int) -> bytes:
+        """`length` bytes from byte `start` on; `OSError` when the object ends before.
+
+        读取一段字节。
+        """
+        parts: list[bytes] = []
+        with self.bucket.open(self.key, start, length) as reader:
+            while length > 0:
+                part = reader.read(min(length, _CHUNK))
+                if not part:
+                    raise OSError(f"{self.key} ends {length} bytes early")
+                parts.append(part)
+                length -= len(part)
+        return b"".join(parts)
+
+
+def process(ports: Ports, job: Job, deadline: Deadline) -> None:
+    """Publish a job's stored files, or send it back for one fresh fetch, or fail it.
+
+    Raises `OutOfTime`; every other end is saved on the job.
+
+    处理一个任务的全部结果文件。
+    """
+    artifacts: list[Artifact] = []
+    warnings: list[str] = []
+    try:
+        for index, file in enumerate(job.files):
+            made, said = _publish(ports, job, file, index, deadline)
+            artifacts.extend(made)
+            warnings.extend(said)
+    except (BrokenModel, ObjectMissing) as error:
+        reason = str(error)
+        log.warning("%s: a file is broken: %s", job.id, reason)
+        at = ports.moment()
+        after = apply(ports, job, lambda now: lifecycle.invalid(now, reason, at))
+        if after is not None and after.status is Status.STORING:
+            ports.wake("poll")
+        return
+    except (BucketUnavailable, OSError) as error:
+        reason = str(error)
+        log.warning("%s: verifying failed: %s", job.id, reason)
+        at = ports.moment()
+        apply(ports, job, lambda now: lifecycle.not_processed(now, reason, at, ports.policy))
+        return
+    at = ports.moment()
+    after = apply(ports, job, lambda now: lifecycle.published(now, artifacts, warnings, at))
+    if after is not None and after.status is Status.SUCCEEDED:
+        ports.wake("callback")
+        _tidy(ports, job)
+
+
+def _publish(
+    ports: Ports, job: Job, file: ResultFile, index: int, deadline: Deadline
+) -> tuple[list[Artifact], list[str]]:
+    """The artifacts one stored file gives, in the bucket already, and what to warn of."""
+    deadline.check()
+    assert file.key is not None
+    assert file.sha256 is not None
+    info = ports.bucket.head(file.key)
+    if info is None:
+        raise ObjectMissing(f"{file.key} is not in the bucket")
+    if info.bytes != file.bytes:
+        raise BrokenModel(f"{info.bytes} bytes were stored where {file.bytes} were received")
+    with TemporaryDirectory(prefix="maquette-") as folder:
+        local = None
+        if info.bytes <= ports.measure_below:
+            local = Path(folder) / "file"
+            _copy_checked(ports.bucket, info, local, file.sha256, deadline)
+        if job.claims > _CAREFUL_CLAIMS:
+            check_container(BucketReader(ports.bucket, info.key, info.bytes))
+            said = ["published after the container check alone: fuller checks did not finish"]
+            return [_artifact(ports, job, file, index, info, {})], said
+        reader = BucketReader(ports.bucket, info.key, info.bytes)
+        found = inspect_model(reader, measure_below=ports.measure_below, path=local)
+        warnings = list(found.warnings)
+        deadline.check()
+        model = _artifact(ports, job, file, index, info, dict(found.facts))
+        preview = _preview(ports, job, local or reader, index, warnings)
+    return [model, *preview], warnings
+
+
+def _copy_checked(
+    bucket: Bucket, info: ObjectInfo, target: Path, sha256: str, deadline: Deadline
+) -> None:
+    digest = hashlib.sha256()
+    with bucket.open(info.key) as reader, target.open("wb") as copy:
+        while chunk := reader.read(_CHUNK):
+            deadline.check()
+            digest.update(chunk)
+            copy.write(chunk)
+    if digest.hexdigest() != sha256:
+        raise BrokenModel("what lies in the bucket is not what was received: the hashes differ")
+
+
+def _artifact(
+    ports: Ports, job: Job, file: ResultFile, index: int, info: ObjectInfo, facts: dict[str, object]
+) -> Artifact:
+    assert file.sha256 is not None
+    ending = extension(file.media_type)
+    key = f"artifacts/{job.id}/{file.sha256}{ending}"
+    ports.bucket.copy(info.key, key)
+    name = _name(file.role, index) + ending
+    return Artifact(file.role, name, key, file.media_type, info.bytes, file.sha256, facts)
+
+
+def _preview(
+    ports: Ports, job: Job, source: Path | RangeReader, index: int, warnings: list[str]
+) -> list[Artifact]:
+    """The preview as an artifact, or nothing and a warning: the model is paid for either way."""
+    from shared.artifacts.preview import draw_preview
+
+    try:
+        picture = draw_preview(source, PREVIEW_SIDE)
+    except Exception as error:  # a drawing that fails must never cost the model
+        log.warning("%s: no preview: %s", job.id, error, exc_info=True)
+        warnings.append(f"no preview could be drawn: {error}")
+        return []
+    sha256 = hashlib.sha256(picture).hexdigest()
+    key = f"artifacts/{job.id}/{sha256}.webp"
+    ports.bucket.put_stream(key, [picture], media_type="image/webp")
+    facts = {"width": PREVIEW_SIDE, "height": PREVIEW_SIDE}
+    name = _name("preview", index) + ".webp"
+    return [Artifact("preview", name, key, "image/webp", len(picture), sha256, facts)]
+
+
+def _name(role: str, index: int) -> str:
+    return role if index == 0 else f"{role}-{index + 1}"
+
+
+def _tidy(ports: Ports, job: Job) -> None:
+    """The copies under incoming/ have served; what is left behind does no harm."""
+    for file in job.files:
+        # A retry works on the files of the job before it: they are not this job's to delete.
+        if file.key is not None and file.key.startswith(f"incoming/{job.id}/"):
+            try:
+                ports.bucket.delete(file.key)
+            except BucketUnavailable as error:
+                log.info("%s: %s stays for now: %s", job.id, file.key, error)

@@ -1,0 +1,315 @@
+"""What a caller can do with jobs: create, read, list, cancel, retry, delete, wait.
+
+调用方能对任务做的事。
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from shared.buckets.base import Bucket
+from shared.clock import Clock, new_id
+from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
+from shared.jobs import lifecycle
+from shared.jobs.advance import extension
+from shared.jobs.kinds import KINDS
+from shared.jobs.lifecycle import Moment
+from shared.jobs.model import Artifact, InputFile, Job, JobInput, Status
+from shared.jobs.repository import Conflict, IdempotencyKey, JobPage, JobRepository
+from shared.providers.base import Provider
+
+_TRIES = 5
+_WAIT_STEP = 0.5
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An input picture that was found whole: its upright bytes and what is known of them.
+
+    已检查过的输入图片。
+    """
+
+    data: bytes = field(repr=False)
+    media_type: str
+    width: int
+    height: int
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the bytes, in hex.
+
+        内容的哈希值。
+        """
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A request for a job, its fields validated; `options` as the provider's model gives them.
+
+    创建任务的请求。
+    """
+
+    kind: str
+    provider: str
+    prompt: str | None = None
+    images: Mapping[str, NewImage] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    callback_url: str | None = None
+    priority: int = 0
+    trace: Mapping[str, str] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """A hash over the canonical fields and the pictures' hashes; not over the raw request.
+
+        请求内容的指纹。
+        """
+        canonical = {
+            "kind": self.kind,
+            "provider": self.provider,
+            "prompt": self.prompt,
+            "images": {role: image.sha256 for role, image in self.images.items()},
+            "options": self.options,
+            "metadata": self.metadata,
+            "callback_url": self.callback_url,
+            "priority": self.priority,
+        }
+        text = json.dumps(canonical, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def idempotency_key(caller: str, method: str, path: str, key: str, new: NewJob) -> IdempotencyKey:
+    """A caller's Idempotency-Key in its scope: caller, method and path.
+
+    构造幂等键。
+    """
+    scope = json.dumps([caller, method, path, key])
+    return IdempotencyKey(hashlib.sha256(scope.encode()).hexdigest(), new.fingerprint())
+
+
+class JobService:
+    """Jobs as callers see them. Methods raise the errors of `shared.errors`.
+
+    面向调用方的任务服务。
+    """
+
+    def __init__(
+        self,
+        jobs: JobRepository,
+        bucket: Bucket,
+        providers: Mapping[str, Provider],
+        clock: Clock,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._jobs = jobs
+        self._bucket = bucket
+        self._providers = providers
+        self._clock = clock
+        self._wake = wake
+
+    def provider_for(self, kind: str, named: str | None = None) -> Provider:
+        """The provider that is to make a kind: the one named, else the first that can.
+
+        Raises `InvalidInput` naming `kind` or `provider`.
+
+        为某类任务选择生成服务。
+        """
+        if kind not in KINDS:
+            known = ", ".join(sorted(KINDS))
+            raise InvalidInput(f"There is no kind {kind!r}; choose from {known}.", param="kind")
+        able = [item for item in self._providers.values() if kind in item.options]
+        if named is not None:
+            able = [item for item in able if item.name == named]
+        if able:
+            return able[0]
+        if named is None:
+            raise Unavailable(f"No provider is configured that makes {kind}.", param="kind")
+        raise InvalidInput(f"Provider {named!r} does not make {kind} here.", param="provider")
+
+    def create(
+        self, caller: str, new: NewJob, key: IdempotencyKey | None = None
+    ) -> tuple[Job, bool]:
+        """Keep the input, write the job, wake `poll`; the job and whether it is a new one.
+
+        With a key that was used before, the job it made then; `KeyReused` if the request differs.
+
+        创建任务。
+        """
+        known = self._known(key)
+        if known is not None:
+            return known, False
+        job_id = new_id(self._clock)
+        images = {role: self._keep(job_id, image) for role, image in new.images.items()}
+        at = Moment(self._clock.now())
+        job = lifecycle.opened(
+            Job(
+                id=job_id,
+                kind=new.kind,
+                provider=new.provider,
+                caller=caller,
+                created_at=at.now,
+                input=JobInput(new.prompt, images, new.options),
+                priority=new.priority,
+                metadata=new.metadata,
+                callback_url=new.callback_url,
+                trace=new.trace,
+            ),
+            at,
+        )
+        try:
+            created = self._jobs.create(job, key)
+        except Conflict:
+            winner = self._known(key)
+            if winner is None:
+                raise
+            for image in images.values():
+                self._bucket.delete(image.key)
+            return winner, False
+        self._wake("poll")
+        return created, True
+
+    def get(self, caller: str, job_id: str) -> Job:
+        """A job of this caller; `NotFound` also for one that is another's.
+
+        读取一个任务。
+        """
+        job = self._jobs.get(job_id) if _is_id(job_id) else None
+        if job is None or job.caller != caller:
+            raise NotFound(f"There is no job {job_id[:64]!r}.", code="job_not_found")
+        return job
+
+    def page(
+        self,
+        caller: str,
+        *,
+        status: str | None = None,
+        kind: str | None = None,
+        limit: int = 20,
+        after: str | None = None,
+        newest_first: bool = True,
+    ) -> JobPage:
+        """A caller's jobs by time of creation, after the job named, if one is.
+
+        列出任务。
+        """
+        if after is not None and not _is_id(after):
+            raise InvalidInput("after is the id of a job.", param="after")
+        return self._jobs.page(
+            caller, status=status, kind=kind, limit=limit, after=after, newest_first=newest_first
+        )
+
+    def cancel(self, caller: str, job_id: str) -> Job:
+        """Ask for a job to be given up; `Refused` once it is too late.
+
+        取消任务。
+        """
+        job = self._change(caller, job_id, lambda now, at: lifecycle.cancel(now, at))
+        self._wake("callback" if job.status.terminal else "poll")
+        return job
+
+    def retry(self, caller: str, job_id: str, *, accept_possible_charge: bool = False) -> Job:
+        """The retry of an unsuccessful job: made now, or the one made before.
+
+        重试失败的任务。
+        """
+        for _ in range(_TRIES):
+            old = self.get(caller, job_id)
+            if old.retried_as is not None:
+                return self.get(caller, old.retried_as)
+            at = Moment(self._clock.now())
+            fresh, marked = lifecycle.retry(
+                old, new_id(self._clock), at, accept_possible_charge=accept_possible_charge
+            )
+            try:
+                created = self._jobs.save_retry(old, marked, fresh)
+            except Conflict:
+                continue
+            self._wake("postprocess" if created.status is Status.PROCESSING else "poll")
+            return created
+        raise Unavailable("The job is being changed by others; ask again.")
+
+    def delete(self, caller: str, job_id: str) -> Job:
+        """Remove an ended job's files for good; the job itself stays, its links answer 410.
+
+        删除已结束任务的文件。
+        """
+
+        def mark(job: Job, at: Moment) -> Job:
+            if not job.status.terminal:
+                raise Refused("Only a job that has ended can be deleted.", code="not_finished")
+            return job if job.deleted_at else replace(job, deleted_at=at.now, updated_at=at.now)
+
+        job = self._change(caller, job_id, mark)
+        for artifact in job.artifacts:
+            self._bucket.delete(artifact.key)
+        for image in job.input.images.values():
+            # A retry reads the same pictures.
+            if job.retried_as is None and job.retry_of is None:
+                self._bucket.delete(image.key)
+        return job
+
+    def artifact(self, job_id: str, name: str) -> Artifact:
+        """A published file of any caller's job: whoever asks holds a signed link.
+
+        按永久链接查找成果文件。
+        """
+        job = self._jobs.get(job_id) if _is_id(job_id) else None
+        if job is not None and job.deleted_at is not None:
+            raise Gone("The files of this job were deleted.", code="artifact_deleted")
+        for artifact in job.artifacts if job else ():
+            if artifact.name == name:
+                return artifact
+        raise NotFound("There is no such file.", code="artifact_not_found")
+
+    def wait(self, caller: str, job_id: str, seconds: float) -> Job:
+        """The job once it has ended, or as it stands after `seconds`.
+
+        等待任务结束。
+        """
+        end = self._clock.now() + round(seconds * 1000)
+        while True:
+            job = self.get(caller, job_id)
+            left = (end - self._clock.now()) / 1000
+            if job.status.terminal or left <= 0:
+                return job
+            self._clock.sleep(min(_WAIT_STEP, left))
+
+    def _known(self, key: IdempotencyKey | None) -> Job | None:
+        known = self._jobs.known_key(key) if key is not None else None
+        if key is None or known is None:
+            return None
+        fingerprint, job_id = known
+        if fingerprint != key.fingerprint:
+            raise KeyReused("This Idempotency-Key was used for another request.")
+        return self._jobs.get(job_id)
+
+    def _keep(self, job_id: str, image: NewImage) -> InputFile:
+        key = f"inputs/{job_id}/{image.sha256}{extension(image.media_type)}"
+        self._bucket.put_stream(key, [image.data], media_type=image.media_type)
+        return InputFile(
+            key, image.media_type, len(image.data), image.sha256, image.width, image.height
+        )
+
+    def _change(self, caller: str, job_id: str, change: Callable[[Job, Moment], Job]) -> Job:
+        for _ in range(_TRIES):
+            job = self.get(caller, job_id)
+            new = change(job, Moment(self._clock.now()))
+            if new is job:
+                return job
+            try:
+                return self._jobs.save(job, new)
+            except Conflict:
+                continue
+        raise Unavailable("The job is being changed by others; ask again.")
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 26 and text.isascii() and text.isalnum()
+
+
+__all__ = ["JobService", "NewImage", "NewJob", "idempotency_key"]

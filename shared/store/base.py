@@ -1,0 +1,196 @@
+"""The store's protocol: versioned records, found by declared indexes.
+
+Index reads may be stale; only the conditional writes decide.
+
+任务表的接口：带版本号的记录，按声明的索引查找。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+Value = str | int
+
+
+class Conflict(Exception):
+    """A conditional write lost: the record is no longer what the writer saw.
+
+    条件写入失败：记录已被别人改动。
+    """
+
+    def __init__(self, table: str, key: str) -> None:
+        super().__init__(f"{table}/{key} was changed by somebody else")
+        self.table = table
+        self.key = key
+
+
+class StoreUnavailable(Exception):
+    """The store does not answer, or is not the version this code needs.
+
+    任务表不可用。
+    """
+
+
+@dataclass(frozen=True)
+class Index:
+    """One way to find records: `equals` match exactly, results come in the order of `sort`.
+
+    `sort` is a field of the table, `due_at`, or `key`. Ties come in the order of the key.
+    A record in which any of these is None is not in the index.
+
+    一种查找方式。
+    """
+
+    name: str
+    equals: tuple[str, ...]
+    sort: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One kind of record: its name, its index fields with their types, its indexes.
+
+    一类记录的声明。
+    """
+
+    name: str
+    fields: Mapping[str, type[str] | type[int]]
+    indexes: tuple[Index, ...] = ()
+
+    def index(self, name: str) -> Index:
+        """The index of that name; `KeyError` if there is none.
+
+        按名字取索引。
+        """
+        for index in self.indexes:
+            if index.name == name:
+                return index
+        raise KeyError(f"table {self.name} has no index {name}")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One document with what it is found by.
+
+    `version` counts every write, claims included; 0 means "not written yet". `due_at` is when
+    somebody must look again (milliseconds; None: never). `claims` counts leases in a row that
+    brought no save.
+
+    一条记录。
+    """
+
+    key: str
+    document: Mapping[str, Any]
+    fields: Mapping[str, Value | None] = field(default_factory=dict)
+    due_at: int | None = None
+    claims: int = 0
+    version: int = 0
+
+    def written(self) -> Record:
+        """This record as it stands after one write.
+
+        写入一次之后的样子。
+        """
+        return replace(self, version=self.version + 1)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a claim does to a record: its new `due_at`, and whether `claims` goes up.
+
+    一次认领对记录的改动。
+    """
+
+    due_at: int
+    counted: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """Part of a query's answer; `cursor` goes on where it stopped, None at the end.
+
+    查询结果的一页。
+    """
+
+    records: tuple[Record, ...]
+    cursor: str | None
+
+
+class Store(Protocol):
+    """Where records are kept. Every method may raise `StoreUnavailable`.
+
+    记录的存放处。
+    """
+
+    def get(self, table: Table, key: str) -> Record | None:
+        """The record as last written (never stale), or None.
+
+        读取一条最新的记录。
+        """
+
+    def put(self, table: Table, record: Record) -> Record:
+        """Write if the stored version is `record.version` (0: absent), else raise `Conflict`.
+
+        Returns the record with its new version, `record.version + 1`.
+
+        条件写入一条记录。
+        """
+
+    def transact(self, writes: Sequence[tuple[Table, Record]]) -> list[Record]:
+        """Several puts, all or none; at most 25. Raises `Conflict` naming the first that lost.
+
+        一次写入多条，要么全部成功，要么全部不写。
+        """
+
+    def query(
+        self,
+        table: Table,
+        index: str,
+        equals: Mapping[str, Value],
+        *,
+        low: Value | None = None,
+        high: Value | None = None,
+        limit: int = 100,
+        descending: bool = False,
+        cursor: str | None = None,
+    ) -> Page:
+        """Records of an index, in its order, sort values within [low, high]; may be stale.
+
+        `cursor` is one that an earlier page of the same query gave; a malformed one raises
+        `ValueError`.
+
+        按索引查询。
+        """
+
+    def claim(
+        self,
+        table: Table,
+        index: str,
+        equals: Mapping[str, Value],
+        *,
+        now: int,
+        lease: Callable[[Record], Lease],
+        limit: int,
+    ) -> list[Record]:
+        """Take due records for this worker: those of an index on `due_at` with `due_at` <= now.
+
+        Each is one conditional write on the version seen: `due_at` moves to `lease(record)`,
+        `claims` goes up if counted, `version` goes up by one. Records another worker took in
+        between are left out. Returns the records as now stored.
+
+        认领到期的记录。
+        """
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` unless reads and writes can be answered.
+
+        检查是否可用。
+        """
+
+    def close(self) -> None:
+        """Let go of connections; calling it twice is harmless.
+
+        关闭连接。
+        """

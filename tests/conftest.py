@@ -1,0 +1,48 @@
+"""What all tests share: how hypothesis searches, and an empty store.
+
+所有测试共用的设置。
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from infra.migrations.migrate import upgrade
+from shared.store.sql import SqlStore
+
+# On CI the same examples every time: a red build is one that can be repeated.
+settings.register_profile(
+    "fast",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("fast")
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """The URL of an empty, migrated SQLite database of this test's own.
+
+    一个空的测试数据库。
+    """
+    url = f"sqlite:///{tmp_path / 'maquette.db'}"
+    upgrade(url)
+    return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[SqlStore]:
+    """An empty store of this test's own.
+
+    一个空的任务表。
+    """
+    opened = SqlStore(database_url)
+    yield opened
+    opened.close()

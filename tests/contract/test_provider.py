@@ -1,0 +1,519 @@
+"""What every Provider must do, tried over each adapter and its stand-in.
+
+所有生成服务适配器共同的行为测试。
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from infra.local.standins.tripo import Standin
+from shared.buckets.base import BucketUnavailable
+from shared.clock import Deadline, OutOfTime, SystemClock
+from shared.providers.base import (
+    Ask,
+    Download,
+    DownloadFailed,
+    InputImage,
+    OutOfCredit,
+    Provider,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    Rejected,
+    RemoteFile,
+    Request,
+    TaskState,
+    Unauthorized,
+    UnknownOutcome,
+)
+from shared.providers.tripo import Tripo
+
+KEY = "tsk_a-key-that-must-never-be-seen"
+
+
+class QuickClock(SystemClock):
+    """The real time, but waiting costs none; it remembers what was waited."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def picture(colour: str, media_type: str = "image/png") -> InputImage:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(buffer, media_type.partition("/")[2])
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    return InputImage(media_type, len(data), digest, lambda: io.BytesIO(data))
+
+
+def is_whole_glb(data: bytes) -> bool:
+    return data[:4] == b"glTF" and int.from_bytes(data[8:12], "little") == len(data)
+
+
+@dataclass
+class Case:
+    """One adapter with its stand-in: what it can be asked, and how to read the stand-in's log."""
+
+    provider: Provider
+    server: Any
+    clock: QuickClock
+    asks: Sequence[Ask]
+    refused: Ask
+    creates: Callable[[Mapping[str, Any]], bool]
+    is_whole: Callable[[bytes], bool]
+    make: Callable[..., Provider]
+    faults: Mapping[str, type[ProviderError] | None] = field(default_factory=dict)
+
+    @property
+    def credential(self) -> str:
+        return self.provider.credentials[0]
+
+    def prepared(self, ask: Ask | None = None) -> Request:
+        return self.provider.prepare(ask or self.asks[0], self.credential, soon())
+
+    def submitted(self, ask: Ask | None = None) -> str:
+        return self.provider.submit(self.prepared(ask), "key:1", self.credential, soon())
+
+    def state(self, task_id: str) -> TaskState:
+        return self.provider.check([task_id], self.credential, soon())[task_id]
+
+    def finished(self) -> RemoteFile:
+        task_id = self.submitted()
+        self.server.advance(60)
+        return self.state(task_id).files[0]
+
+    def fetch(self, file: RemoteFile, deadline: Deadline | None = None) -> bytes:
+        with self.provider.download(file, deadline or soon()) as download:
+            return b"".join(download.chunks)
+
+    def sent(self) -> list[Mapping[str, Any]]:
+        return [entry for entry in self.server.log() if self.creates(entry)]
+
+
+def stop_after_one(download: Download, trouble: Exception) -> None:
+    next(download.chunks)
+    raise trouble
+
+
+def soon(seconds: float = 30.0) -> Deadline:
+    return Deadline.after(seconds)
+
+
+@contextmanager
+def tripo() -> Iterator[Case]:
+    views = {"front": picture("red"), "back": picture("blue", "image/jpeg")}
+    clock = QuickClock()
+    with ExitStack() as stack:
+        server = stack.enter_context(Standin(seconds=30, key=KEY, concurrency=500, hang_seconds=8))
+
+        def make(**changes: Any) -> Provider:
+            given = {"api_keys": [KEY], "base_url": server.url, "clock": clock, **changes}
+            provider = Tripo(**given)
+            stack.callback(provider.close)
+            return provider
+
+        yield Case(
+            provider=make(),
+            server=server,
+            clock=clock,
+            asks=[
+                Ask("text-to-3d", "ein Stuhl, 一把椅子", {}, {"face_limit": 5000}),
+                Ask("image-to-3d", None, {"image": picture("green", "image/webp")}, {}),
+                Ask("multiview-to-3d", None, views, {"texture_seed": 4}),
+            ],
+            refused=Ask("text-to-3d", "something forbidden", {}, {}),
+            creates=lambda entry: entry["path"].startswith("/v3/generation/"),
+            is_whole=is_whole_glb,
+            make=make,
+            faults={
+                "rate_limit": RateLimited,
+                "error_500": ProviderUnavailable,
+                "error_503": ProviderUnavailable,
+                "error_502": UnknownOutcome,
+                "drop_before": UnknownOutcome,
+                "drop_after": UnknownOutcome,
+                "error_502_after": UnknownOutcome,
+                "hang": UnknownOutcome,
+                "slow": None,
+            },
+        )
+
+
+ADAPTERS = [tripo]
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    with request.param() as case:
+        yield case
+
+
+@pytest.fixture(params=[0, 1, 2])
+def ask(case: Case, request: pytest.FixtureRequest) -> Ask:
+    if request.param >= len(case.asks):
+        pytest.skip("this adapter makes fewer kinds")
+    return case.asks[request.param]
+
+
+# Plain paths.
+
+
+def test_a_task_goes_from_create_to_a_whole_file(case: Case, ask: Ask) -> None:
+    task_id = case.submitted(ask)
+    assert case.state(task_id).status == "waiting"
+    case.server.advance(15)
+    assert case.state(task_id).status == "running"
+    case.server.advance(30)
+    state = case.state(task_id)
+    assert (state.status, state.progress, len(state.files)) == ("succeeded", 100, 1)
+    with case.provider.download(state.files[0], soon()) as download:
+        data = b"".join(download.chunks)
+    assert download.length == len(data)
+    assert case.is_whole(data)
+    assert len(case.sent()) == 1
+
+
+def test_the_exact_text_of_the_request_is_what_is_sent(case: Case, ask: Ask) -> None:
+    prepared = case.prepared(ask)
+    assert case.sent() == []
+    assert prepared.body.isascii()
+    case.provider.submit(prepared, "key:1", case.credential, soon())
+    assert case.sent()[0]["body"] == json.loads(prepared.body)
+
+
+def test_two_requests_never_carry_the_same_mark(case: Case, ask: Ask) -> None:
+    first, second = case.prepared(ask), case.prepared(ask)
+    assert first.mark
+    assert first.mark != second.mark
+    assert first.mark in first.body
+
+
+def test_ready_is_content_with_a_provider_that_answers(case: Case) -> None:
+    case.provider.ready(soon())
+
+
+def test_cancel_says_whether_there_is_such_a_call(case: Case) -> None:
+    assert case.provider.cancel(case.submitted(), case.credential, soon()) in (True, False)
+
+
+def test_closing_twice_is_harmless_and_it_works_again_after(case: Case) -> None:
+    case.provider.close()
+    case.provider.close()
+    case.provider.ready(soon())
+
+
+# Creating: once, and a clear word about the outcome.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("rate_limit", "error_500", "error_502", "error_503", "drop_before"),
+        *("drop_after", "error_502_after", "hang", "slow"),
+    ],
+)
+def test_a_create_is_sent_exactly_once_under_every_fault(case: Case, fault: str) -> None:
+    prepared = case.prepared()
+    case.server.faults = {fault: {"rate": 1, "scope": "create"}}
+    expected = case.faults[fault]
+    if expected is None:
+        assert case.provider.submit(prepared, "key:1", case.credential, soon())
+    else:
+        deadline = soon(2.5 if fault == "hang" else 30)
+        with pytest.raises(expected):
+            case.provider.submit(prepared, "key:1", case.credential, deadline)
+    assert len(case.sent()) == 1
+
+
+def test_a_rate_limit_says_when_to_come_again(case: Case) -> None:
+    case.server.faults = {"rate_limit": {"rate": 1, "scope": "create"}}
+    with pytest.raises(RateLimited) as caught:
+        case.submitted()
+    assert caught.value.retry_after is None or caught.value.retry_after >= 0
+
+
+def test_a_refusal_is_final_and_says_why(case: Case) -> None:
+    with pytest.raises(Rejected) as caught:
+        case.submitted(case.refused)
+    assert caught.value.code
+    assert "forbidden" in caught.value.message
+
+
+def test_without_a_connection_nothing_was_created(case: Case) -> None:
+    prepared = case.prepared()
+    case.server.stop()
+    with pytest.raises(ProviderUnavailable):
+        case.provider.submit(prepared, "key:1", case.credential, soon())
+
+
+def test_without_time_a_create_is_not_begun(case: Case) -> None:
+    prepared = case.prepared()
+    with pytest.raises(ProviderUnavailable):
+        case.provider.submit(prepared, "key:1", case.credential, soon(0))
+    assert case.sent() == []
+
+
+def test_an_empty_account_is_out_of_credit(case: Case) -> None:
+    case.server.balance = 0
+    with pytest.raises(OutOfCredit):
+        case.submitted()
+
+
+def test_a_wrong_key_is_unauthorized_everywhere(case: Case) -> None:
+    stranger = case.make(api_keys=["tsk_another-key"])
+    name = stranger.credentials[0]
+    prepared = case.prepared()
+    with pytest.raises(Unauthorized):
+        stranger.ready(soon())
+    with pytest.raises(Unauthorized):
+        stranger.submit(prepared, "key:1", name, soon())
+    with pytest.raises(Unauthorized):
+        stranger.check(["x"], name, soon())
+    with pytest.raises(Unauthorized):
+        case.provider.check(["x"], name, soon())
+
+
+# Finding an unanswered create.
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "error_502_after"])
+def test_find_gives_exactly_the_create_nobody_answered(case: Case, ask: Ask, fault: str) -> None:
+    started = case.clock.now()
+    others = [case.submitted(ask) for _ in range(3)]
+    prepared = case.prepared(ask)
+    case.server.faults = {fault: {"rate": 1, "scope": "create"}}
+    with pytest.raises(UnknownOutcome):
+        case.provider.submit(prepared, "key:1", case.credential, soon())
+    case.server.faults = {}
+    others += [case.submitted(ask) for _ in range(3)]
+    (found,) = case.provider.find(prepared, started, case.credential, soon())
+    assert found == case.sent()[3]["task_id"]
+    assert found not in others
+
+
+def test_find_gives_nothing_for_a_create_that_never_arrived(case: Case) -> None:
+    prepared = case.prepared()
+    case.submitted()
+    case.server.faults = {"drop_before": {"rate": 1, "scope": "create"}}
+    with pytest.raises(UnknownOutcome):
+        case.provider.submit(prepared, "key:1", case.credential, soon())
+    assert not case.provider.find(prepared, case.clock.now(), case.credential, soon())
+
+
+def test_find_reads_beyond_the_first_page(case: Case) -> None:
+    started = case.clock.now()
+    prepared = case.prepared()
+    wanted = case.provider.submit(prepared, "key:1", case.credential, soon())
+    for _ in range(120):
+        case.submitted()
+    assert case.provider.find(prepared, started, case.credential, soon()) == (wanted,)
+
+
+@pytest.mark.parametrize("scope", ["account", "list"])
+def test_find_never_takes_a_failed_reading_for_none(case: Case, scope: str) -> None:
+    prepared = case.prepared()
+    case.provider.submit(prepared, "key:1", case.credential, soon())
+    case.server.faults = {"error_503": {"rate": 1, "scope": scope}}
+    with pytest.raises(ProviderUnavailable):
+        case.provider.find(prepared, case.clock.now(), case.credential, soon())
+
+
+# Checking.
+
+
+def test_250_tasks_cost_three_requests(case: Case) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(250)]
+    limit = case.provider.check_limit
+    before = len(case.server.log())
+    for start in range(0, 250, limit):
+        states = case.provider.check(ids[start : start + limit], case.credential, soon())
+        assert {state.status for state in states.values()} == {"missing"}
+    assert len(case.server.log()) - before == -(-250 // limit)
+    assert limit < 100 or len(case.server.log()) - before == 3
+
+
+def test_a_task_that_is_not_known_is_missing(case: Case) -> None:
+    known, stranger = case.submitted(), str(uuid.uuid4())
+    states = case.provider.check([known, stranger], case.credential, soon())
+    assert (states[known].status, states[stranger].status) == ("waiting", "missing")
+
+
+def test_a_status_nobody_knows_means_still_running(case: Case) -> None:
+    task_id = case.submitted()
+    case.server.faults = {"unknown_status": 1}
+    assert case.state(task_id).status == "running"
+
+
+def test_a_failed_task_says_why(case: Case) -> None:
+    doomed = case.submitted(Ask(case.asks[0].kind, "a doomed chair", {}, {}))
+    case.server.advance(60)
+    state = case.state(doomed)
+    assert state.status == "failed"
+    assert state.error is not None
+    assert all(state.error)
+
+
+@pytest.mark.parametrize("fault", ["bad_json", "error_500", "error_502", "error_503", "rate_limit"])
+def test_a_check_gets_over_a_passing_fault(case: Case, fault: str) -> None:
+    task_id = case.submitted()
+    case.server.faults = {fault: {"rate": 1, "scope": "list", "times": 1}}
+    assert case.state(task_id).status == "waiting"
+
+
+@pytest.mark.parametrize("fault", ["bad_json", "error_502", "drop_before"])
+def test_a_check_gives_up_after_a_few_attempts(case: Case, fault: str) -> None:
+    task_id = case.submitted()
+    before = len(case.server.log())
+    case.server.faults = {fault: {"rate": 1, "scope": "list"}}
+    with pytest.raises(ProviderUnavailable):
+        case.state(task_id)
+    assert 2 <= len(case.server.log()) - before <= 5
+    assert case.clock.waits
+
+
+# Inputs on their way in.
+
+
+def test_an_upload_is_repeated_after_a_passing_fault(case: Case) -> None:
+    ask = next((ask for ask in case.asks if ask.images), None)
+    if ask is None:
+        pytest.skip("this adapter takes no pictures")
+    case.server.faults = {"error_503": {"rate": 1, "scope": "upload", "times": 1}}
+    assert case.submitted(ask)
+
+
+@pytest.mark.parametrize("fault", ["error_502", "drop_before", "rate_limit"])
+def test_a_failed_upload_is_never_an_unknown_outcome(case: Case, fault: str) -> None:
+    ask = next((ask for ask in case.asks if ask.images), None)
+    if ask is None:
+        pytest.skip("this adapter takes no pictures")
+    case.server.faults = {fault: {"rate": 1, "scope": "upload"}}
+    with pytest.raises((ProviderUnavailable, RateLimited)):
+        case.prepared(ask)
+    assert case.sent() == []
+
+
+# Results on their way out.
+
+
+def test_an_old_link_is_expired_and_a_fresh_one_works(case: Case) -> None:
+    task_id = case.submitted()
+    case.server.advance(60)
+    old = case.state(task_id).files[0]
+    case.server.advance(7 * 24 * 3600)
+    with pytest.raises(DownloadFailed) as caught:
+        case.fetch(old)
+    assert caught.value.expired
+    assert case.is_whole(case.fetch(case.state(task_id).files[0]))
+
+
+@pytest.mark.parametrize("fault", ["truncate", "html_file", "error_502", "drop_before"])
+def test_a_spoiled_file_is_noticed(case: Case, fault: str) -> None:
+    file = case.finished()
+    case.server.faults = {fault: {"rate": 1, "scope": "download"}}
+    with pytest.raises(DownloadFailed) as caught:
+        case.fetch(file)
+    assert not caught.value.expired
+    case.server.faults = {}
+    assert case.is_whole(case.fetch(file))
+
+
+@pytest.mark.parametrize("fault", ["short_file", "wrong_length"])
+def test_a_file_that_lies_about_itself_never_passes_for_whole(case: Case, fault: str) -> None:
+    file = case.finished()
+    case.server.faults = {fault: {"rate": 1, "scope": "download"}}
+    with suppress(DownloadFailed, OutOfTime):
+        assert not case.is_whole(case.fetch(file, soon(3)))
+
+
+def test_a_file_over_the_limit_is_refused(case: Case) -> None:
+    file = case.finished()
+    small = case.make(max_download_bytes=1000)
+    with pytest.raises(DownloadFailed), small.download(file, soon()) as download:
+        list(download.chunks)
+
+
+def test_leaving_a_download_early_is_harmless(case: Case) -> None:
+    file = case.finished()
+    trouble = BucketUnavailable("the bucket's own trouble")
+    with pytest.raises(BucketUnavailable) as caught, case.provider.download(file, soon()) as got:
+        stop_after_one(got, trouble)
+    assert caught.value is trouble
+    assert case.is_whole(case.fetch(file))
+
+
+# Time.
+
+
+def test_a_hanging_provider_is_left_by_the_deadline(case: Case) -> None:
+    file, prepared = case.finished(), case.prepared()
+    calls: list[Callable[[Deadline], object]] = [
+        lambda end: case.provider.check(["x"], case.credential, end),
+        lambda end: case.provider.ready(end),
+        lambda end: case.fetch(file, end),
+        lambda end: case.provider.find(prepared, 0, case.credential, end),
+    ]
+    case.server.faults = {"hang": {"rate": 1, "scope": "any"}}
+    for call in calls:
+        started = time.monotonic()
+        with pytest.raises((ProviderUnavailable, OutOfTime)):
+            call(soon(0.4))
+        assert time.monotonic() - started < 1.5
+
+
+# Secrets.
+
+
+def test_no_key_and_no_signature_is_ever_shown(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    texts = [repr(case.provider), str(case.provider.credentials)]
+    file = case.finished()
+    signature = file.url.partition("?")[2]
+    case.fetch(file)
+    prepared = case.prepared()
+    faults = ["error_500", "error_502", "drop_before", "rate_limit", "html_file", "dead_link"]
+    for fault in faults:
+        case.server.faults = {fault: 1}
+        for call in (
+            lambda: case.provider.submit(prepared, "key:1", case.credential, soon()),
+            lambda: case.provider.check(["x"], case.credential, soon()),
+            lambda: case.provider.ready(soon()),
+            lambda: case.fetch(file),
+        ):
+            try:
+                call()
+            except (ProviderError, OutOfTime):
+                texts.append(traceback.format_exc())
+    texts += [record.getMessage() for record in caplog.records]
+    texts += [caplog.text]
+    assert len(texts) > len(faults)
+    for text in texts:
+        assert KEY not in text
+        assert not signature or signature not in text
+
+
+def test_no_key_goes_to_a_result_link(case: Case) -> None:
+    file = case.finished()
+    before = len(case.server.log())
+    case.fetch(file)
+    (entry,) = case.server.log()[before:]
+    assert entry["key"] is None

@@ -1,0 +1,746 @@
+"""What every store must do, run over each of them, and again with index reads that lag."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    rule,
+)
+
+from infra.migrations.migrate import upgrade
+from shared.store.base import Conflict, Lease, Page, Record, Store, Table
+from shared.store.sql import SqlStore
+from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS
+from tests.contract.stale import StaleStore, page_of
+
+THREADS = 16
+QUEUE = {"queue": "poll", "lane": 1}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A store under test: where an empty one is made, and how it is opened there."""
+
+    name: str
+    place: Callable[[Path], AbstractContextManager[str]]
+    open: Callable[[str], Store]
+
+
+@contextmanager
+def sqlite_file(folder: Path) -> Iterator[str]:
+    url = f"sqlite:///{folder / 'store.db'}"
+    upgrade(url)
+    yield url
+
+
+ADAPTERS = [Adapter("sqlite", sqlite_file, SqlStore)]
+STALE = [
+    Adapter(f"{a.name}-stale", a.place, lambda where, a=a: StaleStore(a.open(where)))
+    for a in ADAPTERS
+]
+
+
+def adapter_named(name: str) -> Adapter:
+    return next(adapter for adapter in ADAPTERS + STALE if adapter.name == name)
+
+
+@pytest.fixture(params=ADAPTERS + STALE, ids=lambda adapter: adapter.name)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    return request.param
+
+
+@pytest.fixture
+def place(adapter: Adapter, tmp_path: Path) -> Iterator[str]:
+    with adapter.place(tmp_path) as where:
+        yield where
+
+
+@pytest.fixture
+def store(adapter: Adapter, place: str) -> Iterator[Store]:
+    opened = adapter.open(place)
+    yield opened
+    opened.close()
+
+
+def settled(store: Store) -> Store:
+    """The store once its indexes have caught up; a real one is waited for in its adapter."""
+    if isinstance(store, StaleStore):
+        store.settle()
+    return store
+
+
+def job(key: str, due_at: int | None = None, **fields: Any) -> Record:
+    return Record(key, {"id": key}, {"queue": "poll", "lane": 1, **fields}, due_at)
+
+
+def fill(store: Store, records: list[Record], table: Table = JOBS) -> list[Record]:
+    written = []
+    for start in range(0, len(records), 25):
+        part = records[start : start + 25]
+        written += store.transact([(table, record) for record in part])
+    return written
+
+
+def keys(records: Any) -> list[str]:
+    return [record.key for record in records]
+
+
+def walk(store: Store, *query: Any, **options: Any) -> list[Page]:
+    pages = [store.query(*query, **options)]
+    while pages[-1].cursor is not None:
+        pages.append(store.query(*query, cursor=pages[-1].cursor, **options))
+    return pages
+
+
+def lease_until(due_at: int, counted: bool = True) -> Callable[[Record], Lease]:
+    return lambda _record: Lease(due_at, counted)
+
+
+def at_once(work: Callable[[int], Any]) -> list[Any]:
+    """What `work` returns in each of 16 threads that start together."""
+    barrier = Barrier(THREADS)
+
+    def run(number: int) -> Any:
+        barrier.wait(timeout=30)
+        return work(number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+# Single records
+
+
+def test_a_record_never_written_is_none(store: Store) -> None:
+    assert store.get(JOBS, "nobody") is None
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"nul": "a\0b", "\0": "\x01\x1f\x7f"},
+        {"text": "模型 \u00e9 e\u0301 \U0001f9ca \u2028 \ufeff \ufffd '\"\\%_?:x"},
+        {"numbers": [0, -1, 2**53, -(2**53), 0.1, 1e300], "flags": [True, False, None]},
+        {"deep": {"a": [{"b": [[], {}]}]}},
+        {"large": "x" * 65_536},
+        {"large": "型" * 21_845},
+    ],
+)
+def test_a_document_comes_back_as_it_was_written(store: Store, document: dict[str, Any]) -> None:
+    store.put(JOBS, Record("k", document))
+    found = store.get(JOBS, "k")
+    assert found is not None
+    assert dict(found.document) == document
+
+
+def test_everything_beside_the_document_comes_back_too(store: Store) -> None:
+    written = store.put(
+        JOBS, Record("k", {}, {"queue": "型\U0001f9ca", "lane": 2**53}, due_at=2**53, claims=3)
+    )
+    found = store.get(JOBS, "k")
+    assert found is not None
+    assert (found.key, found.due_at, found.claims, found.version) == ("k", 2**53, 3, 1)
+    assert (found.fields["queue"], found.fields["lane"]) == ("型\U0001f9ca", 2**53)
+    assert found.fields.get("caller") is None
+    assert (written.version, written.due_at, written.claims) == (1, 2**53, 3)
+
+
+def test_a_write_replaces_the_whole_record(store: Store) -> None:
+    first = store.put(JOBS, Record("k", {"a": 1}, {"caller": "c"}, due_at=5, claims=2))
+    second = store.put(JOBS, replace(first, document={"b": 2}, fields={}, due_at=None, claims=0))
+    found = store.get(JOBS, "k")
+    assert found is not None
+    assert (dict(found.document), found.due_at, found.claims) == ({"b": 2}, None, 0)
+    assert found.fields.get("caller") is None
+    assert found.version == second.version == 2
+
+
+def test_a_record_is_created_once(store: Store) -> None:
+    store.put(JOBS, Record("k", {"by": "first"}))
+    with pytest.raises(Conflict) as lost:
+        store.put(JOBS, Record("k", {"by": "second"}))
+    assert (lost.value.table, lost.value.key) == ("jobs", "k")
+    found = store.get(JOBS, "k")
+    assert found is not None
+    assert found.document["by"] == "first"
+
+
+def test_a_write_on_an_older_version_loses(store: Store) -> None:
+    first = store.put(JOBS, Record("k", {"n": 0}))
+    second = store.put(JOBS, replace(first, document={"n": 1}))
+    for seen in (first, replace(second, version=9), replace(second, version=0)):
+        with pytest.raises(Conflict):
+            store.put(JOBS, replace(seen, document={"n": 2}))
+    assert store.get(JOBS, "k") == replace(second, fields=store.get(JOBS, "k").fields)
+
+
+def test_a_write_on_a_record_that_is_not_there_loses(store: Store) -> None:
+    with pytest.raises(Conflict):
+        store.put(JOBS, Record("k", {}, version=1))
+    assert store.get(JOBS, "k") is None
+
+
+def test_the_same_key_in_two_tables_is_two_records(store: Store) -> None:
+    store.put(JOBS, Record("k", {"in": "jobs"}))
+    store.put(DELIVERIES, Record("k", {"in": "deliveries"}))
+    assert store.get(JOBS, "k").document["in"] == "jobs"
+    assert store.get(DELIVERIES, "k").document["in"] == "deliveries"
+    assert store.get(IDEMPOTENCY, "k") is None
+
+
+def test_keys_differ_by_case(store: Store) -> None:
+    store.put(JOBS, Record("k", {}))
+    assert store.get(JOBS, "K") is None
+    store.put(JOBS, Record("K", {}))
+
+
+# Transactions
+
+
+def test_a_transaction_writes_all(store: Store) -> None:
+    old = store.put(JOBS, job("old"))
+    written = store.transact([(JOBS, old), (JOBS, job("new")), (IDEMPOTENCY, Record("i", {}))])
+    assert [(record.key, record.version) for record in written] == [
+        ("old", 2),
+        ("new", 1),
+        ("i", 1),
+    ]
+    assert store.get(JOBS, "old").version == 2
+    assert store.get(JOBS, "new").version == 1
+    assert store.get(IDEMPOTENCY, "i").version == 1
+
+
+@pytest.mark.parametrize("loser", [0, 1, 2])
+def test_a_transaction_with_one_loser_writes_nothing_and_names_it(store: Store, loser: int) -> None:
+    writes = [(JOBS, job("a")), (DELIVERIES, Record("b", {})), (IDEMPOTENCY, Record("c", {}))]
+    table, record = writes[loser]
+    store.put(table, record)
+    with pytest.raises(Conflict) as lost:
+        store.transact(writes)
+    assert (lost.value.table, lost.value.key) == (table.name, record.key)
+    there = [store.get(table, record.key) is not None for table, record in writes]
+    assert there == [number == loser for number in range(3)]
+
+
+def test_a_transaction_names_the_first_of_two_losers(store: Store) -> None:
+    store.put(JOBS, job("b"))
+    store.put(JOBS, job("c"))
+    with pytest.raises(Conflict) as lost:
+        store.transact([(JOBS, job("a")), (JOBS, job("c")), (JOBS, job("b"))])
+    assert lost.value.key == "c"
+
+
+def test_a_transaction_takes_25_writes_and_no_more(store: Store) -> None:
+    assert len(store.transact([(JOBS, job(f"k{n}")) for n in range(25)])) == 25
+    with pytest.raises(ValueError, match="25"):
+        store.transact([(JOBS, job(f"m{n}")) for n in range(26)])
+    assert store.get(JOBS, "m0") is None
+
+
+def test_a_transaction_writes_a_record_once(store: Store) -> None:
+    with pytest.raises(ValueError, match="once"):
+        store.transact([(JOBS, job("k")), (JOBS, replace(job("k"), version=1))])
+    assert store.get(JOBS, "k") is None
+
+
+def test_a_transaction_of_nothing_does_nothing(store: Store) -> None:
+    assert store.transact([]) == []
+
+
+KILLED = """
+import os, sys, threading
+from itertools import count
+from shared.store.base import Record
+from shared.store.tables import DELIVERIES, JOBS
+from tests.contract.test_store import adapter_named
+
+store = adapter_named(sys.argv[1]).open(sys.argv[2])
+enough = threading.Event()
+threading.Thread(target=lambda: (enough.wait(), os._exit(9))).start()
+for n in count():
+    records = [Record(f"{n}-{part}", {}) for part in range(9)]
+    store.transact([(table, record) for table in (JOBS, DELIVERIES) for record in records])
+    if n == 20:
+        enough.set()
+"""
+
+
+def test_a_process_killed_in_a_transaction_leaves_all_or_nothing(
+    adapter: Adapter, place: str, store: Store
+) -> None:
+    child = [sys.executable, "-c", KILLED, adapter.name, place]
+    assert subprocess.run(child, timeout=60, check=False).returncode == 9
+    left = []
+    while any(left[-1:] or [True]):
+        n = len(left)
+        records = [store.get(t, f"{n}-{part}") for t in (JOBS, DELIVERIES) for part in range(9)]
+        there = {record is not None for record in records}
+        assert len(there) == 1
+        left.append(there.pop())
+    assert len(left) > 21
+
+
+# Queries
+
+
+SHUFFLED = [(7 * n) % 23 for n in range(23)]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("limit", [1, 4, 22, 23, 24])
+def test_pages_cover_an_index_once_in_order_with_ties_in_key_order(
+    store: Store, limit: int, descending: bool
+) -> None:
+    fill(store, [job(f"k{n:02}", due_at=n // 6) for n in SHUFFLED])
+    fill(store, [job(f"x{n}", due_at=n, lane=2) for n in range(3)])
+    pages = walk(settled(store), JOBS, "due", QUEUE, limit=limit, descending=descending)
+    expected = [f"k{n:02}" for n in range(23)]
+    assert keys(r for page in pages for r in page.records) == (
+        expected[::-1] if descending else expected
+    )
+    assert [len(page.records) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert pages[-1].records
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_pages_of_an_index_in_key_order(store: Store, descending: bool) -> None:
+    fill(store, [job(f"k{n:02}", caller=f"c{n % 2}", status="queued") for n in SHUFFLED])
+    for index, equals in (("by_caller", {}), ("by_status", {"status": "queued"})):
+        query = (JOBS, index, {"caller": "c1", **equals})
+        pages = walk(settled(store), *query, limit=5, descending=descending)
+        expected = [f"k{n:02}" for n in range(1, 23, 2)]
+        found = keys(r for page in pages for r in page.records)
+        assert found == (expected[::-1] if descending else expected)
+
+
+def test_text_sorts_by_code_point(store: Store) -> None:
+    order = ["B", "a", "a-", "a0", "aa", "é", "型", "\U0001f9ca"]
+    fill(store, [job(key, caller="c") for key in reversed(order)])
+    assert keys(settled(store).query(JOBS, "by_caller", {"caller": "c"}).records) == order
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_cursor_holds_its_place_while_records_come_and_go(store: Store, descending: bool) -> None:
+    written = fill(store, [job(f"k{n:02}", due_at=n // 4) for n in range(12)])
+    first = settled(store).query(JOBS, "due", QUEUE, limit=5, descending=descending)
+    # The one the cursor stands on leaves the index, and others appear on both sides of it.
+    for record in (first.records[-1], written[0], written[11]):
+        store.put(JOBS, replace(record, due_at=None))
+    fill(store, [job("k00a", due_at=0), job("k10a", due_at=2), job("k04a", due_at=1)])
+    rest = settled(store).query(JOBS, "due", QUEUE, descending=descending, cursor=first.cursor)
+    expected = ["k04a", *(f"k{n:02}" for n in range(5, 11)), "k10a"]
+    if descending:
+        expected = ["k06", "k05", "k04a", "k04", "k03", "k02", "k01", "k00a"]
+    assert keys(rest.records) == expected
+    assert rest.cursor is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (None, None, [0, 10, 20, 30]),
+        (10, None, [10, 20, 30]),
+        (11, None, [20, 30]),
+        (None, 20, [0, 10, 20]),
+        (None, 19, [0, 10]),
+        (10, 20, [10, 20]),
+        (10, 10, [10]),
+        (11, 19, []),
+        (20, 10, []),
+        (-(2**53), 2**53, [0, 10, 20, 30]),
+    ],
+)
+@pytest.mark.parametrize("descending", [False, True])
+def test_bounds_of_a_range_belong_to_it(
+    store: Store, low: int | None, high: int | None, expected: list[int], descending: bool
+) -> None:
+    fill(store, [job(f"k{due}", due_at=due) for due in (0, 10, 20, 30)])
+    pages = walk(
+        settled(store), JOBS, "due", QUEUE, low=low, high=high, limit=1, descending=descending
+    )
+    found = [record.due_at for page in pages for record in page.records]
+    assert found == (expected[::-1] if descending else expected)
+
+
+def test_a_range_of_keys(store: Store) -> None:
+    fill(store, [job(key, caller="c") for key in "abcde"])
+    page = settled(store).query(JOBS, "by_caller", {"caller": "c"}, low="b", high="d", limit=2)
+    assert keys(page.records) == ["b", "c"]
+    rest = store.query(
+        JOBS, "by_caller", {"caller": "c"}, low="b", high="d", limit=2, cursor=page.cursor
+    )
+    assert keys(rest.records) == ["d"]
+    assert rest.cursor is None
+
+
+def test_a_record_without_one_of_the_values_is_not_in_the_index(store: Store) -> None:
+    fill(
+        store,
+        [
+            job("whole", due_at=1, caller="c", status="s"),
+            job("no due", caller="c", status="s"),
+            job("no lane", due_at=1, lane=None, caller="c", status="s"),
+            job("no caller", due_at=1, status="s"),
+            job("no status", due_at=1, caller="c"),
+            Record("nothing", {}),
+        ],
+    )
+    settled(store)
+    due = ["no caller", "no status", "whole"]
+    assert keys(store.query(JOBS, "due", QUEUE).records) == due
+    assert keys(store.query(JOBS, "due", QUEUE, descending=True).records) == due[::-1]
+    by_status = store.query(JOBS, "by_status", {"caller": "c", "status": "s"})
+    assert keys(by_status.records) == ["no due", "no lane", "whole"]
+    by_caller = store.query(JOBS, "by_caller", {"caller": "c"})
+    assert keys(by_caller.records) == ["no due", "no lane", "no status", "whole"]
+
+
+def test_a_change_of_values_moves_a_record_between_indexes(store: Store) -> None:
+    first = store.put(JOBS, job("k", due_at=1, caller="a"))
+    store.put(JOBS, replace(first, fields={"caller": "b"}))
+    settled(store)
+    assert keys(store.query(JOBS, "by_caller", {"caller": "a"}).records) == []
+    assert keys(store.query(JOBS, "by_caller", {"caller": "b"}).records) == ["k"]
+    assert keys(store.query(JOBS, "due", QUEUE).records) == []
+
+
+def test_an_index_that_was_not_declared_is_an_error(store: Store) -> None:
+    with pytest.raises(KeyError):
+        store.query(JOBS, "by_mood", {})
+    with pytest.raises(KeyError):
+        store.claim(JOBS, "by_mood", {}, now=1, lease=lease_until(2), limit=1)
+
+
+@pytest.mark.parametrize(
+    "cursor", ["!", "e30", "WyJhIl0", "WzFd", "bnVsbA", "W251bGwsImEiXQ", "WzEsMV0", "AAAA", "é"]
+)
+def test_a_malformed_cursor_is_a_value_error(store: Store, cursor: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        store.query(JOBS, "due", QUEUE, cursor=cursor)
+
+
+def test_any_text_as_a_cursor_is_a_page_or_a_value_error(store: Store) -> None:
+    @given(st.text(max_size=40))
+    def ask(cursor: str) -> None:
+        with suppress(ValueError):
+            store.query(JOBS, "due", QUEUE, cursor=cursor)
+
+    ask()
+
+
+# Claims
+
+
+def claim(store: Store, now: int, until: int = 1000, limit: int = 100) -> list[Record]:
+    return store.claim(JOBS, "due", QUEUE, now=now, lease=lease_until(until), limit=limit)
+
+
+def test_a_claim_takes_what_is_due_the_longest_waiting_first(store: Store) -> None:
+    fill(store, [job("b", 5), job("a", 5), job("c", 1), job("later", 6), job("never")])
+    fill(store, [job("other lane", 1, lane=2), job("other queue", 1, queue="callback")])
+    assert keys(claim(settled(store), now=5)) == ["c", "a", "b"]
+    assert claim(settled(store), now=5) == []
+    assert keys(claim(settled(store), now=6)) == ["later"]
+
+
+def test_a_claim_takes_no_more_than_asked(store: Store) -> None:
+    fill(store, [job(f"k{n:03}", n) for n in range(120)])
+    assert claim(settled(store), now=999, limit=0) == []
+    assert keys(claim(store, now=999, limit=2)) == ["k000", "k001"]
+    assert len(claim(settled(store), now=999, limit=100)) == 100
+    assert len(claim(settled(store), now=999, limit=100)) == 18
+
+
+def test_a_claim_moves_due_at_and_counts_if_the_lease_says_so(store: Store) -> None:
+    fill(store, [job("counted", 1), job("free", 2)])
+    seen: list[Record] = []
+
+    def lease(record: Record) -> Lease:
+        seen.append(record)
+        return Lease(100 + record.due_at, counted=record.key == "counted")
+
+    taken = settled(store).claim(JOBS, "due", QUEUE, now=5, lease=lease, limit=9)
+    assert [(record.due_at, record.version) for record in seen] == [(1, 1), (2, 1)]
+    assert [(r.key, r.due_at, r.claims, r.version) for r in taken] == [
+        ("counted", 101, 1, 2),
+        ("free", 102, 0, 2),
+    ]
+    for record in taken:
+        found = store.get(JOBS, record.key)
+        assert (found.due_at, found.claims, found.version) == (
+            record.due_at,
+            record.claims,
+            record.version,
+        )
+        assert found.document == record.document == {"id": record.key}
+
+
+def test_a_lease_that_ran_out_is_claimed_again_and_counted_again(store: Store) -> None:
+    store.put(JOBS, job("k", 1))
+    for times, now in enumerate((10, 20, 30), start=1):
+        assert claim(settled(store), now=now - 1 if times > 1 else 0) == []
+        (taken,) = claim(settled(store), now=now, until=now + 10)
+        assert taken.claims == times
+
+
+def test_a_claimed_record_can_be_saved_by_its_claimer_only(store: Store) -> None:
+    before = store.put(JOBS, job("k", 1))
+    (mine,) = claim(settled(store), now=5)
+    with pytest.raises(Conflict):
+        store.put(JOBS, before)
+    assert store.put(JOBS, replace(mine, claims=0)).version == 3
+
+
+def test_a_save_in_between_makes_a_claim_lose_the_record(store: Store) -> None:
+    first = store.put(JOBS, job("k", 1))
+    settled(store)
+    store.put(JOBS, replace(first, due_at=None))
+    assert claim(store, now=5) == []
+    assert store.get(JOBS, "k").due_at is None
+
+
+# Many at once
+
+
+def test_16_threads_claim_every_record_exactly_once(store: Store) -> None:
+    total = 240
+    fill(store, [job(f"k{n:03}", n % 7) for n in range(total)])
+    taken: list[str] = []
+
+    def work(_number: int) -> None:
+        rounds = 0
+        while len(taken) < total and rounds < 2000:
+            taken.extend(keys(claim(store, now=10, limit=9)))
+            rounds += 1
+
+    at_once(work)
+    assert sorted(taken) == [f"k{n:03}" for n in range(total)]
+    assert {store.get(JOBS, key).claims for key in taken} == {1}
+
+
+def test_16_threads_counting_by_compare_and_set_lose_nothing(store: Store) -> None:
+    store.put(JOBS, Record("k", {"count": 0}))
+
+    def count(_number: int) -> None:
+        left = 8
+        while left:
+            seen = store.get(JOBS, "k")
+            try:
+                store.put(JOBS, replace(seen, document={"count": seen.document["count"] + 1}))
+                left -= 1
+            except Conflict:
+                continue
+
+    at_once(count)
+    found = store.get(JOBS, "k")
+    assert (found.document["count"], found.version) == (THREADS * 8, THREADS * 8 + 1)
+
+
+def test_of_16_threads_that_create_a_record_one_wins(store: Store) -> None:
+    def create(number: int) -> bool:
+        try:
+            store.transact(
+                [(IDEMPOTENCY, Record("k", {"by": number})), (JOBS, job(f"job-{number}"))]
+            )
+        except Conflict:
+            return False
+        return True
+
+    won = at_once(create)
+    assert won.count(True) == 1
+    winner = won.index(True)
+    assert store.get(IDEMPOTENCY, "k").document == {"by": winner}
+    assert [store.get(JOBS, f"job-{n}") is not None for n in range(THREADS)] == won
+
+
+# Opening and closing
+
+
+def test_a_store_opened_again_finds_everything(adapter: Adapter, place: str) -> None:
+    first = adapter.open(place)
+    written = first.put(JOBS, job("k", 1))
+    first.close()
+    second = adapter.open(place)
+    assert second.get(JOBS, "k").version == written.version
+    second.close()
+
+
+def test_two_open_stores_see_each_other_s_writes_at_once(
+    adapter: Adapter, place: str, store: Store
+) -> None:
+    other = adapter.open(place)
+    first = store.put(JOBS, job("k", 1))
+    second = other.put(JOBS, replace(first, due_at=2))
+    assert store.get(JOBS, "k").due_at == 2
+    with pytest.raises(Conflict):
+        store.put(JOBS, first)
+    assert store.put(JOBS, second).version == 3
+    other.close()
+
+
+def test_a_store_is_fit_to_use_and_may_be_closed_twice(store: Store) -> None:
+    store.check()
+    store.close()
+    store.close()
+
+
+# Any order of things, against a dictionary
+
+KEYS = st.sampled_from([f"k{n}" for n in range(8)])
+SMALL = st.integers(0, 4)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "queue": st.sampled_from(["poll", "callback", None]),
+        "lane": st.sampled_from([0, 1, None]),
+        "caller": st.sampled_from(["c1", "c2"]),
+        "status": st.sampled_from(["queued", "running"]),
+    },
+)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+DOCUMENTS = st.dictionaries(
+    TEXT,
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=3,
+)
+RECORDS = st.builds(Record, KEYS, DOCUMENTS, FIELDS, st.none() | SMALL, st.integers(0, 2), SMALL)
+
+
+def plain(record: Record) -> Record:
+    """Without the difference between a field that is None and one left out."""
+    return replace(
+        record,
+        document=dict(record.document),
+        fields={name: value for name, value in record.fields.items() if value is not None},
+    )
+
+
+class StoreAgainstDictionary(RuleBasedStateMachine):
+    """Whatever is done in whatever order, the store answers as a dictionary would."""
+
+    adapter = ADAPTERS[0]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.place = self.adapter.place(self.folder)
+        self.where = self.place.__enter__()
+        self.store = self.adapter.open(self.where)
+        self.model: dict[tuple[str, str], Record] = {}
+
+    def version_of(self, table: Table, key: str) -> int:
+        known = self.model.get((table.name, key))
+        return known.version if known else 0
+
+    def records_of(self, table: Table) -> list[Record]:
+        return [record for (name, _), record in self.model.items() if name == table.name]
+
+    @rule(record=RECORDS, right=st.booleans())
+    def put(self, record: Record, right: bool) -> None:
+        stored = self.version_of(JOBS, record.key)
+        if right:
+            record = replace(record, version=stored)
+        if record.version != stored:
+            with pytest.raises(Conflict):
+                self.store.put(JOBS, record)
+        else:
+            written = self.store.put(JOBS, record)
+            assert plain(written) == plain(record.written())
+            self.model["jobs", record.key] = written
+
+    @rule(
+        records=st.lists(RECORDS, max_size=4, unique_by=lambda record: record.key),
+        wrong=st.none() | st.integers(0, 3),
+    )
+    def transact(self, records: list[Record], wrong: int | None) -> None:
+        writes = [
+            (JOBS, replace(r, version=self.version_of(JOBS, r.key) + (7 if n == wrong else 0)))
+            for n, r in enumerate(records)
+        ]
+        if wrong is not None and wrong < len(writes):
+            with pytest.raises(Conflict) as lost:
+                self.store.transact(writes)
+            assert lost.value.key == writes[wrong][1].key
+        else:
+            for record in self.store.transact(writes):
+                self.model["jobs", record.key] = record
+
+    @rule(
+        index=st.sampled_from(["due", "by_caller", "by_status"]),
+        limit=st.integers(1, 4),
+        descending=st.booleans(),
+        bounds=st.tuples(st.none() | SMALL, st.none() | SMALL),
+    )
+    def query(
+        self,
+        index: str,
+        limit: int,
+        descending: bool,
+        bounds: tuple[int | None, int | None],
+    ) -> None:
+        equals = {"queue": "poll", "lane": 1, "caller": "c1", "status": "queued"}
+        equals = {name: equals[name] for name in JOBS.index(index).equals}
+        low, high = bounds
+        if index != "due":
+            low, high = (None if b is None else f"k{b}" for b in bounds)
+        options = {"low": low, "high": high, "descending": descending}
+        pages = walk(self.store, JOBS, index, equals, limit=limit, **options)
+        expected = page_of(self.records_of(JOBS), JOBS, index, equals, limit=99, **options)
+        found = [plain(record) for page in pages for record in page.records]
+        assert found == [plain(record) for record in expected.records]
+
+    @rule(now=SMALL, longer=st.integers(0, 3), counted=st.booleans(), limit=st.integers(1, 4))
+    def claim(self, now: int, longer: int, counted: bool, limit: int) -> None:
+        taken = self.store.claim(
+            JOBS, "due", QUEUE, now=now, lease=lease_until(now + longer, counted), limit=limit
+        )
+        due = page_of(self.records_of(JOBS), JOBS, "due", QUEUE, high=now, limit=limit).records
+        assert keys(taken) == keys(due)
+        for record, before in zip(taken, due, strict=True):
+            claims = before.claims + counted
+            after = replace(before.written(), due_at=now + longer, claims=claims)
+            assert plain(record) == plain(after)
+            self.model["jobs", record.key] = record
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = self.adapter.open(self.where)
+
+    @rule(key=KEYS)
+    def get(self, key: str) -> None:
+        found, known = self.store.get(JOBS, key), self.model.get(("jobs", key))
+        assert (found and plain(found)) == (known and plain(known))
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.place.__exit__(None, None, None)
+        shutil.rmtree(self.folder)
+
+
+for _adapter in ADAPTERS:
+    _machine = type(
+        f"StoreAgainstDictionary_{_adapter.name}", (StoreAgainstDictionary,), {"adapter": _adapter}
+    )
+    globals()[f"Test_{_adapter.name}_against_a_dictionary"] = _machine.TestCase
+    _machine.TestCase.settings = settings(max_examples=30, stateful_step_count=25)
