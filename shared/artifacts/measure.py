@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shared.artifacts.mesh import Array, Drawn
 
 MAX_POINTS = 30_000_000
-"""Vertices read for one model; a small file with thousands of instances could ask for any number."""
+"""Vertices read for one model; a small file of many instances could ask for any number."""
 
 _DIGITS = 6
 _MEGABYTE = 2**20
@@ -158,7 +158,7 @@ def _bounds(
     warnings: list[str],
     trust: bool,
 ) -> list[list[float]] | None:
-    """World bounds; declared boxes are believed where `trust`, or where reading would be endless."""
+    """World bounds; declared boxes count where `trust`, or where reading would be endless."""
     import numpy as np
 
     from shared.artifacts.placing import placed_points

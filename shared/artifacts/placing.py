@@ -105,7 +105,8 @@ def _pose(reader: RangeReader, container: Container, part: Drawn) -> Array | _Sk
         return part.matrix
     matrices = _joint_matrices(reader, container, part.skin)
     if np.allclose(matrices, matrices[0], rtol=1e-4, atol=1e-5 * np.abs(matrices[0]).max()):
-        return matrices[0]
+        together: Array = matrices[0]
+        return together
     joints = read_floats(reader, container, attributes["JOINTS_0"])
     joints = np.clip(joints, 0, len(matrices) - 1).astype(np.int32)
     weights = read_floats(reader, container, attributes["WEIGHTS_0"])

@@ -9,6 +9,7 @@ class is tested against its pixels at once. Boxes over 32 pixels are cut into ti
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,7 +102,7 @@ class ZBuffer:
         kinds = _power(setup.wide) * 8 + _power(setup.high)
         order = np.argsort(kinds, kind="stable")
         edges = np.append(np.flatnonzero(np.diff(kinds[order], prepend=-1)), len(order))
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in itertools.pairwise(edges):
             kind = int(kinds[order[start]])
             wide, high = 1 << (kind // 8), 1 << (kind % 8)
             step = max(1, _SAMPLES_AT_ONCE // (wide * high))

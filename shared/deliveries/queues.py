@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 
 from shared.deliveries.model import Delivery
@@ -16,17 +16,20 @@ from shared.deliveries.targets import host_of
 class Caps:
     """How many messages at once: in the air in all and to one host, held in all and for one host.
 
+    `held` should stay above `held_per_host` times the hosts that can fill the air between them
+    (`total` / `per_host`): then slow hosts cannot take every place while the air has room.
+
     同时处理的数量上限。
     """
 
     total: int = 32
     per_host: int = 4
-    held: int = 256
-    held_per_host: int = 64
+    held: int = 512
+    held_per_host: int = 48
 
 
-_FIRST_GUESS = 250.0
-"""How many milliseconds a try is thought to take before a host was ever called."""
+_FIRST_GUESS = 50.0
+"""How many milliseconds a try is thought to take before a host has answered any."""
 
 _SOONEST = 500
 _LATEST = 5 * 60_000
@@ -41,7 +44,7 @@ class HostQueues:
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
         self._waiting: dict[str, deque[Delivery]] = {}
-        self._active: Counter[str] = Counter()
+        self._air: dict[str, dict[str, int]] = {}
         self._pace: dict[str, float] = {}
         self._horizon: dict[str, float] = {}
 
@@ -77,7 +80,7 @@ class HostQueues:
 
         推算排不上的通知何时再来。
         """
-        step = self._pace.get(host, _FIRST_GUESS) / self._caps.per_host
+        step = self._pace_of(host, now) / self._caps.per_host
         queue_ends = now + self._caps.held_per_host * step
         moment = max(self._horizon.get(host, 0.0), queue_ends, now + _SOONEST) + step
         self._horizon[host] = min(moment, now + _LATEST)
@@ -90,14 +93,14 @@ class HostQueues:
         """
         self._waiting.setdefault(host_of(delivery.url), deque()).append(delivery)
 
-    def start(self) -> Delivery | None:
+    def start(self, now: int) -> Delivery | None:
         """The next that may go into the air, hosts taking turns; None if caps forbid any.
 
         取出下一条可以发送的通知。
         """
-        if self._active.total() >= self._caps.total:
+        if sum(len(flights) for flights in self._air.values()) >= self._caps.total:
             return None
-        free = (host for host in self._waiting if self._active[host] < self._caps.per_host)
+        free = (host for host in self._waiting if self._in_air(host) < self._caps.per_host)
         host = next(free, None)
         if host is None:
             return None
@@ -106,20 +109,19 @@ class HostQueues:
         if queue:
             # Put back at the end: every other host comes first now.
             self._waiting[host] = queue
-        self._active[host] += 1
+        self._air.setdefault(host, {})[delivery.id] = now
         return delivery
 
-    def finish(self, delivery: Delivery, milliseconds: int) -> None:
-        """A delivery is out of the air again, after this long.
+    def finish(self, delivery: Delivery, now: int) -> None:
+        """A delivery that was started is out of the air again, its result saved.
 
-        一条通知发送完毕。
+        一条通知处理完毕。
         """
         host = host_of(delivery.url)
-        self._active[host] -= 1
-        if not self._active[host]:
-            del self._active[host]
-        before = self._pace.get(host, float(milliseconds))
-        self._pace[host] = 0.8 * before + 0.2 * milliseconds
+        took = now - self._air[host].pop(delivery.id)
+        if not self._air[host]:
+            del self._air[host]
+        self._pace[host] = 0.8 * self._pace.get(host, took) + 0.2 * took
 
     def empty(self) -> list[Delivery]:
         """Take out all that still wait.
@@ -129,3 +131,11 @@ class HostQueues:
         left = [delivery for queue in self._waiting.values() for delivery in queue]
         self._waiting.clear()
         return left
+
+    def _in_air(self, host: str) -> int:
+        return len(self._air.get(host, ()))
+
+    def _pace_of(self, host: str, now: int) -> float:
+        """Milliseconds a try takes; one that has been in the air for longer is news, too."""
+        oldest = min(self._air.get(host, {}).values(), default=now)
+        return max(self._pace.get(host, _FIRST_GUESS), now - oldest)

@@ -30,10 +30,15 @@ SAVING = 2.0
 """Seconds kept free at the end of an invocation, for saving results and handing back."""
 
 Observer = Callable[[Delivery, Outcome], None]
-"""Told of every result that was saved, with the delivery as it now stands; from many threads."""
+"""Told of every result that was saved, with the delivery as it now stands.
+
+It is called from many threads and must not raise.
+"""
 
 _BATCH = 32
 _LOOK_EVERY = 0.25
+_LEARN = 0.05
+_REST = 0.1
 
 
 def _nobody(delivery: Delivery, outcome: Outcome) -> None:
@@ -93,7 +98,7 @@ class _Run:
         self._pool = pool
         self._deadline = deadline
         self._queues = HostQueues(runner.caps)
-        self._air: dict[Future[Outcome], Delivery] = {}
+        self._air: dict[Future[None], Delivery] = {}
         self._put_off: list[int] = []
         self._more = True
         self._looked = deadline.remaining()
@@ -105,7 +110,8 @@ class _Run:
                 self._look()
             self._start()
             if self._air:
-                self.collect(0 if self._more else _LOOK_EVERY)
+                # With more to claim it is still worth a moment to learn how fast its host is.
+                self.collect(_LEARN if self._more else _LOOK_EVERY)
             elif not self._more and not self._rest():
                 return
 
@@ -118,7 +124,7 @@ class _Run:
             problem = future.exception()
             if problem:
                 self.failure = self.failure or problem
-            self._queues.finish(delivery, 0 if problem else future.result().milliseconds)
+            self._queues.finish(delivery, self._clock.now())
 
     def hand_back(self) -> None:
         """What was claimed and not begun is due again, as if it had not been claimed."""
@@ -174,7 +180,7 @@ class _Run:
         return claimed
 
     def _start(self) -> None:
-        while (delivery := self._queues.start()) is not None:
+        while (delivery := self._queues.start(self._clock.now())) is not None:
             self._air[self._pool.submit(self._send, delivery)] = delivery
 
     def _rest(self) -> bool:
@@ -183,12 +189,12 @@ class _Run:
             return False
         now = self._clock.now()
         spare = self._deadline.remaining() - self._sender.limits.total - SAVING
-        self._clock.sleep(min((self._put_off[0] - now) / 1000, spare))
+        self._clock.sleep(min(max((self._put_off[0] - now) / 1000, _REST), spare))
         while self._put_off and self._put_off[0] <= self._clock.now():
             heapq.heappop(self._put_off)
         return True
 
-    def _send(self, delivery: Delivery) -> Outcome:
+    def _send(self, delivery: Delivery) -> None:
         """In a thread of the pool: one try and its result."""
         try:
             outcome = self._sender.attempt(delivery, self._deadline)
@@ -197,7 +203,6 @@ class _Run:
             words = f"internal error: {type(problem).__name__}"
             outcome = Outcome(self._clock.now(), None, words, 0)
         self._settle(delivery, outcome)
-        return outcome
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         after = next_try(delivery, outcome, self._clock.now(), self._clock.chance())

@@ -144,15 +144,17 @@ def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 def _write_ahead(connection: Any) -> None:
     """Readers and a writer do not wait for each other; a property the file keeps."""
-    for _ in range(200):
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
-        except connection.OperationalError:
-            # Two processes turn a new file's journal over at once: SQLite refuses one of them
+        except connection.OperationalError as error:
+            # Where two processes change a new file's mode at once, SQLite refuses one of them
             # without waiting.
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
             time.sleep(0.01)
-    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

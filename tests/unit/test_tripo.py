@@ -873,6 +873,29 @@ def test_a_body_without_end_is_not_read_to_the_end() -> None:
         wire.submit()
 
 
+def test_without_time_nothing_is_asked() -> None:
+    wire = Wire(ok({"missed": ["t"]}))
+    with pytest.raises(ProviderUnavailable, match="no time"):
+        wire.tripo.check(["t"], wire.credential, soon(0))
+    assert wire.sent == []
+
+
+def test_a_body_that_drips_is_left_at_the_deadline() -> None:
+    left = iter([9.0] * 8)
+    wire = Wire(endless_json())
+    with pytest.raises(ProviderUnavailable, match="ReadTimeout"):
+        wire.tripo.check(["t"], wire.credential, Deadline(lambda: next(left, 0.0)))
+    assert len(wire.sent) == 1
+
+
+def test_an_upload_stops_at_the_deadline() -> None:
+    left = iter([9.0] * 5)
+    wire = Wire(ok({"file_token": "file_token_1"}))
+    ask = Ask("image-to-3d", None, {"image": picture(3_000_000)}, {})
+    with pytest.raises(ProviderUnavailable, match="time ran out"):
+        wire.tripo.prepare(ask, wire.credential, Deadline(lambda: next(left, 0.0)))
+
+
 def test_a_key_in_the_providers_own_words_is_not_repeated() -> None:
     body = {"code": 1002, "message": f"Key {KEY} is wrong, see https://x.example/a?sig=abc now"}
     with pytest.raises(Unauthorized) as caught:
@@ -1064,29 +1087,31 @@ def test_every_create_has_a_connection_of_its_own(live: Callable[[str], Tripo]) 
     assert all(b"connection: close" in request.lower() for request in seen)
 
 
-@pytest.mark.parametrize("drip", [b"", b"x"])
+@pytest.mark.parametrize("drips", [0, 8, 1000])
 def test_a_file_that_stalls_is_left_at_the_deadline(
-    live: Callable[[str], Tripo], drip: bytes
+    live: Callable[[str], Tripo], drips: int
 ) -> None:
+    # Eight drips last for most of the deadline: a time-out that began anew with the last of them
+    # would end long after it.
     over = threading.Event()
 
     def answer(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nglTF")
-        while not over.wait(0.02):
-            connection.sendall(drip)
+        for _ in range(drips):
+            if over.wait(0.05):
+                return
+            connection.sendall(b"x")
+        over.wait(5)
 
     with server(answer) as url:
-        tripo = live(url)
-        file = RemoteFile("model", f"{url}/x", "model/gltf-binary")
-        # The time-out of a read was fixed at twenty seconds: only the deadline can end this.
         start = time.monotonic()
-        left = Deadline(lambda: start + 0.5 - time.monotonic())
-        generous = Deadline(left.remaining)
-        with pytest.raises(OutOfTime), tripo.download(file, generous) as download:
+        file = RemoteFile("model", f"{url}/x", "model/gltf-binary")
+        with pytest.raises(OutOfTime), live(url).download(file, soon(0.5)) as download:
             list(download.chunks)
-        assert time.monotonic() - start < 1.5
+        took = time.monotonic() - start
         over.set()
+    assert took < 0.75
 
 
 def test_a_half_sent_file_is_noticed(live: Callable[[str], Tripo]) -> None:

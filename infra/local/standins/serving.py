@@ -220,7 +220,7 @@ class Server:
         try:
             body = json.loads(request.body) if request.body else {}
             if request.path == "/_log":
-                result: Any = self.log()
+                result: Any = self.log()[int(request.query.get("since", 0)) :]
             elif request.path == "/_clock":
                 result = {"now": self.advance(float(body["advance"])) if body else self.now()}
             elif request.path == "/_faults" and request.method == "POST":

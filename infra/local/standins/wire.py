@@ -211,7 +211,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.owner.lock:
             self.server.owner.connections.add(self.connection)
             if self.server.owner.stopping.is_set():
-                self.connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    self.connection.shutdown(socket.SHUT_RDWR)
 
     def finish(self) -> None:
         """Forget the connection.

@@ -1,0 +1,85 @@
+"""HTTP: one API Gateway event in, one answer out.
+
+HTTP 函数的入口。
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import re
+from typing import Any
+
+from mangum import Mangum
+
+from functions.api.app import app
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
+_logger = logging.getLogger("maquette.api")
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer one request of API Gateway or a Function URL (payload format 2.0 or 1.0).
+
+    处理一次 HTTP 请求。
+    """
+    _own_loop()
+    try:
+        answer: dict[str, Any] = _adapter()(_plain(event), context)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        # The application answers its own errors: this is an event that no request can be read from.
+        _logger.warning("unreadable event: %s", type(error).__name__)
+        return _unreadable()
+    return answer
+
+
+@functools.lru_cache(maxsize=1)
+def _adapter() -> Mangum:
+    return Mangum(app, lifespan="off")
+
+
+def _own_loop() -> None:
+    """See to it that this thread has an event loop: Mangum runs each request on it."""
+    try:
+        loop = asyncio.get_event_loop()
+    except (RuntimeError, DeprecationWarning):  # none yet; which of the two depends on the Python
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        return
+    if loop.is_closed():
+        asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+def _plain(event: dict[str, Any]) -> dict[str, Any]:
+    """The event without a Host that Mangum fails on, as it does on `[::1]:8000`; none is needed."""
+    headers = event.get("headers") or {}
+    kept = {
+        name: value
+        for name, value in headers.items()
+        if name.lower() != "host" or _HOST.fullmatch(value)
+    }
+    return event if len(kept) == len(headers) else {**event, "headers": kept}
+
+
+def _unreadable() -> dict[str, Any]:
+    message = "This request cannot be read."
+    body = {
+        "type": "urn:maquette:problem:bad_request",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": message,
+        "error": {
+            "message": message,
+            "type": "invalid_request_error",
+            "code": "bad_request",
+            "param": None,
+        },
+        "retryable": False,
+    }
+    return {
+        "statusCode": 400,
+        "headers": {"content-type": "application/problem+json", "cache-control": "no-store"},
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }

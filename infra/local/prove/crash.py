@@ -1,0 +1,111 @@
+"""The crash wrapper: counts every call into a port and ends the process at the one chosen.
+
+崩溃包装：数清每次外部调用，并在指定的那一次结束进程。
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal
+
+from shared.providers.base import Download
+
+KILLED = 137
+"""The exit status of a killed process, as a shell gives it for SIGKILL."""
+
+When = Literal["before", "after"]
+_HARMLESS = frozenset({"close", "path", "verify"})
+
+
+@dataclass
+class Plan:
+    """Which call (counted from 1, over all ports) ends the process, before or after it.
+
+    `at` 0 kills nothing; `names` then is the list of all calls in their order.
+
+    崩溃计划。
+    """
+
+    at: int = 0
+    when: When = "before"
+    names: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Make one call, or die before or after it. Nothing is cleaned up, as in a real death.
+
+        执行一次调用，或在其前后中断进程。
+        """
+        with self._lock:
+            self.names.append(name)
+            chosen = len(self.names) == self.at
+        if chosen and self.when == "before":
+            os._exit(KILLED)
+        try:
+            return call()
+        finally:
+            if chosen:
+                os._exit(KILLED)
+
+    def wrap(self, name: str, part: Any) -> Any:
+        """The same part, each of its calls counted; fits `wiring.build(wrap=...)`.
+
+        包装一个部件。
+        """
+        return _Counted(self, name, part)
+
+
+class _Counted:
+    """A port whose every call goes through the plan."""
+
+    def __init__(self, plan: Plan, name: str, part: Any) -> None:
+        self._plan, self._name, self._part = plan, name, part
+
+    def __getattr__(self, attribute: str) -> Any:
+        found = getattr(self._part, attribute)
+        if not callable(found) or attribute in _HARMLESS:
+            return found
+        name = f"{self._name}.{attribute}"
+
+        def call(*args: Any, **named: Any) -> Any:
+            result = self._plan.around(name, lambda: found(*args, **named))
+            if isinstance(result, AbstractContextManager):
+                return _Entered(self._plan, name, result)
+            return result
+
+        return call
+
+
+class _Entered:
+    """A context manager whose entering is a call, and each chunk of a download as well."""
+
+    def __init__(self, plan: Plan, name: str, inner: AbstractContextManager[Any]) -> None:
+        self._plan, self._name, self._inner = plan, name, inner
+
+    def __enter__(self) -> Any:
+        result = self._plan.around(f"{self._name} (open)", self._inner.__enter__)
+        if isinstance(result, Download):
+            return dataclasses.replace(result, chunks=self._each(result.chunks))
+        return result
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return self._inner.__exit__(kind, error, trace)
+
+    def _each(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        end = object()
+        while True:
+            chunk = self._plan.around(f"{self._name} (chunk)", lambda: next(chunks, end))
+            if chunk is end:
+                return
+            yield chunk

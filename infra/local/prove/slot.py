@@ -1,0 +1,252 @@
+"""One slot of the proof: its own stand-in and clock; a forked process for every life.
+
+Started by `infra.local.prove`, which hands it cases as JSON lines and reads verdicts back.
+
+验证的一个槽位：独立的替身和时钟，每个工作进程都是真实的子进程。
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local.prove.crash import KILLED, Plan
+from infra.local.prove.world import (
+    CALLER,
+    Life,
+    Scenario,
+    ShiftedClock,
+    ask,
+    settings_for,
+)
+from infra.migrations.migrate import upgrade
+from shared import wiring
+from shared.jobs.model import Job, Status
+
+_LIVES = 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: the scenario, where the first worker is killed, how often events come.
+
+    一次验证运行。
+    """
+
+    number: int
+    scenario: Scenario
+    at: int
+    when: str
+    times: int
+    secret: str
+    receiver: str
+
+    @classmethod
+    def read(cls, line: str) -> Case:
+        """A case from its JSON line.
+
+        从一行 JSON 读取。
+        """
+        values = json.loads(line)
+        scenario = values.pop("scenario")
+        photo = scenario.pop("photo")
+        faults = tuple((name, rate) for name, rate in scenario.pop("faults"))
+        return cls(
+            scenario=Scenario(
+                photo=base64.b64decode(photo) if photo else None, faults=faults, **scenario
+            ),
+            **values,
+        )
+
+
+class Slot:
+    """Runs cases one after another against one stand-in.
+
+    依次运行各个案例。
+    """
+
+    def __init__(self, standin: str, home: Path) -> None:
+        self._standin = standin
+        self._home = home
+        self._shift = multiprocessing.Value("q", 0)
+        self._template = home / "template.db"
+        upgrade(f"sqlite:///{self._template}")
+
+    def run(self, case: Case) -> dict[str, Any]:
+        """Live until the job has ended; the verdict with all faults found.
+
+        运行一个案例并给出结论。
+        """
+        home = Path(tempfile.mkdtemp(dir=self._home))
+        try:
+            return self._judged(case, home)
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
+    def _judged(self, case: Case, home: Path) -> dict[str, Any]:
+        shutil.copyfile(self._template, home / "maquette.db")
+        key = f"tsk_prove{os.getpid()}x{case.number}"
+        settings = settings_for(home, self._standin, key, case.secret)
+        since = ask(f"{self._standin}/_health")["requests"]
+        ask(f"{self._standin}/_faults", dict(case.scenario.faults))
+        clock = ShiftedClock(self._shift)
+        names_file = home / "calls.json"
+        killed = 0
+        for life in range(_LIVES):
+            plan = Plan(case.at, case.when) if life == 0 else Plan()  # type: ignore[arg-type]
+            status = _fork(
+                lambda plan=plan: _live(
+                    Life(settings, clock, self._standin, case.times, plan),
+                    case,
+                    plan,
+                    names_file,
+                )
+            )
+            if status == 0:
+                break
+            if status != KILLED:
+                return {"number": case.number, "faults": [f"a worker ended with {status}"]}
+            killed += 1
+        log = ask(f"{self._standin}/_log?since={since}")
+        bundle = wiring.build(settings, wiring.Outside(clock=clock))
+        try:
+            jobs = bundle.jobs.page(CALLER, limit=10).jobs
+            heard = ask(f"{case.receiver}/heard/{case.number}")
+            faults = judge(case, jobs, log, bundle, heard)
+        finally:
+            bundle.close()
+        names = json.loads(names_file.read_text()) if names_file.exists() else []
+        end = jobs[0].status.value if jobs else "none"
+        code = jobs[0].error.code if jobs and jobs[0].error else None
+        return {
+            "number": case.number,
+            "faults": faults,
+            "killed": killed,
+            "calls": names,
+            "end": end,
+            "code": code,
+        }
+
+
+def judge(
+    case: Case, jobs: tuple[Job, ...], log: list[dict[str, Any]], bundle: Any, heard: dict[str, Any]
+) -> list[str]:
+    """What is wrong with how a case ended; empty when every promise was kept.
+
+    判断承诺是否都兑现。
+    """
+    if len(jobs) != 1:
+        return [f"{len(jobs)} jobs exist where one was asked for"]
+    (job,) = jobs
+    creates = [entry for entry in log if entry["task_id"] is not None]
+    faults = []
+    if not job.status.terminal:
+        faults.append(f"the job did not end: {job.status.value}")
+    if len(creates) > 1:
+        faults.append(f"{len(creates)} tasks were created")
+    if not creates and job.status is Status.SUCCEEDED:
+        faults.append("the job succeeded without a create")
+    code = job.error.code if job.error else None
+    expected = job.status is Status.SUCCEEDED or code == "submit_unconfirmed"
+    if case.scenario.succeeds and not case.scenario.cancel and not expected:
+        faults.append(f"it ended {job.status.value}: {job.error}")
+    if code == "submit_unconfirmed" and creates:
+        faults.append("a create that the log shows was not found again")
+    for artifact in job.artifacts:
+        with bundle.bucket.open(artifact.key) as reader:
+            if hashlib.sha256(reader.read()).hexdigest() != artifact.sha256:
+                faults.append(f"{artifact.name} in the bucket is not what the job says")
+    if job.status is Status.SUCCEEDED and len(job.artifacts) != 2:
+        faults.append(f"{len(job.artifacts)} artifacts were published")
+    if not heard["verified"]:
+        faults.append("no webhook arrived")
+    if heard["refused"]:
+        faults.append(f"{heard['refused']} webhooks did not verify")
+    if len(heard["ids"]) > 1:
+        faults.append("one event came under several ids")
+    return faults
+
+
+def _live(life: Life, case: Case, plan: Plan, names_file: Path) -> None:
+    life.run(case.scenario, f"{case.receiver}/hook/{case.number}")
+    if case.at == 0:
+        names_file.write_text(json.dumps(plan.names))
+
+
+def _fork(work: Any) -> int:
+    """Run `work` in a child process; its exit status, 128 + n for a signal."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    _, encoded = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(encoded)
+    return code if code >= 0 else 128 - code
+
+
+def start_standin(seconds: float) -> tuple[subprocess.Popen[bytes], str]:
+    """A stand-in in its own process, which ends with this one; and its address.
+
+    启动一个替身进程。
+    """
+    command = [sys.executable, "-m", "infra.local.standins.tripo", "--port", "0"]
+    command += ["--seconds", str(seconds), "--watch-stdin", "--concurrency", "100000"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    if "listening on " not in line:
+        raise RuntimeError("the stand-in did not start")
+    return process, line.split("listening on ")[1].strip()
+
+
+def main() -> None:
+    """Read cases, run them, write verdicts, until stdin ends.
+
+    槽位进程的入口。
+    """
+    # Loaded before any fork, so that no life pays for it.
+    import shared.artifacts.preview
+    import shared.deliveries.runner
+    import shared.jobs.process
+    import shared.providers.tripo
+    import shared.store.sql
+
+    assert shared
+    process, url = start_standin(0.2)
+    home = Path(tempfile.mkdtemp(prefix="maquette-prove-"))
+    try:
+        slot = Slot(url, home)
+        for line in sys.stdin:
+            verdict = slot.run(Case.read(line))
+            print(json.dumps(verdict), flush=True)
+    finally:
+        assert process.stdin is not None
+        with suppress(OSError):
+            process.stdin.close()
+        process.wait(timeout=10)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
