@@ -156,11 +156,12 @@ class _Reader:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InvalidInput(
-                f"{twice} is there twice.", code="duplicate_field", param=twice or self._param
-            )
+            for name, _ in pairs:
+                if name not in found:
+                    raise InvalidInput(
+                        f"{name} is there twice.", code="duplicate_field", param=name or self._param
+                    )
+                del found[name]
         return found
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from functions.api import problems
 from shared import observability, wiring
 from shared.clock import SystemClock, new_id
-from shared.config import Settings, SettingsError
+from shared.config import Settings
 
 EXPOSED = "Location, Retry-After, X-Request-Id, Idempotency-Replayed, Preference-Applied"
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Id, traceparent"
@@ -94,11 +94,7 @@ class _Passage:
 
     async def _answer(self, request: Request) -> None:
         if request.url.path not in _UNWIRED:
-            try:
-                self._settings = wiring.current().settings
-            except SettingsError as error:
-                await problems.respond(request, error)(self._scope, self._receive, self._out)
-                return
+            self._settings = wiring.current().settings
         asked = request.headers
         if (
             self._method == "OPTIONS"

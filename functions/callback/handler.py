@@ -18,4 +18,4 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """
     bundle = wiring.current()
     with request(context.aws_request_id):
-        bundle.deliveries().run(wiring.deadline_of(context))
+        bundle.deliveries.run(wiring.deadline_of(context))

@@ -30,7 +30,7 @@ log = logging.getLogger("maquette.local")
 Handler = Callable[[dict[str, Any], Any], Any]
 
 AT_ONCE: Mapping[str, int] = {"poll": 3}
-"""Invocations of one function at once: of `poll` one that stays, one that relieves it, one woken."""
+"""Invocations of a function at once: of `poll` one that stays, one that relieves it, one woken."""
 _AT_ONCE = 2
 _TRIES = 3
 """Lambda's own for asynchronous invocations: a failed one is tried twice more."""
@@ -117,11 +117,19 @@ class Cloud:
             self._handlers[name] = known
         return known
 
+    def import_handlers(self) -> None:
+        """Import every handler now, so that a wrong one is known before anything is served.
+
+        预先加载所有函数。
+        """
+        for name in self.functions:
+            self.handler(name)
+
     def request(self, request: HttpRequest) -> Future[HttpAnswer]:
         """Answer a request through the function that takes HTTP, as API Gateway would.
 
-        The future's `EventTooLarge` means an event beyond Lambda's limit; any other exception is the
-        handler's own.
+        The future's `EventTooLarge` and `AnswerTooLarge` mean Lambda's limit; any other exception
+        is the handler's own.
 
         处理一个 HTTP 请求。
         """

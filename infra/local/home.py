@@ -49,23 +49,33 @@ class Home:
         """
         return not self.environ.get("TRIPO_API_KEY", "").strip(" ,")
 
-    def settings(self, made: Mapping[str, str]) -> config.Settings:
-        """The settings; for what the environment leaves open first `made`, then this machine's.
+    def complete(self, made: Mapping[str, str]) -> dict[str, str]:
+        """The whole environment: what it leaves open comes from `made`, then from this machine.
 
-        Raises `config.SettingsError`.
-
-        得到设置。
+        补全后的环境变量。
         """
         given = {name: value for name, value in self.environ.items() if value}
+        if self.needs_standin:
+            # Without a key the real Tripo is no use: the stand-in's address goes first.
+            given.pop("TRIPO_API_KEY", None)
+            given.pop("TRIPO_BASE_URL", None)
         kept = _secrets(self.secrets_file)
         own = {
+            VARIABLE: str(self.folder),
             "MAQUETTE_STORE_URL": f"sqlite:///{self.folder / 'maquette.db'}",
             "MAQUETTE_BUCKET_URL": f"file://{quote(str(self.folder / 'bucket'))}",
             "MAQUETTE_LINK_SECRET": kept["link_secret"],
             "MAQUETTE_WEBHOOK_SECRETS": kept["webhook_secret"],
             "MAQUETTE_LOG_FORMAT": "text",
         }
-        return config.load({**own, **made, **given})
+        return {**own, **made, **given}
+
+    def settings(self, made: Mapping[str, str]) -> config.Settings:
+        """The settings of the completed environment; raises `SettingsError` naming every fault.
+
+        得到设置。
+        """
+        return config.load(self.complete(made))
 
 
 def open_home(environ: Mapping[str, str] | None = None) -> Home:

@@ -153,7 +153,8 @@ def size(payload: Any) -> int:
 
     计算事件的字节数。
     """
-    return len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode())
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,12 @@ class Stop:
         return self._asked.wait(seconds)
 
 
-def on_signals(stop: Stop, last: Callable[[], None] = lambda: None) -> None:
+def on_signals(
+    stop: Stop, *, last: Callable[[], None] = lambda: None, say: Callable[[str], None] | None = None
+) -> None:
     """The first SIGINT or SIGTERM asks for a stop; the second calls `last` and ends it all.
+
+    `say` is told what the first one begins.
 
     注册信号处理：第一次优雅停止，第二次立即退出。
     """
@@ -83,6 +87,8 @@ def on_signals(stop: Stop, last: Callable[[], None] = lambda: None) -> None:
 
     def forward() -> None:
         stop.ask(os.read(reading, 1)[0])
+        if say is not None:
+            say("Stopping: what is in flight is brought to an end. Once more ends it at once.")
 
     threading.Thread(target=forward, name="signals", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -144,7 +144,7 @@ class _Parameters:
         """A value as it is, or the default of the parameter it refers to."""
         if not isinstance(value, dict):
             return value
-        declared = self._declared.get(value.get("Ref"), {})
+        declared = self._declared.get(str(value.get("Ref")), {})
         if "Default" not in declared:
             raise TemplateError(f"{where}: {value} cannot be worked out on this machine")
         return declared["Default"]

@@ -60,9 +60,18 @@ class Camera:
         这个方法给出穿过每个像素中心的光线方向。
         """
         step = (np.arange(size) + 0.5) / size * 2 - 1
-        x, y = np.meshgrid(step * self.tangent, -step * self.tangent)
-        rays = x[..., None] * self.right + y[..., None] * self.up - self.back
-        unit: Array = (rays / np.linalg.norm(rays, axis=2, keepdims=True)).reshape(-1, 3)
+        x, y = np.meshgrid(step, -step)
+        return self.ways(x.reshape(-1), y.reshape(-1))
+
+    def ways(self, x: Array, y: Array) -> Array:
+        """Unit directions (n, 3) through places of the picture, x and y in -1..1, y up.
+
+        这个方法给出穿过画面上指定位置的光线方向。
+        """
+        across = np.stack([x * self.tangent, y * self.tangent, np.full_like(x, -1.0)], axis=1)
+        across /= np.sqrt(np.einsum("ni,ni->n", across, across))[:, None]
+        axes = np.stack([self.right, self.up, self.back]).astype(across.dtype)
+        unit: Array = across @ axes
         return unit
 
 

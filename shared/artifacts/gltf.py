@@ -7,7 +7,6 @@ Names and meanings are those of the Khronos glTF 2.0.1 specification.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -219,8 +218,10 @@ def as_numbers(value: object, place: str, length: int) -> tuple[float, ...]:
 
 
 def is_number(value: object) -> bool:
-    """Whether a JSON value is an ordinary finite number (and not true or false).
+    """Whether a JSON value is a number that a 32-bit float can hold (and not true or false).
 
     这个函数判断一个 JSON 值是不是普通数字。
     """
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -_USABLE < value < _USABLE

@@ -52,8 +52,8 @@ def shadow(scene: Scene, camera: Camera, size: int) -> Array:
         return np.zeros((size, size), np.float32)
     height = buffer.depths().astype(np.float32) * 2.5
     contact = np.where(buffer.shown(), np.exp(-height / np.float32(0.12)), 0)
-    around = np.where(buffer.shown(), np.exp(-height / np.float32(0.7)), 0)
-    dark = 0.45 * blurred(contact, 2, 3) + 0.4 * blurred(around, 8, 3)
+    around = np.where(buffer.shown(), np.exp(-height / np.float32(0.8)), 0)
+    dark = 0.5 * blurred(contact, 1, 3) + 0.45 * blurred(around, 7, 3)
     return _on_floor(dark.astype(np.float32), low, camera, size)
 
 

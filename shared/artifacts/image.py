@@ -134,7 +134,7 @@ def upright(data: bytes) -> bytes | None:
         turned = ImageOps.exif_transpose(image)
         turned.info.pop("exif", None)
         out = io.BytesIO()
-        options = {"quality": 95} if media_type != "image/png" else {}
+        options = {"compress_level": 1} if media_type == "image/png" else {"quality": 95}
         turned.save(out, _PILLOW_NAME[media_type], icc_profile=profile, exif=b"", **options)
         return out.getvalue()
 

@@ -50,11 +50,12 @@ class Texture:
 
         这个方法在给定的 UV 处取贴图颜色。
         """
-        uv = uv @ self.uv_matrix[:2, :2].T + self.uv_matrix[:2, 2]
         high, wide = self.pixels.shape[:2]
-        with np.errstate(invalid="ignore"):
-            uv = np.where(np.abs(uv) < 1e6, uv, 0)
-        x, y = uv[:, 0] * wide - 0.5, uv[:, 1] * high - 0.5
+        matrix = self.uv_matrix.astype(np.float32)
+        with np.errstate(all="ignore"):
+            uv = uv @ matrix[:2, :2].T + matrix[:2, 2]
+            uv = np.where(np.abs(uv) < 1e5, uv, np.float32(0))
+        x, y = uv[:, 0] * np.float32(wide) - 0.5, uv[:, 1] * np.float32(high) - 0.5
         left, top = np.floor(x), np.floor(y)
         across, down = (x - left)[:, None], (y - top)[:, None]
         columns = [_wrapped(left + step, wide, self.wraps[0]) for step in (0, 1)]

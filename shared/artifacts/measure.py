@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MAX_POINTS = 30_000_000
 """Vertices read for one model; a small file of many instances could ask for any number."""
 
+MAX_CLOSED = 1_000_000
+"""Triangles looked at for holes: about a second and 300 MB; beyond it nothing is said."""
+
 _DIGITS = 6
 _MEGABYTE = 2**20
 
@@ -38,7 +41,8 @@ class Inspection:
     """What was found in a whole model: `facts` ready for JSON, and `warnings` for the job.
 
     `facts` has triangles, vertices, bounds ([[x, y, z], [x, y, z]] in world space, or None),
-    materials, textures, meshes, nodes and, where the vertices were read, watertight.
+    materials, textures, meshes, nodes and, where the vertices were read and are at most a million,
+    watertight.
 
     这个类保存一次模型检查的结果和警告。
     """
@@ -119,8 +123,6 @@ def _counts(container: Container, parts: list[Drawn]) -> dict[str, Any]:
 
 def _box(part: Drawn, container: Container) -> Array | None:
     """The eight corners of the declared box in the world, or None where none is declared."""
-    import itertools
-
     import numpy as np
 
     accessor = container.document.accessors[part.primitive.attributes["POSITION"]]
@@ -131,7 +133,7 @@ def _box(part: Drawn, container: Container) -> Array | None:
         from shared.artifacts.mesh import normalised
 
         ends = normalised(ends, accessor.component)
-    corners = np.array(list(itertools.product(*ends.T)))
+    corners = np.where(np.arange(8)[:, None] >> np.arange(3) & 1, ends[1], ends[0])
     return corners @ part.matrix[:3, :3].T + part.matrix[:3, 3]
 
 
@@ -166,9 +168,10 @@ def _bounds(
     found: list[Array] = []
     lost, left, guessed = 0, MAX_POINTS, False
     for part in parts:
-        box = _box(part, container)
         enough = left >= part.primitive.vertices
-        if box is not None and (not enough or (trust and _square(part))):
+        wanted = not enough or (trust and _square(part))
+        box = _box(part, container) if wanted else None
+        if box is not None:
             guessed |= not _square(part)
             groups: Iterable[Array] = [box]
         elif enough:
@@ -202,8 +205,8 @@ def _rounded(points: Array) -> list[list[float]] | None:
 def _watertight(reader: RangeReader, container: Container, parts: list[Drawn]) -> bool | None:
     """Whether every mesh is closed, or None where there is too much to look at."""
     meshes = [container.document.meshes[index] for index in {part.mesh for part in parts}]
-    work = sum(part.vertices + part.triangles for mesh in meshes for part in mesh)
-    if work > MAX_POINTS:
+    work = sum(max(part.vertices, part.triangles) for mesh in meshes for part in mesh)
+    if work > MAX_CLOSED:
         return None
     return all(_is_closed(reader, container, mesh) for mesh in meshes)
 

@@ -8,7 +8,7 @@ normalised, sparse rows replaced, strips and fans unrolled, nodes' transforms mu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from shared.artifacts.gltf import (
     TRIANGLES,
     Node,
     Primitive,
+    entries,
 )
 
 _DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -34,7 +35,10 @@ CHUNK_BYTES = 4 * 2**20
 MAX_EMPTY_ROWS = 1_000_000
 """An accessor without data is all zeros and costs the file nothing; it must not cost memory."""
 
-MAX_DRAWN = 200_000
+MAX_JOINTS = 2_000_000
+"""Joints times the parts that follow them; beyond it skeletons are left out of account."""
+
+MAX_DRAWN = 100_000
 """Nodes times primitives: a small file could otherwise ask for thousands of millions of parts."""
 
 Array = NDArray[Any]
@@ -51,7 +55,8 @@ class Unreadable(ValueError):
 class Drawn:
     """One primitive at one place of the scene; `matrix` is 4x4 and takes its points to the world.
 
-    `mesh` and `number` name the primitive in the document.
+    `mesh` and `number` name the primitive in the document. A skinned part has the number of its
+    `skin` and the world matrices (j, 4, 4) of its `joints`.
 
     这个类表示场景中一次绘制及其世界变换矩阵。
     """
@@ -61,6 +66,7 @@ class Drawn:
     primitive: Primitive
     matrix: Array
     skin: int | None
+    joints: Array | None
 
 
 def local_matrix(node: Node) -> Array:
@@ -119,6 +125,7 @@ def drawn(container: Container) -> list[Drawn]:
     )
     if total > MAX_DRAWN:
         raise BrokenModel(f"the scene draws {total} parts, more than {MAX_DRAWN}")
+    joints = _joints(container, worlds)
     result = []
     for index, matrix in worlds.items():
         node = document.nodes[index]
@@ -126,8 +133,28 @@ def drawn(container: Container) -> list[Drawn]:
             continue
         for number, primitive in enumerate(document.meshes[node.mesh]):
             if primitive.vertices:
-                result.append(Drawn(node.mesh, number, primitive, matrix, node.skin))
+                found = None if node.skin is None else joints.get(node.skin)
+                result.append(Drawn(node.mesh, number, primitive, matrix, node.skin, found))
     return result
+
+
+def _joints(container: Container, worlds: Mapping[int, Array]) -> dict[int, Array]:
+    """The world matrices of each skin's joints; a joint outside the shown scene stays put."""
+    document = container.document
+    skins = [skin["joints"] for skin in entries(document.raw, "skins")]
+    users = [document.nodes[index] for index in worlds]
+    work = sum(
+        len(skins[node.skin]) * len(document.meshes[node.mesh])
+        for node in users
+        if node.skin is not None and node.mesh is not None
+    )
+    if work > MAX_JOINTS:
+        return {}
+    used = {node.skin for node in users if node.skin is not None}
+    still = np.eye(4)
+    return {
+        skin: np.stack([worlds.get(int(joint), still) for joint in skins[skin]]) for skin in used
+    }
 
 
 def read_view(

@@ -22,7 +22,6 @@ from shared.artifacts.mesh import (
     normalised,
     raw_chunks,
     read_floats,
-    world_matrices,
 )
 
 
@@ -99,11 +98,11 @@ def _pose(reader: RangeReader, container: Container, part: Drawn) -> Array | _Sk
     """One matrix for the whole part, or a skin where its joints have parted from one another."""
     attributes = part.primitive.attributes
     names = ("JOINTS_0", "WEIGHTS_0")
-    if part.skin is None or not all(name in attributes for name in names):
+    if part.joints is None or not all(name in attributes for name in names):
         return part.matrix
     if any(container.document.accessors[attributes[name]].width != 4 for name in names):
         return part.matrix
-    matrices = _joint_matrices(reader, container, part.skin)
+    matrices = _joint_matrices(reader, container, part)
     if np.allclose(matrices, matrices[0], rtol=1e-4, atol=1e-5 * np.abs(matrices[0]).max()):
         together: Array = matrices[0]
         return together
@@ -114,10 +113,12 @@ def _pose(reader: RangeReader, container: Container, part: Drawn) -> Array | _Sk
     return _Skin(matrices, joints, np.where(total > 0, weights / total, 0.25))
 
 
-def _joint_matrices(reader: RangeReader, container: Container, skin: int) -> Array:
-    raw = entries(container.document.raw, "skins")[skin]
-    worlds = world_matrices(container)
-    joints = np.stack([worlds.get(int(joint), np.eye(4)) for joint in raw["joints"]])
+def _joint_matrices(reader: RangeReader, container: Container, part: Drawn) -> Array:
+    """Joint matrix times inverse bind matrix, for every joint of the part's skin."""
+    joints = part.joints
+    assert joints is not None
+    assert part.skin is not None
+    raw = entries(container.document.raw, "skins")[part.skin]
     if "inverseBindMatrices" not in raw:
         return joints
     bound = read_floats(reader, container, int(raw["inverseBindMatrices"]))[: len(joints)]

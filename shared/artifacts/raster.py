@@ -175,18 +175,15 @@ class _Setup:
     @staticmethod
     def of(corners: Array, numbers: Array, side: int) -> _Setup:
         """Cut boxes to the picture, and drop triangles that cover no pixel's centre."""
+        one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         with np.errstate(invalid="ignore"):
             low = np.maximum(np.ceil(corners[:, :, :2].min(axis=1) - 0.5), 0)
             high = np.minimum(np.floor(corners[:, :, :2].max(axis=1) - 0.5), side - 1)
-            some = (high >= low).all(axis=1)
+            some = (high >= low).all(axis=1) & np.isfinite(corners[:, :, 2]).all(axis=1)
+            some &= np.abs(_area(one, two)) > 1e-12
         corners, low, high = corners[some].astype(np.float64), low[some], high[some]
-        one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-        good = (
-            np.isfinite(area) & (np.abs(area) > 1e-12) & np.isfinite(corners[:, :, 2]).all(axis=1)
-        )
-        if not good.all():
-            return _Setup.of(corners[good], numbers[some][good], side)
+        one, two = one[some].astype(np.float64), two[some].astype(np.float64)
+        area = _area(one, two)
         x, y = (low + 0.5 - corners[:, 0, :2]).T
         second = np.stack([x * two[:, 1] - y * two[:, 0], two[:, 1], -two[:, 0]], axis=1)
         third = np.stack([y * one[:, 0] - x * one[:, 1], -one[:, 1], one[:, 0]], axis=1)
@@ -233,6 +230,11 @@ class _Setup:
             number=self.number[which],
         )
         return cut.only(touched)
+
+
+def _area(one: Array, two: Array) -> Array:
+    doubled: Array = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    return doubled
 
 
 def _plane(plane: Array, x: Array, y: Array) -> Array:

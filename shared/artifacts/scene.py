@@ -18,9 +18,10 @@ from shared.artifacts.materials import PLAIN, Surface, read_surfaces
 from shared.artifacts.mesh import Array, Drawn
 from shared.artifacts.placing import placed_normals, placed_points
 
+MAX_PARTS = 20_000
 MAX_TRIANGLES = 8_000_000
 MAX_VERTICES = 12_000_000
-"""About a gigabyte at the most; a generator's largest models have two million triangles."""
+"""Seconds of reading, about a gigabyte; a generator's largest models have 2 million triangles."""
 
 
 class PreviewError(ValueError):
@@ -39,7 +40,8 @@ class Scene:
     """Triangles of the shown scene, with `surfaces` to colour them.
 
     `points` (n, 3) are scaled: world = point * `scale` + `centre`. `normals` are (n, 3), zero where
-    the file has none; `uvs` (n, 2); `colours` (n, 4) 8-bit; `faces` (m, 3); `surface` (m,) numbers.
+    the file has none; `uvs` (n, 2); `colours` (n, 4) 8-bit, or None where no part has any; `faces`
+    (m, 3) rows of the points; `surface` (m,) says which of the `surfaces` each face has.
 
     这个类保存待绘制的全部三角形。
     """
@@ -47,7 +49,7 @@ class Scene:
     points: Array
     normals: Array
     uvs: Array
-    colours: Array
+    colours: Array | None
     faces: Array
     surface: Array
     surfaces: tuple[Surface, ...]
@@ -68,6 +70,8 @@ def read_scene(reader: RangeReader, container: Container) -> Scene:
     vertices = sum(part.primitive.vertices for part in parts)
     if not parts:
         raise PreviewError("the scene has no triangles to draw")
+    if len(parts) > MAX_PARTS:
+        raise PreviewError(f"{len(parts)} parts are too many to draw")
     if triangles > MAX_TRIANGLES or vertices > MAX_VERTICES:
         raise PreviewError(f"{triangles} triangles with {vertices} vertices are too many to draw")
     warnings: list[str] = []
@@ -78,7 +82,8 @@ def read_scene(reader: RangeReader, container: Container) -> Scene:
     numbers: dict[int | None, int] = {None: 0}
     numbers.update((index, place + 1) for place, index in enumerate(named))
     try:
-        pieces = _Pieces(reader, container, surfaces, numbers)
+        coloured = any("COLOR_0" in part.primitive.attributes for part in parts)
+        pieces = _Pieces(reader, container, surfaces, numbers, coloured)
         with np.errstate(all="ignore"):
             for part in parts:
                 pieces.add(part)
@@ -96,6 +101,7 @@ class _Pieces:
         container: Container,
         surfaces: tuple[Surface, ...],
         numbers: dict[int | None, int],
+        coloured: bool,
     ) -> None:
         self._reader, self._container = reader, container
         self._surfaces, self._numbers = surfaces, numbers
@@ -106,6 +112,7 @@ class _Pieces:
         self._faces: list[Array] = []
         self._surface: list[Array] = []
         self._count = 0
+        self._coloured = coloured
 
     def add(self, part: Drawn) -> None:
         """Append a part's triangles, in the world."""
@@ -119,8 +126,9 @@ class _Pieces:
         self._normals.append(placed_normals(self._reader, self._container, part))
         coordinates = self._surfaces[number].coordinates
         self._uvs.append(self._attribute(part, f"TEXCOORD_{coordinates}", 2, np.float32(0)))
-        colours = self._attribute(part, "COLOR_0", 4, np.float32(1))
-        self._colours.append(np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8))
+        if self._coloured:
+            colours = self._attribute(part, "COLOR_0", 4, np.float32(1))
+            self._colours.append(np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8))
         self._faces.append(faces + np.uint32(self._count))
         self._surface.append(np.full(len(faces), number, np.uint32))
         self._count += len(points)
@@ -144,7 +152,7 @@ class _Pieces:
             points=placed,
             normals=np.concatenate(self._normals),
             uvs=np.concatenate(self._uvs),
-            colours=np.concatenate(self._colours),
+            colours=np.concatenate(self._colours) if self._coloured else None,
             faces=faces,
             surface=np.concatenate(self._surface),
             surfaces=self._surfaces,

@@ -8,7 +8,9 @@ of a texture or a light does not depend on how many triangles lie behind one ano
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -145,18 +147,25 @@ class Frame:
         """Linear red, green, blue and alpha of these faces at these samples."""
         weights = self._weights(faces, row, column)
         base = self._base_colours(faces, weights)
-        corners = self.scene.faces[faces]
-        points = self.scene.points[corners]
-        flat = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
-        normal = _mixed(self.scene.normals[corners], weights)
-        normal = np.where(_dot(normal, normal) > 1e-6, normal, flat)
-        view = _unit(self.camera.eye.astype(np.float32) - _mixed(points, weights))
-        lit = self._lit(_unit(normal), view, base[:, :3])
+        view = -self.camera.ways(
+            (column + np.float32(0.5)) * np.float32(2 / self.solid.side) - 1,
+            1 - (row + np.float32(0.5)) * np.float32(2 / self.solid.side),
+        )
+        lit = self._lit(self._normals(faces, weights), view, base[:, :3])
         unlit = np.array([surface.unlit for surface in self.scene.surfaces])
         plain = unlit[self.scene.surface[faces]]
         lit[plain] = base[plain, :3]
         base[:, :3] = lit + self._emission(faces, weights)
         return base
+
+    def _normals(self, faces: Array, weights: Array) -> Array:
+        """The file's normals between the corners, or the triangle's own where it has none."""
+        corners = self.scene.faces[faces]
+        normal = _mixed(self.scene.normals[corners], weights)
+        bare = np.flatnonzero(_dot(normal, normal)[:, 0] < 1e-6)
+        points = self.scene.points[corners[bare]]
+        normal[bare] = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+        return _unit(normal)
 
     def _lit(self, normal: Array, view: Array, base: Array) -> Array:
         """Key light from the upper left, a soft sky over a warm ground, a little shine and rim."""
@@ -174,28 +183,31 @@ class Frame:
         return _toned(base * strength + np.float32(0.05) * shine + np.float32(0.05) * rim * up)
 
     def _base_colours(self, faces: Array, weights: Array) -> Array:
+        """Vertex colour times factor times texture, linear, with alpha."""
         corners = self.scene.faces[faces]
-        number = self.scene.surface[faces]
-        colours = _mixed(self.scene.colours[corners].astype(np.float32), weights)
-        colours *= np.float32(1 / 255)
-        uv: Array | None = None
-        for index in np.unique(number):
-            surface = self.scene.surfaces[index]
-            here = number == index
+        colours: Array = np.ones((len(faces), 4), np.float32)
+        if self.scene.colours is not None:
+            colours = _mixed(self.scene.colours[corners].astype(np.float32), weights)
+            colours *= np.float32(1 / 255)
+        for surface, here in self._surfaces_of(faces):
             colours[here] *= surface.colour.astype(np.float32)
             if surface.texture is not None:
-                uv = _mixed(self.scene.uvs[corners], weights) if uv is None else uv
-                colours[here] *= surface.texture.sample(uv[here])
+                uv = _mixed(self.scene.uvs[corners[here]], weights[here])
+                colours[here] *= surface.texture.sample(uv)
         return colours
 
-    def _emission(self, faces: Array, weights: Array) -> Array:
+    def _surfaces_of(self, faces: Array) -> Iterator[tuple[Surface, Any]]:
+        """Each surface among these faces, and where it is."""
         number = self.scene.surface[faces]
+        present = np.flatnonzero(np.bincount(number, minlength=len(self.scene.surfaces)))
+        for index in present:
+            yield self.scene.surfaces[index], slice(None) if len(present) == 1 else number == index
+
+    def _emission(self, faces: Array, weights: Array) -> Array:
         out = np.zeros((len(faces), 3), np.float32)
-        for index in np.unique(number):
-            surface = self.scene.surfaces[index]
+        for surface, here in self._surfaces_of(faces):
             if not surface.emission.any():
                 continue
-            here = number == index
             out[here] = surface.emission
             if surface.emissive_texture is not None:
                 uv = _mixed(self.scene.uvs[self.scene.faces[faces[here]]], weights[here])

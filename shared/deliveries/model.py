@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from shared.store.base import Record
 from shared.store.tables import LANES
@@ -108,8 +109,13 @@ def from_record(record: Record) -> Delivery:
         created_at=kept["created_at"],
         trace=kept.get("trace", {}),
         status=DeliveryStatus(kept["status"]),
-        tries=tuple(Try(**item) for item in kept.get("tries", ())),
+        tries=tuple(_try(item) for item in kept.get("tries", ())),
         due_at=record.due_at,
         claims=record.claims,
         version=record.version,
     )
+
+
+def _try(kept: Mapping[str, Any]) -> Try:
+    # Members that newer code wrote are passed over.
+    return Try(kept["at"], kept["status"], kept["error"], kept["milliseconds"])

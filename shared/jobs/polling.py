@@ -39,10 +39,13 @@ def poll(ports: Ports, deadline: Deadline, stay: Callable[[], bool]) -> None:
     """
     with ThreadPoolExecutor(THREADS, "poll") as pool:
         flight: set[Future[None]] = set()
+        looked_at = 0
         while True:
             started = _start_due(ports, deadline, pool, len(flight))
             flight |= started
-            wake_others(ports)
+            if ports.clock.now() - looked_at >= _NAP * 1000:
+                looked_at = ports.clock.now()
+                wake_others(ports)
             if flight:
                 done, flight = wait(flight, timeout=_NAP, return_when=FIRST_COMPLETED)
                 _report(done)

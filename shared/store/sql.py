@@ -135,7 +135,7 @@ def writing(engine: sa.Engine) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late; see `writing`
+    connection.isolation_level = None  # no BEGIN of the driver's own; see `writing`
     _write_ahead(connection)
     # With NORMAL a power cut takes the last commits along. FULL syncs once per commit, and a
     # claim of a hundred jobs is one commit.
@@ -370,18 +370,21 @@ def _select(
         raise ValueError(f"index {index.name} wants {index.equals}, not {tuple(equals)}")
     columns = _TABLES[table.name].c
     key, sort = columns.id, columns[_sort_column(index)]
-    # A lower bound even where none was asked for: it keeps out the rows without a sort value.
-    lowest: Any = _FLOOR[_sort_type(table, index)] if low is None else low
+    lowest: Any = low
     highest: Any = high
+    if low is None and sort is not key:
+        # A bound though none was asked for: it keeps out the rows without a sort value.
+        lowest = _FLOOR[_sort_type(table, index)]
     found = sa.select(*columns).where(*(columns[name] == equals[name] for name in index.equals))
     if after is not None:
         value, last = after
         if descending:
             highest = value if high is None else min(highest, value)
         else:
-            lowest = max(lowest, value)
+            lowest = value if lowest is None else max(lowest, value)
         found = found.where(sa.or_(sort != value, key < last if descending else key > last))
-    found = found.where(sort >= lowest)
+    if lowest is not None:
+        found = found.where(sort >= lowest)
     if highest is not None:
         found = found.where(sort <= highest)
     order = (key,) if sort is key else (sort, key)

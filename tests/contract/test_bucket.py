@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -625,6 +627,43 @@ def test_what_the_disk_refuses_is_an_unavailable_bucket_and_leaves_the_older_obj
     assert len(files_under(tmp_path)) == 1
 
 
+def test_a_folder_that_a_delete_took_away_is_made_again(
+    local: FolderBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+    vanishing = iter([True, True])
+
+    def after_a_delete(source: Path, target: Path) -> None:
+        if next(vanishing, False):
+            Path(target).parent.rmdir()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", after_a_delete)
+    local.put_stream(KEY, [b"x"], media_type=GLB)
+    assert content(local, KEY) == b"x"
+
+
+def test_a_folder_that_keeps_vanishing_is_an_unavailable_bucket(
+    local: FolderBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "replace", never)
+    with pytest.raises(BucketUnavailable, match="vanishes"):
+        local.put_stream(KEY, [b"x"], media_type=GLB)
+
+
+def test_an_object_s_time_stamp_is_finer_than_the_kernel_s(
+    local: FolderBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps = itertools.count(1_800_000_000_000_000_001)
+    monkeypatch.setattr(time, "time_ns", lambda: next(stamps))
+    for number in range(3):
+        local.put_stream(KEY, [b"x"], media_type=f"text/x-{number}")
+        assert local.path(KEY).stat().st_mtime_ns == 1_800_000_000_000_000_001 + number
+
+
 def test_an_object_where_another_has_its_folder_is_refused(local: FolderBucket) -> None:
     local.put_stream("a/b", [b"x"], media_type=GLB)
     for key in ("a", "a/b/c"):
@@ -655,6 +694,9 @@ def test_the_file_is_synced_before_its_name_and_the_name_before_the_event(
     monkeypatch.setattr(os, "replace", note_replace)
     local.put_stream("a/second.glb", [b"x"], media_type=GLB)
     assert done == ["sync file", "rename", "sync folder", "event"]
+    done.clear()
+    local.delete("a/second.glb")
+    assert done == ["sync folder"]
 
 
 KILLED = """

@@ -262,6 +262,7 @@ def test_a_long_thin_picture_still_has_a_thumbnail() -> None:
         assert image.size == (64, 1)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.sampled_from(sorted(FORMATS)),

@@ -15,6 +15,7 @@ from shared.deliveries.addresses import Reach, reach_of
 from shared.deliveries.targets import (
     LONGEST_URL,
     Policy,
+    Resolver,
     TargetRefused,
     TargetUnresolved,
     check_url,
@@ -305,10 +306,14 @@ def _no_such_name(host: str, port: int) -> list[str]:
     raise socket.gaierror(socket.EAI_NONAME, "not known")
 
 
-def test_a_name_without_an_address_is_unresolved() -> None:
-    for resolver in (_no_such_name, lambda host, port: []):
-        with pytest.raises(TargetUnresolved, match="could not be resolved"):
-            resolve("https://receiver.example/", Policy(resolver=resolver))
+def _no_address(host: str, port: int) -> list[str]:
+    return []
+
+
+@pytest.mark.parametrize("resolver", [_no_such_name, _no_address])
+def test_a_name_without_an_address_is_unresolved(resolver: Resolver) -> None:
+    with pytest.raises(TargetUnresolved, match="could not be resolved"):
+        resolve("https://receiver.example/", Policy(resolver=resolver))
 
 
 def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:

@@ -169,7 +169,7 @@ def judge(
             if hashlib.sha256(reader.read()).hexdigest() != artifact.sha256:
                 faults.append(f"{artifact.name} in the bucket is not what the job says")
     if job.status is Status.SUCCEEDED and len(job.artifacts) != 2:
-        faults.append(f"{len(job.artifacts)} artifacts were published")
+        faults.append(f"{len(job.artifacts)} artifacts were published: {job.warnings}")
     if not heard["verified"]:
         faults.append("no webhook arrived")
     if heard["refused"]:

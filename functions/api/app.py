@@ -1,0 +1,38 @@
+"""The application put together: the gate around it, its routes, its error answers.
+
+组装整个 HTTP 应用。
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ExceptionHandler
+
+from functions.api import docs, openapi, problems
+from functions.api.gate import Gate
+from shared.errors import MaquetteError
+
+HANDLED: tuple[type[Exception], ...] = (MaquetteError, HTTPException, RequestValidationError)
+"""Errors answered inside the framework; the gate answers every other."""
+
+
+def make() -> FastAPI:
+    """A new application; nothing is wired until a request comes.
+
+    新建应用。
+    """
+    application = FastAPI(
+        title="Maquette", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    answer: ExceptionHandler = problems.respond
+    for kind in HANDLED:
+        application.add_exception_handler(kind, answer)
+    for router in (*openapi.ROUTERS, docs.router):
+        application.include_router(router)
+    application.add_middleware(Gate)
+    return application
+
+
+app = make()

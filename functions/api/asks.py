@@ -1,0 +1,96 @@
+"""The shapes of requests; what does not fit is refused.
+
+请求的结构。
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.jobs.kinds import KINDS
+
+
+class Asked(BaseModel):
+    """A request's body: unknown fields and wrong types are refused.
+
+    请求正文的共同父类。
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class CreateModel(Asked):
+    """What to make. Pictures are sent as files of a multipart/form-data body beside these fields.
+
+    创建模型的请求。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "prompt": "a small red toy robot",
+                    "options": {},
+                    "metadata": {"order": "A-1001"},
+                    "callback_url": "https://shop.example.com/hooks/models",
+                }
+            ]
+        }
+    )
+
+    kind: str | None = Field(
+        None,
+        max_length=64,
+        description="Left out, it follows from the input: a prompt, an image, or views.",
+        json_schema_extra={"enum": [*KINDS, None]},
+    )
+    provider: str | None = Field(
+        None, max_length=64, description="Left out: the first configured one that makes this kind."
+    )
+    prompt: str | None = Field(None, description="What the model shows; for text-to-3d.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="The provider's options for this kind."
+    )
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="Yours: kept and shown with the job; at most 16 KiB."
+    )
+    callback_url: str | None = Field(
+        None, description="Where a signed webhook is sent when the job ends."
+    )
+
+    @classmethod
+    def known(cls) -> frozenset[str]:
+        """The names of all fields.
+
+        全部字段名。
+        """
+        return frozenset(cls.model_fields)
+
+
+class CreateJob(CreateModel):
+    """The same for `/api/v1/jobs`, where `kind` is needed.
+
+    创建任务的请求。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "required": ["kind"],
+            "examples": [{"kind": "text-to-3d", "prompt": "a small red toy robot"}],
+        }
+    )
+
+
+class Retry(Asked):
+    """How to retry.
+
+    重试的请求。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"accept_possible_charge": False}]})
+
+    accept_possible_charge: bool = Field(
+        False, description="Needed where the provider may have begun, and charged for, a task."
+    )

@@ -1,0 +1,84 @@
+"""Examples for the documents.
+
+接口文档中的示例。
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+EXAMPLE_ID = "01JD8Q5S3V7X2Z4B6D8F0H2K4M"
+_AT = "2026-11-21T21:00:00.000Z"
+_URL = f"https://models.example.com/api/v1/jobs/{EXAMPLE_ID}"
+_GLB: dict[str, Any] = {
+    "role": "model",
+    "name": "model.glb",
+    "url": f"{_URL}/artifacts/model.glb?signature=b0rZ",
+    "media_type": "model/gltf-binary",
+    "bytes": 1048576,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "facts": {"triangles": 12000, "vertices": 6100, "bounds": [[0, 0, 0], [1, 1, 1]]},
+}
+
+JOB: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "kind": "text-to-3d",
+    "provider": "tripo",
+    "status": "queued",
+    "progress": 0,
+    "created_at": _AT,
+    "updated_at": _AT,
+    "started_at": None,
+    "finished_at": None,
+    "metadata": {"order": "A-1001"},
+    "input": {"prompt": "a small red toy robot", "options": {}},
+    "artifacts": [],
+    "warnings": [],
+    "error": None,
+    "may_be_billed": False,
+    "receipt": {"creates": 0, "checks": 0, "provider_credits": None},
+    "history": [{"at": _AT, "status": "queued", "note": None}],
+    "retry_of": None,
+    "retried_as": None,
+    "deleted_at": None,
+    "urls": {"self": _URL, "cancel": f"{_URL}/cancel"},
+}
+
+STATUS: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "status": "running",
+    "progress": 40,
+    "eta_seconds": 25,
+    "created_at": _AT,
+    "updated_at": _AT,
+}
+
+RESULT: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "status": "succeeded",
+    "link": _GLB["url"],
+    "preview": f"{_URL}/artifacts/preview.webp?signature=c9Xk",
+    "size": _GLB["bytes"],
+    "sha256": _GLB["sha256"],
+    "format": "glb",
+    "facts": _GLB["facts"],
+    "generation_seconds": 61.4,
+    "warnings": [],
+    "artifacts": [_GLB],
+}
+
+PROBLEM: dict[str, Any] = {
+    "type": "urn:maquette:problem:prompt_empty",
+    "title": "Bad Request",
+    "status": 400,
+    "detail": "prompt must not be empty.",
+    "instance": "/api/v1/models",
+    "error": {
+        "message": "prompt must not be empty.",
+        "type": "invalid_request_error",
+        "code": "prompt_empty",
+        "param": "prompt",
+    },
+    "request_id": "01JD8Q5S3V7X2Z4B6D8F0H2K4N",
+    "retryable": False,
+}

@@ -1,0 +1,78 @@
+"""Request headers with a meaning of their own: Idempotency-Key, Prefer, traceparent.
+
+解析有特殊含义的请求头。
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from starlette.requests import Request
+
+from shared.errors import InvalidInput
+
+# Time that an invocation keeps for reading the job and writing the answer after a wait.
+_SPARE_SECONDS = 3
+
+_KEY = re.compile(r"[!-~]{1,255}")
+_WAIT = re.compile(r'wait(?:\s*=\s*"?([0-9]{1,9})"?)?', re.IGNORECASE)
+# W3C Trace Context: version ff is forbidden, as are ids of zeros only; 00 has nothing after flags.
+_TRACEPARENT = re.compile(
+    r"(?:00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    r"|(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{0,200})?)"
+)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The caller's key, its quotes taken off; `InvalidInput` if it is not 1 to 255 visible ASCII.
+
+    读取幂等键。
+    """
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    key = given[0].strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if len(given) > 1 or not _KEY.fullmatch(key):
+        raise InvalidInput(
+            "Idempotency-Key must be sent once, as 1 to 255 visible ASCII characters.",
+            code="idempotency_key_invalid",
+            param="Idempotency-Key",
+        )
+    return key
+
+
+def wait_seconds(request: Request, longest: int) -> int | None:
+    """How long `Prefer: wait` may make this answer take (RFC 7240), or None without one.
+
+    Never longer than `longest`, nor than the invocation lasts. What is malformed is passed over,
+    as the RFC demands.
+
+    读取愿意等待的秒数。
+    """
+    for line in request.headers.getlist("prefer"):
+        for preference in line.split(","):
+            found = _WAIT.fullmatch(preference.partition(";")[0].strip())
+            if found:
+                asked = longest if found[1] is None else int(found[1])
+                return max(0, min(asked, longest, _invocation_lasts(request)))
+    return None
+
+
+def trace(request: Request) -> Mapping[str, str]:
+    """What travels on to webhooks: the request's id, and a well-formed traceparent.
+
+    需要继续传递的追踪信息。
+    """
+    kept = {"x-request-id": str(request.state.request_id)}
+    given = request.headers.get("traceparent", "")
+    if _TRACEPARENT.fullmatch(given):
+        kept["traceparent"] = given
+    return kept
+
+
+def _invocation_lasts(request: Request) -> int:
+    remaining = getattr(request.scope.get("aws.context"), "get_remaining_time_in_millis", None)
+    return 10**9 if remaining is None else int(remaining() / 1000) - _SPARE_SECONDS

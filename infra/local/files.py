@@ -1,0 +1,209 @@
+"""The folder bucket's presigned links over HTTP, answered as S3 answers its own.
+
+通过 HTTP 提供文件夹存储的限时链接。
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
+
+from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
+from shared.buckets.folder import FolderBucket, content_disposition
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PREFIX = "/_bucket/"
+_CHUNK = 1 << 18
+_THREADS = 8
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+# Whatever lies in the bucket was made elsewhere: a browser must not run it in our name.
+_ALWAYS = (
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "default-src 'none'; sandbox"),
+)
+
+T = TypeVar("T")
+
+
+class Refusal(Exception):
+    """An error of the bucket: HTTP status, S3's code, what it says.
+
+    存储返回的错误。
+    """
+
+    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.headers = [(name.replace("_", "-"), value) for name, value in headers.items()]
+
+
+class BucketFiles:
+    """Answers GET, HEAD and PUT on links that the bucket signed; nothing else is open.
+
+    对外提供存储中的文件。
+    """
+
+    def __init__(self, bucket: FolderBucket, max_bytes: int) -> None:
+        self._bucket = bucket
+        self._max_bytes = max_bytes
+        self._pool = ThreadPoolExecutor(_THREADS, "bucket")
+
+    def close(self) -> None:
+        """Let the threads go.
+
+        释放线程。
+        """
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request for a path below `PREFIX`.
+
+        处理一个请求。
+        """
+        path = unquote(scope["raw_path"].decode("latin-1")).removeprefix(PREFIX)
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        try:
+            self._check(scope["method"], path, query)
+            if scope["method"] == "PUT":
+                await self._put(path, query, headers, receive)
+                await _answer(send, 200, [], b"")
+            else:
+                await self._get(path, query, headers.get("range", ""), scope["method"], send)
+        except Refusal as refusal:
+            said = f"<Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
+            kind = ("content-type", "application/xml")
+            await _answer(
+                send, refusal.status, [kind, *refusal.headers], f"<Error>{said}</Error>".encode()
+            )
+
+    def _check(self, method: str, key: str, query: Mapping[str, str]) -> None:
+        if method not in ("GET", "HEAD", "PUT"):
+            raise Refusal(405, "MethodNotAllowed", f"{method} is not possible here.")
+        signed_for = "PUT" if method == "PUT" else "GET"
+        if not self._bucket.verify(signed_for, key, query):
+            message = "This link was not signed here, or has expired; ask the API for a fresh one."
+            raise Refusal(403, "AccessDenied", message)
+
+    async def _get(
+        self, key: str, query: Mapping[str, str], wanted: str, method: str, send: Send
+    ) -> None:
+        with ExitStack() as stack:
+            info = await self._in_thread(lambda: self._bucket.head(key))
+            if info is None:
+                raise Refusal(404, "NoSuchKey", "There is no such object.")
+            start, end, status = _span(wanted, info.bytes)
+            headers = _headers(info, query, start, end, status)
+            length = end - start
+            reader = None
+            if method == "GET" and length:
+                opened = self._bucket.open(key, start, length)
+                reader = await self._in_thread(lambda: stack.enter_context(opened))
+            await send({"type": "http.response.start", "status": status, "headers": _raw(headers)})
+            while reader is not None and length > 0:
+                chunk = await self._in_thread(partial(reader.read, min(_CHUNK, length)))
+                if not chunk:
+                    break
+                length -= len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _put(
+        self, key: str, query: Mapping[str, str], headers: Mapping[str, str], receive: Receive
+    ) -> None:
+        media_type = query.get("media_type", "")
+        if headers.get("content-type") != media_type:
+            raise Refusal(403, "AccessDenied", f"Send Content-Type: {media_type}.")
+        chunks = _Body(receive, asyncio.get_running_loop(), self._max_bytes)
+        put = lambda: self._bucket.put_stream(key, chunks, media_type=media_type)  # noqa: E731
+        await self._in_thread(put)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except ObjectMissing:
+            raise Refusal(404, "NoSuchKey", "There is no such object.") from None
+        except ValueError:
+            raise Refusal(400, "InvalidURI", "This is not a key.") from None
+        except BucketUnavailable as error:
+            raise Refusal(503, "ServiceUnavailable", str(error)) from None
+
+
+class _Body:
+    """A request's body for a thread that reads it, taken off the wire as fast as it is written."""
+
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+        self._receive = receive
+        self._loop = loop
+        self._left = limit
+
+    def __iter__(self) -> Iterator[bytes]:
+        more = True
+        while more:
+            message = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+            if message["type"] != "http.request":
+                raise Refusal(400, "IncompleteBody", "The body ended too early.")
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise Refusal(413, "EntityTooLarge", "The object is too large.")
+            yield chunk
+
+    async def _next(self) -> MutableMapping[str, Any]:
+        return await self._receive()
+
+
+def _span(wanted: str, size: int) -> tuple[int, int, int]:
+    """Start, end and status for a Range header (RFC 9110 14.2); several ranges count as none."""
+    match = _RANGE.fullmatch(wanted)
+    if match is None or not any(match.groups()):
+        return 0, size, 200
+    first, last = match.groups()
+    if first:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < int(first):
+            return 0, size, 200
+    else:
+        start, end = max(0, size - int(last)), size
+    if start >= end:
+        raise Refusal(
+            416, "InvalidRange", "The range lies outside.", content_range=f"bytes */{size}"
+        )
+    return start, end, 206
+
+
+def _headers(
+    info: ObjectInfo, query: Mapping[str, str], start: int, end: int, status: int
+) -> list[tuple[str, str]]:
+    headers = [
+        ("content-type", info.media_type),
+        ("content-length", str(end - start)),
+        ("accept-ranges", "bytes"),
+        *_ALWAYS,
+    ]
+    if status == 206:
+        headers.append(("content-range", f"bytes {start}-{end - 1}/{info.bytes}"))
+    if "filename" in query:
+        headers.append(("content-disposition", content_disposition(query["filename"])))
+    return headers
+
+
+async def _answer(send: Send, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    given = [*headers, ("content-length", str(len(body)))]
+    await send({"type": "http.response.start", "status": status, "headers": _raw(given)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _raw(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]

@@ -1,0 +1,175 @@
+"""From words and files on the command line to what is asked of the API.
+
+把命令行上的文字和文件变成请求内容。
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.jobs.kinds import KINDS
+
+PHOTO_BYTES = 4_400_000
+"""All pictures of one request together: in base64, with the rest of the event, below 6 MB."""
+
+_ENDINGS = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
+)
+_SIDES = (4096, 3072, 2048, 1536, 1024)
+_QUALITIES = (90, 80)
+
+
+class InputError(Exception):
+    """An argument is neither words nor a usable picture; the message says what to do.
+
+    命令行参数有误。
+    """
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One job to ask for: the form's text fields and its pictures by role.
+
+    要创建的一个任务。
+    """
+
+    label: str
+    fields: Mapping[str, str]
+    images: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+def gather(
+    arguments: Sequence[str],
+    views: Sequence[str],
+    *,
+    kind: str | None,
+    note: Callable[[str], None],
+) -> list[Wanted]:
+    """A job for each argument, in order, and one for each set of views; raises `InputError`.
+
+    `note` is told what is done to a picture that is too large to be sent.
+
+    收集全部输入。
+    """
+    wanted = [_one(argument, kind, note) for argument in arguments]
+    wanted += [_several(text, kind, note) for text in views]
+    if not wanted:
+        raise InputError("say what to make: words, or the file of a picture")
+    return wanted
+
+
+def _one(argument: str, kind: str | None, note: Callable[[str], None]) -> Wanted:
+    path = Path(argument).expanduser()
+    if _exists(path):
+        data = fitting(path, PHOTO_BYTES, note)
+        chosen = _kind_for(kind, "image-to-3d", argument, pictures=True)
+        role = KINDS[chosen].image_roles[0]
+        return Wanted(path.name, {"kind": chosen}, {role: data})
+    if _looks_like_a_path(argument):
+        raise InputError(f"there is no file {argument}")
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise InputError("an input is not UTF-8 text") from None
+    if not argument.strip():
+        raise InputError("an input is empty; say in words what to make")
+    chosen = _kind_for(kind, "text-to-3d", argument, pictures=False)
+    return Wanted(argument, {"kind": chosen, "prompt": argument})
+
+
+def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted:
+    roles = KINDS["multiview-to-3d"].image_roles
+    paths: dict[str, Path] = {}
+    for part in text.split(","):
+        role, _, name = part.partition("=")
+        if role.strip() not in roles or not name:
+            raise InputError(f"--views {text}: write it as front=a.jpg,back=b.jpg with {roles}")
+        paths[role.strip()] = Path(name.strip()).expanduser()
+    for path in paths.values():
+        if not _exists(path):
+            raise InputError(f"there is no file {path}")
+    share = PHOTO_BYTES // len(paths)
+    images = {role: fitting(path, share, note) for role, path in paths.items()}
+    return Wanted(text, {"kind": kind or "multiview-to-3d"}, images)
+
+
+def _kind_for(kind: str | None, usual: str, argument: str, *, pictures: bool) -> str:
+    """The kind asked for where the input fits it, and what is usual where it was left open."""
+    if kind is None:
+        return usual
+    known = KINDS.get(kind)
+    if known is None:
+        raise InputError(f"there is no kind {kind}; choose from {', '.join(sorted(KINDS))}")
+    if bool(known.image_roles) is not pictures:
+        need = "pictures" if known.image_roles else "words"
+        raise InputError(f"{kind} is made from {need}, not from {argument}")
+    return kind
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # longer than any file's name may be: words, then
+        return False
+
+
+def _looks_like_a_path(argument: str) -> bool:
+    if Path(argument).suffix.lower() in _ENDINGS:
+        return True
+    return "/" in argument and not any(character.isspace() for character in argument)
+
+
+def fitting(path: Path, limit: int, note: Callable[[str], None]) -> bytes:
+    """A picture's bytes, made smaller if they are more than `limit`; raises `InputError`.
+
+    读取图片，过大时缩小。
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if not _is_picture(data):
+        raise InputError(f"{path} is no JPEG, PNG or WebP picture")
+    if len(data) <= limit:
+        return data
+    smaller, side = _shrunk(path, data, limit)
+    note(
+        f"{path.name}: {_megabytes(data)} is more than one request takes (AWS Lambda's 6 MB), so "
+        f"it is sent with {side} pixels on its longer side, {_megabytes(smaller)}"
+    )
+    return smaller
+
+
+def _is_picture(data: bytes) -> bool:
+    return (
+        data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+        or data[:4] + data[8:12] == b"RIFFWEBP"
+    )
+
+
+def _shrunk(path: Path, data: bytes, limit: int) -> tuple[bytes, int]:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            image = ImageOps.exif_transpose(opened)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be opened as a picture: {error}") from None
+    see_through = image.has_transparency_data
+    image = image.convert("RGBA" if see_through else "RGB")
+    for side in _SIDES:
+        if side < max(image.size) or side == _SIDES[0]:
+            image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        for quality in _QUALITIES:
+            out = io.BytesIO()
+            image.save(out, "WEBP" if see_through else "JPEG", quality=quality)
+            if out.tell() <= limit:
+                return out.getvalue(), max(image.size)
+    raise InputError(f"{path} cannot be made small enough to be sent; use a smaller picture")
+
+
+def _megabytes(data: bytes) -> str:
+    return f"{len(data) / 1e6:.1f} MB"

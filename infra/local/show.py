@@ -1,0 +1,143 @@
+"""What `./scripts/run` shows: each job's progress while it works, and at the end what came of it.
+
+显示任务进度与结果。
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+_LABEL = 40
+_ONE = {
+    "triangles": "triangle",
+    "vertices": "vertex",
+    "materials": "material",
+    "textures": "texture",
+}
+_ENDED = ("succeeded", "failed", "canceled", "expired", "refused")
+
+
+class Board:
+    """One line per job on the terminal; without a terminal, a line whenever a status changes.
+
+    任务进度面板。
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._console = Console(stderr=True)
+        self._labels = [_short(label) for label in labels]
+        self._told: dict[int, str] = {}
+        self._progress: Progress | None = None
+        if self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[status]:<10}", markup=False),
+                TimeElapsedColumn(),
+                console=self._console,
+            )
+            width = max(map(len, self._labels))
+            for label in self._labels:
+                self._progress.add_task(label.ljust(width), total=100, status="starting")
+
+    def __enter__(self) -> Board:
+        if self._progress is not None:
+            logging.getLogger("maquette").addHandler(_Above(self._console))
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, number: int, status: str, percent: float) -> None:
+        """Where a job stands; `number` counts the labels from 0.
+
+        更新一个任务的进度。
+        """
+        if self._progress is not None:
+            shown = 100.0 if status == "succeeded" else percent
+            self._progress.update(self._progress.task_ids[number], completed=shown, status=status)
+            if status in _ENDED:
+                self._progress.stop_task(self._progress.task_ids[number])
+        elif self._told.get(number) != status:
+            self.say(f"{self._labels[number]}: {status}")
+        self._told[number] = status
+
+    def say(self, text: str) -> None:
+        """A line on stderr, above the progress.
+
+        输出一行说明。
+        """
+        self._console.print(Text(text), soft_wrap=True)
+
+
+class _Above(logging.Handler):
+    """Puts log lines above the moving bars, not through them."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(Text(self.format(record)), soft_wrap=True)
+
+
+def summary(label: str, job: Mapping[str, Any], seconds: float) -> str:
+    """What came of one job: the model's path first, then its facts, the preview, the time taken.
+
+    一个任务的结果说明。
+    """
+    if job["status"] != "succeeded":
+        error = job.get("error") or {}
+        reason = error.get("message", f"it is {job['status']}")
+        return f"{_short(label)}\n  {job['status']}: {reason}"
+    lines: list[str] = []
+    for artifact in job["artifacts"]:
+        place = artifact["path"] or artifact["url"]
+        if artifact["role"] == "model":
+            lines.insert(0, f"{place}\n  {_short(label)}\n  {facts(artifact)}")
+        else:
+            lines.append(f"  {artifact['role']} {place}")
+    lines += [f"  warning: {warning}" for warning in job["warnings"]]
+    lines.append(f"  {seconds:.1f} s, job {job['id']}")
+    return "\n".join(lines)
+
+
+def facts(artifact: Mapping[str, Any]) -> str:
+    """A model's facts in one line: counts, size along x, y and z, bytes.
+
+    模型的基本数据。
+    """
+    known = artifact["facts"]
+    parts = [
+        f"{known[name]:,} {name if known[name] != 1 else _ONE[name]}"
+        for name in _ONE
+        if isinstance(known.get(name), int)
+    ]
+    bounds = known.get("bounds")
+    if bounds:
+        low, high = bounds
+        sides = (f"{b - a:.3g}" for a, b in zip(low, high, strict=True))
+        parts.append(" × ".join(sides))
+    if isinstance(known.get("watertight"), bool):
+        parts.append("watertight" if known["watertight"] else "not watertight")
+    parts.append(f"{artifact['bytes']:,} bytes")
+    return ", ".join(parts)
+
+
+def _short(label: str) -> str:
+    line = " ".join(label.split())
+    return line if len(line) <= _LABEL else f"{line[: _LABEL - 1]}…"

@@ -1,0 +1,123 @@
+"""Fetching a result file from a link: in constant memory, without a key, never past the deadline.
+
+从链接流式下载结果文件。
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from shared.clock import Deadline, OutOfTime
+from shared.providers.base import Download, DownloadFailed
+from shared.providers.http import Connections, cut_off
+
+CHUNK = 1 << 20
+MAX_REDIRECTS = 3
+# A fresh link may help. 400 is what S3 says when the credentials that signed the link have ended.
+EXPIRED = frozenset({400, 401, 403, 404, 410})
+# Errors that come with status 200.
+NOTICES = frozenset(
+    {
+        "application/json",
+        "application/problem+json",
+        "application/xhtml+xml",
+        "application/xml",
+        "text/html",
+        "text/xml",
+    }
+)
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@contextmanager
+def download(
+    connections: Connections, url: str, deadline: Deadline, max_bytes: int
+) -> Iterator[Download]:
+    """Open a result link, of which at most `max_bytes` are read.
+
+    Raises `DownloadFailed` where the link does not give a file, and `OutOfTime` once the deadline
+    has passed. Reading the chunks (a mebibyte each) raises the same.
+
+    以恒定内存流式下载结果文件。
+    """
+    deadline.check()
+    response = _follow(connections, url, deadline)
+    with cut_off(response, deadline):
+        length = _announced(response, max_bytes)
+        yield Download(length, _chunks(response, length, deadline, max_bytes))
+
+
+def _follow(connections: Connections, url: str, deadline: Deadline) -> httpx.Response:
+    target = _link(url)
+    for _ in range(MAX_REDIRECTS + 1):
+        with _failures(deadline, "the result link does not answer"):
+            response = connections.open(target, deadline)
+        if not response.has_redirect_location:
+            return response
+        response.close()
+        source, target = target, _link(response.headers["Location"], target)
+        downgraded = (source.scheme, target.scheme) == ("https", "http")
+        if downgraded and not {source.host, target.host} <= LOOPBACK:
+            raise DownloadFailed("the result link redirects from https to http")
+    raise DownloadFailed(f"the result link redirects more than {MAX_REDIRECTS} times")
+
+
+def _link(text: str, source: httpx.URL | None = None) -> httpx.URL:
+    try:
+        url = source.join(text) if source else httpx.URL(text)
+    except (httpx.InvalidURL, ValueError):
+        raise DownloadFailed("the result link is not a URL") from None
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        raise DownloadFailed("the result link is not a plain http or https URL")
+    return url
+
+
+def _announced(response: httpx.Response, max_bytes: int) -> int | None:
+    status = response.status_code
+    if status != 200:
+        raise DownloadFailed(f"the result link answers {status}", expired=status in EXPIRED)
+    found = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if found in NOTICES:
+        raise DownloadFailed(f"the result link gives {found}, not a file")
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise DownloadFailed("the result link gives an encoded file, which was not asked for")
+    text = response.headers.get("Content-Length", "")
+    length = int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
+    if length is not None and length > max_bytes:
+        raise DownloadFailed(f"the result has {length} bytes, more than {max_bytes}")
+    return length
+
+
+def _chunks(
+    response: httpx.Response, length: int | None, deadline: Deadline, max_bytes: int
+) -> Iterator[bytes]:
+    received = 0
+    with _failures(deadline, "the result broke off"):
+        for chunk in response.iter_raw(CHUNK):
+            deadline.check()
+            received += len(chunk)
+            if received > max_bytes:
+                raise DownloadFailed(f"the result has more than {max_bytes} bytes")
+            yield chunk
+    if length is None:
+        # A connection that was cut off looks like one that came to its end.
+        deadline.check()
+    elif received != length:
+        raise DownloadFailed(f"the result ended after {received} of {length} bytes")
+    if received == 0:
+        raise DownloadFailed("the result is empty")
+
+
+@contextmanager
+def _failures(deadline: Deadline, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.StreamError, OSError) as fault:
+        # A time-out cut short by the deadline says nothing about the provider.
+        if deadline.remaining() <= 0.05:
+            raise OutOfTime from None
+        raise DownloadFailed(f"{what} ({type(fault).__name__})") from None

@@ -1,0 +1,62 @@
+"""A whole house for the HTTP function: a real store and bucket, a clock and provider of the test's.
+
+为接口测试搭好的完整环境。
+"""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.clock import Deadline
+from shared.jobs.model import Job, Queue
+from shared.jobs.polling import drain, poll
+from shared.wiring import Bundle
+from tests.fakes import FakeClock
+from tests.providers import ThrowawayProvider
+
+LINK_SECRET = "link-secret-of-thirty-two-characters"
+WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhook-secret-of-32-characters!").decode()
+
+
+@dataclass
+class House:
+    """A wired bundle and what lies behind it.
+
+    测试用的整套部件。
+    """
+
+    folder: Path
+    clock: FakeClock
+    provider: ThrowawayProvider
+    bundle: Bundle
+    woken: list[str] = field(default_factory=list)
+
+    def rows(self, table: str = "jobs") -> int:
+        with sqlite3.connect(self.folder / "maquette.db") as database:
+            return int(database.execute(f"select count(*) from {table}").fetchone()[0])
+
+    def objects(self) -> list[str]:
+        kept = self.folder / "bucket" / "inputs"
+        return [path.name for path in kept.rglob("*") if path.is_file()]
+
+    def job(self, job_id: str) -> Job:
+        found = self.bundle.ports.jobs.get(job_id)
+        assert found is not None
+        return found
+
+    def carry(self, moves: int = 12) -> None:
+        """Let the other functions work until nothing changes any more."""
+        for _ in range(moves):
+            poll(self.bundle.ports, Deadline.after(60), lambda: False)
+            drain(self.bundle.ports, Deadline.after(60), Queue.PROCESS, at_once=1)
+            if self.bundle.ports.jobs.next_due(tuple(Queue)) is None:
+                return
+            self.clock.advance(40_000)
+
+
+Build = Callable[..., House]
+"""Builds a house; arguments are settings, `wrap` as in `wiring.build`."""

@@ -1,0 +1,234 @@
+"""A small world for jobs: store, bucket, a faulty generator, one time, and workers in it.
+
+供任务测试使用的小世界：任务表、存储、会出错的生成服务、统一的时间与工作进程。
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from infra.migrations.migrate import upgrade
+from shared.buckets.base import BucketUnavailable
+from shared.buckets.folder import FolderBucket
+from shared.clock import Deadline, new_id
+from shared.deliveries import model as deliveries
+from shared.deliveries.model import Delivery
+from shared.jobs import polling
+from shared.jobs.advance import Ports, advance, check
+from shared.jobs.model import Job, Queue, from_record
+from shared.jobs.policy import Policy
+from shared.jobs.repository import JobRepository
+from shared.jobs.resource import event_of
+from shared.jobs.service import JobService, NewJob
+from shared.links import Links
+from shared.store.base import Record, Store, StoreUnavailable
+from shared.store.sql import SqlStore
+from shared.store.tables import DELIVERIES, JOBS
+from tests.fakes import FakeClock
+from tests.faulty import FaultyProvider, Step, Stopping
+from tests.memory import MemoryBucket, MemoryStore
+
+CALLER = "caller"
+LINKS = Links("https://maquette.example", b"secret")
+INVOCATION = 300.0
+"""Seconds that each worker's invocation lasts."""
+
+
+class OffClock:
+    """The world's time as a worker's clock shows it, some milliseconds off.
+
+    有偏差的时钟。
+    """
+
+    def __init__(self, clock: FakeClock, off: int) -> None:
+        self._clock = clock
+        self._off = off
+
+    def now(self) -> int:
+        return self._clock.now() + self._off
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
+    def chance(self) -> float:
+        return self._clock.chance()
+
+    def token(self, bits: int) -> int:
+        return self._clock.token(bits)
+
+
+class World:
+    """Everything a job's life needs, with what the tests want to know of it.
+
+    任务测试的世界。
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        bucket: Any = None,
+        *,
+        policy: Policy | None = None,
+        **provider: Any,
+    ) -> None:
+        self.clock = FakeClock()
+        self.store: Any = store or MemoryStore()
+        self.bucket: Any = bucket or MemoryBucket()
+        self.provider = FaultyProvider(self.clock, **provider)
+        self.policy = policy or Policy()
+        self.woken: list[str] = []
+        self.repository = JobRepository(self.store, self._event)
+        self.service = JobService(
+            self.repository,
+            self.bucket,
+            {self.provider.name: self.provider},
+            self.clock,
+            self.woken.append,
+        )
+        self.plain = self.worker()
+
+    def worker(self, off: int = 0, *, stopping: bool = False) -> Ports:
+        """A worker's ports, its memory empty, its clock `off` milliseconds off."""
+        store, bucket, provider = self.store, self.bucket, self.provider
+        if stopping:
+            store = Stopping(store, "store", StoreUnavailable)
+            bucket = Stopping(bucket, "bucket", BucketUnavailable)
+            provider = Stopping(provider, "provider")
+        return Ports(
+            JobRepository(store, self._event),
+            bucket,
+            {self.provider.name: provider},
+            OffClock(self.clock, off),
+            self.policy,
+            self.woken.append,
+        )
+
+    def deadline(self, seconds: float = INVOCATION) -> Deadline:
+        """A deadline in the world's own time."""
+        end = self.clock.now() + round(seconds * 1000)
+        return Deadline(lambda: (end - self.clock.now()) / 1000)
+
+    def create(self, prompt: str = "a chair", *, callback: bool = True, **more: Any) -> str:
+        """A new queued job; its id. Ids of one world sort by the order of creation."""
+        self.clock.advance(1)
+        url = "https://caller.example/hook" if callback else None
+        new = NewJob("text-to-3d", self.provider.name, prompt, callback_url=url, **more)
+        return self.service.create(CALLER, new)[0].id
+
+    def job(self, job_id: str) -> Job:
+        found = self.repository.get(job_id)
+        assert found is not None
+        return found
+
+    def jobs(self) -> list[Job]:
+        return [from_record(record) for record in records(self.store, JOBS)]
+
+    def deliveries(self, job_id: str) -> list[Delivery]:
+        page = self.store.query(DELIVERIES, "by_job", {"job_id": job_id}, low=None)
+        return [deliveries.from_record(record) for record in page.records]
+
+    def claim(self, queue: Queue, ports: Ports | None = None, limit: int = 100) -> list[Job]:
+        """What is due in a queue, claimed as `poll` claims it."""
+        return polling._claim(ports or self.plain, self.deadline(), queue, limit)
+
+    def step(self, job_id: str, ports: Ports | None = None, **more: Any) -> Job:
+        """Claim one due job, whichever its queue, and carry it one step; the job after it."""
+        ports = ports or self.plain
+        queue = self.job(job_id).queue
+        assert queue is not None
+        claimed = [job for job in self.claim(queue, ports) if job.id == job_id]
+        assert claimed, f"{job_id} is not due"
+        self.carry(claimed[0], ports, **more)()
+        return self.job(job_id)
+
+    def begin(self, job_id: str, off: int = 0) -> Step:
+        """Claim one due job for a new worker; its step, that stops at every call."""
+        ports = self.worker(off, stopping=True)
+        queue = self.job(job_id).queue
+        assert queue is not None
+        claimed = [job for job in self.claim(queue, ports) if job.id == job_id]
+        assert claimed, f"{job_id} is not due"
+        return Step(self.carry(claimed[0], ports))
+
+    def carry(self, job: Job, ports: Ports, deadline: Deadline | None = None) -> Callable[[], None]:
+        """The work that a claimed job needs."""
+        deadline = deadline or self.deadline()
+        if job.queue is not Queue.CHECK:
+            return lambda: advance(ports, job, deadline)
+        provider = ports.providers[job.provider]
+        credential = job.attempt.credential if job.attempt else ""
+        return lambda: check(ports, provider, credential, [job], deadline)
+
+    def wait(self, job_id: str) -> None:
+        """Let time pass until a job is due."""
+        due = self.job(job_id).due_at
+        assert due is not None
+        self.clock.advance(max(0, due - self.clock.now()))
+
+    def until(self, job_id: str, *statuses: str, passes: int = 200) -> Job:
+        """Carry one job forward, step by step, until it has one of these statuses."""
+        for _ in range(passes):
+            job = self.job(job_id)
+            if job.status.value in statuses or job.status.terminal:
+                break
+            self.wait(job_id)
+            self.step(job_id)
+        assert self.job(job_id).status.value in statuses, self.job(job_id)
+        return self.job(job_id)
+
+    def settle(self, passes: int = 400) -> None:
+        """Calm workers carry everything to its end as time goes on; fails if that never comes."""
+        self.provider.luck = 0
+        self.provider.scripts.clear()
+        ports = self.worker()
+        for _ in range(passes):
+            self.provider.finish_all()
+            due = self.repository.next_due(list(Queue))
+            if due is None:
+                return
+            self.clock.advance(max(0, due - self.clock.now()))
+            for queue in Queue:
+                for job in self.claim(queue, ports):
+                    self.carry(job, ports)()
+        raise AssertionError(f"unfinished: {[job for job in self.jobs() if job.queue]}")
+
+    def _event(self, job: Job) -> Delivery:
+        return event_of(job, LINKS, new_id(self.clock))
+
+
+def records(store: Any, table: Any) -> list[Record]:
+    """Every record of a table."""
+    if isinstance(store, MemoryStore):
+        return store.all(table)
+    page = store.query(table, "by_caller", {"caller": CALLER}, limit=1000)
+    return list(page.records)
+
+
+def published(world: World, job: Job) -> bool:
+    """Whether every artifact of a job lies in the bucket, whole."""
+    if not job.artifacts:
+        return False
+    for artifact in job.artifacts:
+        with world.bucket.open(artifact.key) as reader:
+            data = reader.read()
+        if len(data) != artifact.bytes or hashlib.sha256(data).hexdigest() != artifact.sha256:
+            return False
+    return True
+
+
+@contextmanager
+def real_world(folder: Path, **more: Any) -> Iterator[World]:
+    """A world over SQLite and a folder."""
+    url = f"sqlite:///{folder / 'maquette.db'}"
+    upgrade(url)
+    store = SqlStore(url)
+    clock = FakeClock()
+    bucket = FolderBucket(folder / "bucket", base_url="http://localhost", secret=b"s", clock=clock)
+    try:
+        yield World(store, bucket, **more)
+    finally:
+        store.close()
