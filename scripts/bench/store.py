@@ -18,7 +18,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from infra.migrations.migrate import upgrade
-from shared.store.base import Lease, Record
+from shared.store.base import Lease, Record, Value
 from shared.store.sql import METADATA, SqlStore, connect, writing
 from shared.store.tables import JOBS, LANES
 
@@ -67,9 +67,8 @@ def _fill(url: str, rows: int, due: int) -> None:
     document = json.dumps(DOCUMENT)
     every = max(1, rows // max(1, due))
     engine = connect(url)
-    with writing(engine).begin() as connection:
-        for start in range(0, rows, 10_000):
-            some = range(start, min(rows, start + 10_000))
+    for start in range(0, rows, 10_000):
+        with writing(engine).begin() as connection:
             connection.execute(
                 sa.insert(jobs),
                 [
@@ -84,14 +83,19 @@ def _fill(url: str, rows: int, due: int) -> None:
                         "status": "queued",
                         "document": document,
                     }
-                    for n in some
+                    for n in range(start, min(rows, start + 10_000))
                 ],
             )
     engine.dispose()
 
 
 def _put(store: SqlStore) -> None:
-    fields = {"queue": "poll", "lane": 0, "caller": "caller-1", "status": "queued"}
+    fields: dict[str, Value | None] = {
+        "queue": "poll",
+        "lane": 0,
+        "caller": "caller-1",
+        "status": "queued",
+    }
     for n in range(PUTS):
         store.put(JOBS, Record(f"put-{n}", DOCUMENT, fields, due_at=LATER))
 
@@ -103,7 +107,7 @@ def _claim(store: SqlStore, rounds: int) -> float:
     def work() -> None:
         nonlocal claimed
         for n in range(rounds):
-            equals = {"queue": "poll", "lane": n % LANES}
+            equals: dict[str, Value] = {"queue": "poll", "lane": n % LANES}
             claimed += len(
                 store.claim(JOBS, "due", equals, now=LATER - 1, lease=_lease, limit=BATCH)
             )

@@ -57,7 +57,7 @@ def inspect_model(
 ) -> Inspection:
     """Check a GLB through and measure it.
 
-    Files under `measure_below` bytes are measured from their vertices, read from the local copy at
+    Files up to `measure_below` bytes are measured from their vertices, read from the local copy at
     `path` if there is one; others from their declarations, by ranged reads of `reader`. Raises
     BrokenModel, and OSError where the source fails.
 
@@ -78,7 +78,7 @@ def inspect_model(
     if not facts["triangles"]:
         warnings.append("the model has no triangles, only points or lines")
     try:
-        if reader.size < measure_below:
+        if reader.size <= measure_below:
             facts["bounds"] = _bounds(reader, container, parts, warnings, trust=False)
             closed = _watertight(reader, container, parts)
             if closed is not None:

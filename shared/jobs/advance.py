@@ -16,7 +16,7 @@ from shared.buckets.base import Bucket, BucketUnavailable
 from shared.clock import Clock, Deadline, OutOfTime
 from shared.jobs import lifecycle
 from shared.jobs.lifecycle import Moment, Step
-from shared.jobs.model import InputFile, Job, Status
+from shared.jobs.model import Attempt, InputFile, Job, Status
 from shared.jobs.policy import Policy
 from shared.jobs.repository import JobRepository
 from shared.providers.base import (
@@ -39,6 +39,7 @@ Fact = Callable[[Job], Job]
 """What happened, as a pure function that may be applied to a newer state of the job as well."""
 
 _SAVE_TRIES = 5
+_CONFLICTS = 50
 _CREATE_NEEDS = 10.0
 """Seconds that must be left before a create is sent; an answer is worth waiting for."""
 
@@ -114,7 +115,8 @@ def apply(ports: Ports, job: Job, fact: Fact, *, insist: bool = True) -> Job | N
 
     把发生的事写到任务上；冲突时重读再写。
     """
-    for attempt in range(_SAVE_TRIES):
+    failures = conflicts = 0
+    while conflicts < _CONFLICTS:
         new = fact(job)
         if new is job:
             return job
@@ -123,15 +125,18 @@ def apply(ports: Ports, job: Job, fact: Fact, *, insist: bool = True) -> Job | N
         except Conflict:
             if not insist:
                 return None
+            conflicts += 1
             current = ports.jobs.get(job.id)
             if current is None:
                 return None
             job = current
         except StoreUnavailable as error:
             log.warning("%s: the store did not take the save (%s)", job.id, error)
-            if attempt == _SAVE_TRIES - 1:
+            failures += 1
+            if failures == _SAVE_TRIES:
                 raise
-            ports.clock.sleep(0.2 * 2**attempt)
+            ports.clock.sleep(0.1 * 2**failures)
+    log.error("%s: gave up a save after %d conflicts", job.id, conflicts)
     return None
 
 
@@ -141,10 +146,13 @@ def advance(ports: Ports, job: Job, deadline: Deadline) -> None:
     推进一个已认领的任务。
     """
     step = lifecycle.step_of(job, ports.clock.now(), ports.policy)
+    if deadline.remaining() <= 0:
+        _hand_back(ports, job, begun=False)
+        return
     try:
         _STEPS[step](ports, job, deadline)
     except OutOfTime:
-        _hand_back(ports, job)
+        _hand_back(ports, job, begun=True)
     except (StoreUnavailable, BucketUnavailable) as error:
         # The lease runs out by itself; nothing is decided on half a view.
         log.warning("%s: %s stopped: %s", job.id, step.value, error)
@@ -159,7 +167,10 @@ def check(
     """
     for job in jobs:
         if job.status is Status.CANCELING:
-            _cancel_at_provider(ports, provider, credential, job, deadline)
+            try:
+                _cancel_at_provider(ports, provider, credential, job, deadline)
+            except StoreUnavailable:
+                log.warning("%s: its stopped task could not be saved; it will be", job.id)
     tasks = [job.task_id for job in jobs if job.task_id is not None]
     states: Mapping[str, TaskState] = {}
     try:
@@ -203,15 +214,21 @@ def _submit(ports: Ports, job: Job, deadline: Deadline) -> None:
     credential, free_at = ports.pauses.choose(provider, job.id, ports.clock.now())
     if free_at > ports.clock.now():
         at = ports.moment()
-        apply(ports, job, lambda now: lifecycle.held_back(now, free_at, at), insist=False)
+        apply(
+            ports,
+            job,
+            lambda now: lifecycle.held_back(now, free_at, at, ports.policy),
+            insist=False,
+        )
         return
     deadline.check(_CREATE_NEEDS)
     try:
         request = provider.prepare(_ask(ports, job), credential, deadline)
-        deadline.check(_CREATE_NEEDS)
-    except ProviderError as error:
-        _not_submitted(ports, job, provider, credential, error)
+    except (ProviderError, BucketUnavailable) as error:
+        known = error if isinstance(error, ProviderError) else ProviderUnavailable(str(error))
+        _not_submitted(ports, job, provider, credential, known)
         return
+    deadline.check(_CREATE_NEEDS)
     at = ports.moment()
     begun = apply(
         ports, job, lambda now: lifecycle.begin_submit(now, request, credential, at), insist=False
@@ -221,7 +238,10 @@ def _submit(ports: Ports, job: Job, deadline: Deadline) -> None:
         _send(ports, begun, provider, deadline)
 
 
-def _send(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> None:
+def _send(
+    ports: Ports, job: Job, provider: Provider, deadline: Deadline, *, again: bool = False
+) -> None:
+    """Send the create that is kept on the job; `again` if it may have been carried out before."""
     assert job.attempt is not None
     attempt = job.attempt
     request = Request(attempt.path, attempt.body, attempt.mark)
@@ -230,26 +250,62 @@ def _send(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> Non
     except UnknownOutcome as error:
         log.warning("%s: no telling whether the create was carried out: %s", job.id, error)
         at = ports.moment()
-        apply(ports, job, lambda now: lifecycle.submit_unknown(now, at, ports.policy))
+        apply(ports, job, lambda now: lifecycle.submit_unknown(now, attempt, at, ports.policy))
     except ProviderError as error:
-        _not_submitted(ports, job, provider, attempt.credential, error)
+        if again:
+            at = _rested(ports, provider, attempt.credential, error)
+            refused = error
+            apply(
+                ports,
+                job,
+                lambda now: lifecycle.refused_again(now, attempt, refused, at, ports.policy),
+            )
+        else:
+            _not_submitted(ports, job, provider, attempt.credential, error, attempt)
     else:
-        _adopt(ports, job, task_id)
+        _adopt(ports, job, task_id, deadline)
 
 
-def _adopt(ports: Ports, job: Job, task_id: str) -> None:
+def _adopt(ports: Ports, job: Job, task_id: str, deadline: Deadline) -> None:
+    """Keep the id of a task that is paid for: as long as there is time, it is tried again."""
     at = ports.moment()
-    apply(ports, job, lambda now: lifecycle.submitted(now, task_id, at, ports.policy))
+    while True:
+        try:
+            apply(ports, job, lambda now: lifecycle.submitted(now, task_id, at, ports.policy))
+            return
+        except StoreUnavailable:
+            log.error("%s: its task %s is not saved yet", job.id, task_id)
+            if deadline.remaining() <= 0:
+                raise
 
 
 def _not_submitted(
-    ports: Ports, job: Job, provider: Provider, credential: str, error: ProviderError
+    ports: Ports,
+    job: Job,
+    provider: Provider,
+    credential: str,
+    error: ProviderError,
+    attempt: Attempt | None = None,
 ) -> None:
+    at = _rested(ports, provider, credential, error)
+
+    def fact(now: Job) -> Job:
+        # Where keys are taken, whoever claimed the job since may have sent the same create.
+        if attempt is not None and provider.takes_keys and now.due_at != job.due_at:
+            return now
+        return lifecycle.not_submitted(now, attempt, error, at, ports.policy)
+
+    # A preparation that failed late is of no interest to whoever has the job by now.
+    apply(ports, job, fact, insist=attempt is not None)
+
+
+def _rested(ports: Ports, provider: Provider, credential: str, error: ProviderError) -> Moment:
+    """Now; a credential whose provider asked for patience rests from here on."""
     at = ports.moment()
     if isinstance(error, RateLimited):
         until = at.now + ports.policy.pause(1, at.chance, error.retry_after)
         ports.pauses.rest(provider.name, credential, until)
-    apply(ports, job, lambda now: lifecycle.not_submitted(now, error, at, ports.policy))
+    return at
 
 
 def _find(ports: Ports, job: Job, deadline: Deadline) -> None:
@@ -263,7 +319,7 @@ def _find(ports: Ports, job: Job, deadline: Deadline) -> None:
     if provider.takes_keys:
         deadline.check(_CREATE_NEEDS)
         if ports.clock.now() < attempt.begun_at + round(ports.policy.find * 1000):
-            _send(ports, job, provider, deadline)
+            _send(ports, job, provider, deadline, again=True)
         else:
             _unfound(ports, job, read=True)
         return
@@ -275,7 +331,7 @@ def _find(ports: Ports, job: Job, deadline: Deadline) -> None:
         _unfound(ports, job, read=False)
         return
     if len(found) == 1:
-        _adopt(ports, job, found[0])
+        _adopt(ports, job, found[0], deadline)
     else:
         _unfound(ports, job, read=True, matches=len(found))
 
@@ -359,7 +415,7 @@ def _expire(ports: Ports, job: Job, deadline: Deadline) -> None:
 
 def _give_up(ports: Ports, job: Job, deadline: Deadline) -> None:
     at = ports.moment()
-    apply(ports, job, lambda now: lifecycle.lost(now, at))
+    apply(ports, job, lambda now: lifecycle.lost(now, at), insist=False)
 
 
 def _wait(ports: Ports, job: Job, why: str) -> None:
@@ -369,14 +425,14 @@ def _wait(ports: Ports, job: Job, why: str) -> None:
         apply(ports, job, lambda now: lifecycle.not_stored(now, why, at, ports.policy))
         return
     error = ProviderUnavailable(why)
-    apply(ports, job, lambda now: lifecycle.not_submitted(now, error, at, ports.policy))
+    apply(ports, job, lambda now: lifecycle.not_submitted(now, None, error, at, ports.policy))
 
 
-def _hand_back(ports: Ports, job: Job) -> None:
+def _hand_back(ports: Ports, job: Job, *, begun: bool) -> None:
     """Let somebody else go on at once; a step that had saved since has nothing to hand back."""
     at = ports.moment()
     try:
-        apply(ports, job, lambda now: lifecycle.held_back(now, at.now, at), insist=False)
+        apply(ports, job, lambda now: lifecycle.handed_back(now, at, begun=begun), insist=False)
     except StoreUnavailable:
         log.warning("%s: could not be handed back; its lease will run out", job.id)
 

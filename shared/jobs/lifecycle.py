@@ -127,7 +127,7 @@ def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job
     """
     if job.status is not S.QUEUED:
         return job
-    number = job.receipt.creates + 1
+    number = job.attempts + 1
     attempt = Attempt(
         number=number,
         key=f"{job.id}:{number}",
@@ -137,8 +137,16 @@ def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job
         mark=request.mark,
         begun_at=at.now,
     )
-    receipt = replace(job.receipt, creates=number)
-    return _enter(job, S.SUBMITTING, at, due_at=job.due_at, attempt=attempt, receipt=receipt)
+    receipt = replace(job.receipt, creates=job.receipt.creates + 1)
+    return _enter(
+        job,
+        S.SUBMITTING,
+        at,
+        due_at=job.due_at,
+        attempts=number,
+        attempt=attempt,
+        receipt=receipt,
+    )
 
 
 def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
@@ -160,16 +168,20 @@ def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
     return _moved(job, at, task_id=task_id) if job.status.terminal else job
 
 
-def not_submitted(job: Job, error: ProviderError, at: Moment, policy: Policy) -> Job:
+def not_submitted(
+    job: Job, attempt: Attempt | None, error: ProviderError, at: Moment, policy: Policy
+) -> Job:
     """The create, or what leads up to it, was not carried out; nothing was charged.
 
-    `RateLimited` and `ProviderUnavailable` put the job back into the queue.
+    `attempt` is the one that was answered so (None: it had not been begun): an answer that comes
+    late says nothing about another worker's. `RateLimited` and `ProviderUnavailable` put the job
+    back into the queue.
 
     创建请求没有被执行。
     """
-    if job.status not in (S.QUEUED, S.SUBMITTING, S.CANCELING) or job.task_id is not None:
+    if not _unanswered(job, attempt) and not (job.status is S.QUEUED and attempt is None):
         return job
-    sent = job.status is not S.QUEUED
+    sent = attempt is not None
     receipt = replace(job.receipt, creates=job.receipt.creates - 1) if sent else job.receipt
     job = replace(job, attempt=None, receipt=receipt)
     if job.status is S.CANCELING:
@@ -187,39 +199,85 @@ def not_submitted(job: Job, error: ProviderError, at: Moment, policy: Policy) ->
     return _enter(job, S.QUEUED, at, note=note, due_at=due, failures=failures)
 
 
-def held_back(job: Job, until: int, at: Moment) -> Job:
-    """Not tried: the credential is paused, or time is up; due again at `until` (ms).
+def held_back(job: Job, until: int, at: Moment, policy: Policy) -> Job:
+    """Not tried: the credential is paused; due again at `until` (ms), or at the queue's deadline.
 
-    暂不处理，稍后再来。
+    凭证暂停使用，稍后再来。
     """
-    return job if job.status.terminal else _moved(job, at, due_at=max(until, at.now))
+    if job.status is not S.QUEUED:
+        return job
+    end = job.created_at + _ms(policy.queue)
+    return _moved(job, at, due_at=max(at.now, min(until, end)))
 
 
-def submit_unknown(job: Job, at: Moment, policy: Policy) -> Job:
-    """Whether the create was carried out is not known: it is looked for from now on.
+def handed_back(job: Job, at: Moment, *, begun: bool) -> Job:
+    """The invocation's time ran out: due again at once, for another one.
+
+    Work that was begun keeps its claim counted: what no invocation has time for must end too.
+
+    时间用完，任务交还。
+    """
+    if job.status.terminal:
+        return job
+    claims = job.claims if begun else max(0, job.claims - 1)
+    return replace(job, updated_at=max(job.updated_at, at.now), due_at=at.now, claims=claims)
+
+
+def submit_unknown(job: Job, attempt: Attempt, at: Moment, policy: Policy) -> Job:
+    """Whether this create was carried out is not known: it is looked for from now on.
 
     创建结果未知，开始查找。
     """
-    if job.status not in (S.SUBMITTING, S.CANCELING) or job.task_id is not None:
+    if not _unanswered(job, attempt):
         return job
-    return _moved(job, at, due_at=at.now + policy.pause(1, at.chance))
+    failures = job.failures + 1
+    return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
 
 
-def not_found(job: Job, at: Moment, policy: Policy, *, read: bool, matches: int = 0) -> Job:
+def refused_again(
+    job: Job, attempt: Attempt, error: ProviderError, at: Moment, policy: Policy
+) -> Job:
+    """A create that was sent once more with its key was refused; the first may be carried out.
+
+    A rejection ends the job, for the same bytes will be rejected for ever; any other refusal may
+    have come before the key was looked at.
+
+    带同一个键的重发被拒绝，第一次的结果仍然未知。
+    """
+    if not _unanswered(job, attempt):
+        return job
+    if not isinstance(error, Rejected):
+        hint = error.retry_after if isinstance(error, RateLimited) else None
+        return not_found(job, at, policy, read=False, hint=hint)
+    if job.status is S.CANCELING:
+        return _end_canceling(job, at, billed=True)
+    return _fail(job, _refusal(error), at, may_be_billed=True)
+
+
+def not_found(
+    job: Job,
+    at: Moment,
+    policy: Policy,
+    *,
+    read: bool,
+    matches: int = 0,
+    hint: float | None = None,
+) -> Job:
     """The unanswered create was looked for and not (or not surely) found.
 
     `read` says whether the provider's list could be read at all: an unread list only counts
-    once the running time has passed as well.
+    once the running time has passed as well. `hint` is how many seconds the provider asks for.
 
     没有找回未应答的任务。
     """
-    if job.status not in (S.SUBMITTING, S.CANCELING) or job.task_id is not None:
+    if not _unanswered(job, job.attempt):
         return job
     assert job.attempt is not None
     patience = policy.find if read else policy.find + policy.run
     if at.now < job.attempt.begun_at + _ms(patience):
         failures = job.failures + 1
-        return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+        pause = policy.pause(failures, at.chance, hint)
+        return _moved(job, at, failures=failures, due_at=at.now + pause)
     if job.status is S.CANCELING:
         return _end_canceling(job, at, billed=True)
     found = f"{matches} tasks could be it" if matches else "the task was not found"
@@ -246,6 +304,10 @@ def observed(job: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
         return _watched(job, seen, state, at, policy)
     if state.status == "succeeded":
         files = tuple(ResultFile(f.role, f.url, f.media_type) for f in state.files)
+        if not files:
+            message = "The provider says that it is done, but names no file."
+            error = JobError("result_missing", message, retryable=True)
+            return _fail(seen, error, at, may_be_billed=True)
         return _enter(seen, S.STORING, at, files=files, generated_at=at.now, progress=99)
     if state.status in ("failed", "canceled"):
         return _fail(seen, _task_error(state), at)
@@ -269,18 +331,20 @@ def unseen(job: Job, at: Moment, policy: Policy) -> Job:
 
 
 def refreshed(job: Job, state: TaskState, at: Moment) -> Job:
-    """Fresh links for the files that are not stored yet, matched by role.
+    """Fresh links for the files that are not stored yet, matched by role and by order within it.
 
     更新结果文件的下载链接。
     """
     if job.status is not S.STORING or state.status != "succeeded":
         return job
-    links = {file.role: file.url for file in state.files}
-    files = tuple(
-        file if file.stored else replace(file, url=links.get(file.role, file.url))
-        for file in job.files
-    )
-    return replace(job, files=files)
+    links: dict[str, list[str]] = {}
+    for fresh in reversed(state.files):
+        links.setdefault(fresh.role, []).append(fresh.url)
+    files = []
+    for file in job.files:
+        url = links[file.role].pop() if links.get(file.role) else file.url
+        files.append(file if file.stored else replace(file, url=url))
+    return replace(job, files=tuple(files))
 
 
 def stored(job: Job, index: int, key: str, size: int, sha256: str, at: Moment) -> Job:
@@ -323,12 +387,14 @@ def published(job: Job, artifacts: Sequence[Artifact], warnings: Sequence[str], 
     return _enter(job, S.SUCCEEDED, at, artifacts=tuple(artifacts), warnings=kept, progress=100)
 
 
-def invalid(job: Job, reason: str, at: Moment) -> Job:
-    """A stored file is broken: fetched afresh once, then the job fails.
+def invalid(job: Job, files: Sequence[ResultFile], reason: str, at: Moment) -> Job:
+    """One of these stored files is broken: fetched afresh once, then the job fails.
+
+    A verdict on files that have been fetched afresh since changes nothing.
 
     结果文件损坏：重新下载一次，仍坏则失败。
     """
-    if job.status is not S.PROCESSING:
+    if job.status is not S.PROCESSING or job.files != tuple(files):
         return job
     if job.fetches == 0 and job.task_id is not None:
         files = tuple(ResultFile(f.role, f.url, f.media_type) for f in job.files)
@@ -411,7 +477,8 @@ def retry(
 
     It starts at process if the files are stored, at check if a task is known that may still give
     a result, else at submit. Raises `Refused` for a job that has not ended, has succeeded, was
-    retried already, or ended `submit_unconfirmed` without `accept_possible_charge`.
+    retried already or deleted, or may have been charged for nothing that can be taken over,
+    without `accept_possible_charge`.
 
     用新任务重试失败的任务。
     """
@@ -441,6 +508,12 @@ def opened(job: Job, at: Moment) -> Job:
     return replace(job, due_at=at.now, entered_at=at.now, updated_at=at.now, history=(entry,))
 
 
+def _unanswered(job: Job, attempt: Attempt | None) -> bool:
+    """Whether the job waits for the answer to this very create."""
+    waiting = job.status in (S.SUBMITTING, S.CANCELING) and job.task_id is None
+    return waiting and attempt is not None and job.attempt == attempt
+
+
 def _may_retry(job: Job, accept_possible_charge: bool) -> None:
     if not job.status.terminal:
         raise Refused(
@@ -452,6 +525,8 @@ def _may_retry(job: Job, accept_possible_charge: bool) -> None:
         raise Refused("The job has succeeded: there is nothing to retry.", code="succeeded")
     if job.retried_as is not None:
         raise Refused(f"The job was retried already, as {job.retried_as}.", code="already_retried")
+    if job.deleted_at is not None:
+        raise Refused("The job was deleted, and its input with it.", code="deleted")
     if job.may_be_billed and not _task_is_useful(job) and not accept_possible_charge:
         raise Refused(
             "The provider may have charged this job, and a retry would create another task. To "
@@ -467,6 +542,8 @@ def _task_is_useful(old: Job) -> bool:
         return False
     if code in ("generation_failed", "provider_canceled", "task_not_found"):
         return False
+    if old.cancel_cause is not None and not old.may_be_billed:
+        return False  # its task failed or was stopped while it was watched
     # A broken file is asked for once more; a task that was inherited has had that chance.
     adopted = old.retry_of is not None and old.receipt.creates == 0
     return not (code == "artifact_invalid" and adopted)

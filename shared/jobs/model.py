@@ -186,7 +186,8 @@ class Job:
     """One request to generate something. All times are milliseconds since 1970 UTC.
 
     `entered_at` is when the status was entered, `started_at` when the provider took the task,
-    `generated_at` when it was seen done. `misses` counts looks in a row at which the provider
+    `generated_at` when it was seen done. `attempts` counts the creates that were begun, so that
+    each has a key of its own. `misses` counts looks in a row at which the provider
     did not know the task; `fetches` how often the result's links were taken afresh; `failures`
     the failed tries of the present step, for its backoff. `looks` counts claims since the last
     save. `cancel_cause` is "caller" or "deadline" while and after canceling.
@@ -212,6 +213,7 @@ class Job:
     finished_at: int | None = None
     progress: int = 0
     eta_at: int | None = None
+    attempts: int = 0
     attempt: Attempt | None = None
     task_id: str | None = None
     misses: int = 0

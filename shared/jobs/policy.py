@@ -44,7 +44,9 @@ class Policy:
         计算失败后的等待时间。
         """
         grown = self.retry_first * self.retry_factor ** min(max(0, failures - 1), 30)
-        return self._spread(max(min(grown, self.retry_ceiling), hint or 0.0), chance)
+        # A provider's own word is a lower bound: chance only lengthens it.
+        asked = round((hint or 0.0) * 1000 * (1.0 + self.jitter * chance))
+        return max(self._spread(min(grown, self.retry_ceiling), chance), asked)
 
     def look(self, elapsed: float, chance: float, hint: float | None = None) -> int:
         """Milliseconds until the next look at a task that has run for `elapsed` seconds.

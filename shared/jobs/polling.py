@@ -16,14 +16,19 @@ from shared.jobs.advance import Ports, advance, apply, check
 from shared.jobs.lifecycle import Step
 from shared.jobs.model import Job, Queue
 from shared.store.base import Lease, StoreUnavailable
+from shared.store.tables import LANES
 
 log = logging.getLogger("maquette.poll")
 
 THREADS = 16
 """Steps at once; they wait on the network most of the time."""
+LOOKERS = 4
+"""Requests at once that ask for the state of tasks; slow downloads must not hold them up."""
 _LOOKS_A_LANE = 250
 _NAP = 1.0
 """Seconds between two looks at the queues while nothing is known to be due sooner."""
+_BLINK = 0.05
+"""Seconds to wait at least: what is due but cannot be claimed (an index may lag) is no work."""
 _WIND_DOWN = 15.0
 """Seconds before the end at which nothing new is claimed."""
 
@@ -37,26 +42,33 @@ def poll(ports: Ports, deadline: Deadline, stay: Callable[[], bool]) -> None:
 
     推进所有到期任务。
     """
-    with ThreadPoolExecutor(THREADS, "poll") as pool:
-        flight: set[Future[None]] = set()
+    with (
+        ThreadPoolExecutor(THREADS, "poll") as pool,
+        ThreadPoolExecutor(LOOKERS, "look") as lookers,
+    ):
+        steps: set[Future[None]] = set()
+        looks: set[Future[None]] = set()
         looked_at = 0
         while True:
-            started = _start_due(ports, deadline, pool, len(flight))
-            flight |= started
+            # While requests hang, the tasks they ask about become due again; they are not
+            # claimed anew, or ever more requests would wait for a thread.
+            if len(looks) < LOOKERS:
+                looks |= _start_looks(ports, deadline, lookers)
+            steps |= _start_steps(ports, deadline, pool, THREADS - len(steps))
             if ports.clock.now() - looked_at >= _NAP * 1000:
                 looked_at = ports.clock.now()
                 wake_others(ports)
-            if flight:
-                done, flight = wait(flight, timeout=_NAP, return_when=FIRST_COMPLETED)
+            if steps or looks:
+                done, _ = wait(steps | looks, timeout=_NAP, return_when=FIRST_COMPLETED)
                 _report(done)
+                steps, looks = steps - done, looks - done
                 continue
-            due = ports.jobs.next_due(MINE)
-            now = ports.clock.now()
+            due = _next_due(ports)
             if due is None or deadline.remaining() <= _WIND_DOWN or not stay():
+                wake_others(ports)
                 return
-            if due > now:
-                pause = min(_NAP, (due - now) / 1000, max(0.0, deadline.remaining()))
-                ports.clock.sleep(pause)
+            pause = min(_NAP, (due - ports.clock.now()) / 1000, deadline.remaining())
+            ports.clock.sleep(max(_BLINK, pause))
 
 
 def drain(ports: Ports, deadline: Deadline, queue: Queue, *, at_once: int) -> int:
@@ -84,17 +96,26 @@ def wake_others(ports: Ports) -> None:
     有待处理的工作时唤醒其他函数。
     """
     now = ports.clock.now()
-    due = ports.jobs.next_due((Queue.PROCESS,))
-    if due is not None and due <= now:
-        ports.wake("postprocess")
-    due = ports.jobs.delivery_due()
-    if due is not None and due <= now:
-        ports.wake("callback")
+    try:
+        due = ports.jobs.next_due((Queue.PROCESS,))
+        if due is not None and due <= now:
+            ports.wake("postprocess")
+        due = ports.jobs.delivery_due()
+        if due is not None and due <= now:
+            ports.wake("callback")
+    except StoreUnavailable as error:
+        log.warning("nobody could be woken: %s", error)
 
 
-def _start_due(
-    ports: Ports, deadline: Deadline, pool: ThreadPoolExecutor, busy: int
-) -> set[Future[None]]:
+def _next_due(ports: Ports) -> int | None:
+    try:
+        return ports.jobs.next_due(MINE)
+    except StoreUnavailable as error:
+        log.warning("the queues could not be read: %s", error)
+        return ports.clock.now() + round(_NAP * 1000)
+
+
+def _start_looks(ports: Ports, deadline: Deadline, pool: ThreadPoolExecutor) -> set[Future[None]]:
     if not _time_left(deadline):
         return set()
     started: set[Future[None]] = set()
@@ -104,12 +125,17 @@ def _start_due(
         started.add(
             pool.submit(check, ports, ports.providers[provider], credential, jobs, deadline)
         )
-    room = THREADS - busy
-    if room > 0:
-        claimed = _claim(ports, deadline, Queue.STEP, max(1, room // 4))
-        for job in sorted(claimed, key=lambda job: (-job.priority, job.id)):
-            started.add(pool.submit(advance, ports, job, deadline))
     return started
+
+
+def _start_steps(
+    ports: Ports, deadline: Deadline, pool: ThreadPoolExecutor, room: int
+) -> set[Future[None]]:
+    if room <= 0 or not _time_left(deadline):
+        return set()
+    claimed = _claim(ports, deadline, Queue.STEP, max(1, room // LANES))
+    ordered = sorted(claimed, key=lambda job: (-job.priority, job.id))
+    return {pool.submit(advance, ports, job, deadline) for job in ordered}
 
 
 def _claim(ports: Ports, deadline: Deadline, queue: Queue, limit: int) -> list[Job]:
@@ -145,7 +171,10 @@ def _batches(ports: Ports, jobs: Iterable[Job]) -> Iterable[tuple[str, str, list
 
 def _unseen(ports: Ports, job: Job) -> None:
     at = ports.moment()
-    apply(ports, job, lambda now: lifecycle.unseen(now, at, ports.policy))
+    try:
+        apply(ports, job, lambda now: lifecycle.unseen(now, at, ports.policy))
+    except StoreUnavailable:
+        log.warning("%s: a look could not be saved and will be repeated", job.id)
 
 
 def _time_left(deadline: Deadline) -> bool:

@@ -77,7 +77,7 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
         reason = str(error)
         log.warning("%s: a file is broken: %s", job.id, reason)
         at = ports.moment()
-        after = apply(ports, job, lambda now: lifecycle.invalid(now, reason, at))
+        after = apply(ports, job, lambda now: lifecycle.invalid(now, job.files, reason, at))
         if after is not None and after.status is Status.STORING:
             ports.wake("poll")
         return

@@ -103,10 +103,12 @@ def usage_of(data: Any) -> Sequence[tuple[str, int | None]]:
     读取一页账户用量。
     """
     items = data.get("items") if isinstance(data, dict) else data
-    rows = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else None
-    if rows is None or not all(isinstance(row.get("task_id"), str) for row in rows):
-        raise ProviderUnavailable("a list of tasks that cannot be read")
-    return [(row["task_id"], _milliseconds(row.get("created_at"))) for row in rows]
+    page: list[tuple[str, int | None]] = []
+    for item in items if isinstance(items, list) else [None]:
+        if not isinstance(item, dict) or not isinstance(item.get("task_id"), str):
+            raise ProviderUnavailable("a list of tasks that cannot be read")
+        page.append((item["task_id"], _milliseconds(item.get("created_at"))))
+    return page
 
 
 def is_past(page: Sequence[tuple[str, int | None]], since: int) -> bool:

@@ -264,7 +264,7 @@ class SqlStore:
         if limit < 1:
             raise ValueError("limit must be at least 1")
         declared = table.index(index)
-        after = _read_cursor(cursor, _sort_type(table, declared)) if cursor else None
+        after = None if cursor is None else _read_cursor(cursor, _sort_type(table, declared))
         statement = _select(table, declared, equals, low, high, descending, after)
         rows = self._read(statement.limit(limit + 1))
         records = tuple(_record(table, row) for row in rows[:limit])

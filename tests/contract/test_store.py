@@ -427,7 +427,8 @@ def test_an_index_that_was_not_declared_is_an_error(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["!", "e30", "WyJhIl0", "WzFd", "bnVsbA", "W251bGwsImEiXQ", "WzEsMV0", "AAAA", "é"]
+    "cursor",
+    ["", "!", "e30", "WyJhIl0", "WzFd", "bnVsbA", "W251bGwsImEiXQ", "WzEsMV0", "AAAA", "é"],
 )
 def test_a_malformed_cursor_is_a_value_error(store: Store, cursor: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011

@@ -48,11 +48,12 @@ class House:
         assert found is not None
         return found
 
-    def carry(self, moves: int = 12) -> None:
+    def carry(self, moves: int = 12, *, process: bool = True) -> None:
         """Let the other functions work until nothing changes any more."""
         for _ in range(moves):
             poll(self.bundle.ports, Deadline.after(60), lambda: False)
-            drain(self.bundle.ports, Deadline.after(60), Queue.PROCESS, at_once=1)
+            if process:
+                drain(self.bundle.ports, Deadline.after(60), Queue.PROCESS, at_once=1)
             if self.bundle.ports.jobs.next_due(tuple(Queue)) is None:
                 return
             self.clock.advance(40_000)

@@ -56,12 +56,6 @@ def test_a_job_runs_through_and_its_result_is_described(house: House) -> None:
     assert "retry-after" not in answer.headers
 
 
-def test_a_picture_job_runs_through_too(house: House) -> None:
-    answer = post_form("/api/v1/models", files=[("image", picture())])
-    house.carry()
-    assert get(f"/api/v1/models/{answer.json['id']}/status").json["status"] == "succeeded"
-
-
 def test_status_is_short_and_says_when_to_look_again(build_house: Build) -> None:
     house = build_house(instant=False)
     job = created()
@@ -214,11 +208,12 @@ def test_a_list_is_read_with_one_query(house: House, monkeypatch: pytest.MonkeyP
     assert calls == ["query"]
 
 
-def test_cancelling_too_late_is_refused(house: House) -> None:
-    job = finished(house)
+def test_cancelling_once_files_are_stored_is_refused(house: House) -> None:
+    job = created()
+    house.carry(3, process=False)
+    assert house.job(job["id"]).status == "processing"
     answer = call("POST", f"/api/v1/jobs/{job['id']}/cancel")
-    assert answer.status in (200, 409)
-    assert get(f"/api/v1/jobs/{job['id']}").json["status"] == "succeeded"
+    assert (answer.status, answer.error["code"]) == (409, "too_late_to_cancel")
 
 
 def test_a_retry_is_a_new_job_and_the_same_one_when_asked_again(house: House) -> None:
@@ -303,22 +298,21 @@ def test_an_artifact_link_leads_to_the_file_without_a_key(build_house: Build) ->
     )
 
 
-@pytest.mark.parametrize("change", ["signature", "name", "job", "none", "bytes"])
-def test_a_link_that_was_tampered_with_reveals_nothing(house: House, change: str) -> None:
+def test_a_link_that_was_tampered_with_reveals_nothing(house: House) -> None:
     job = finished(house)
     link = local(job["artifacts"][0]["url"])
     path, _, signature = link.partition("?signature=")
-    changed = {
-        "signature": f"{path}?signature=AAAA{signature[4:]}",
-        "name": f"{path}x?signature={signature}",
-        "job": f"{path.replace(job['id'], NOBODY)}?signature={signature}",
-        "none": path,
-        "bytes": f"{path}?signature=%ff%00é",
-    }[change]
-    answer = get(changed)
-    assert (answer.status, answer.error["code"]) == (404, "artifact_not_found")
     never_was = get(f"/api/v1/jobs/{NOBODY}/artifacts/model.glb?signature=A")
-    assert never_was.error == answer.error
+    assert (never_was.status, never_was.error["code"]) == (404, "artifact_not_found")
+    for changed in (
+        f"{path}?signature=AAAA{signature[4:]}",
+        f"{path}x?signature={signature}",
+        f"{path.replace(job['id'], NOBODY)}?signature={signature}",
+        path,
+        f"{path}?signature=%ff%00é",
+    ):
+        answer = get(changed)
+        assert (answer.status, answer.error) == (404, never_was.error)
 
 
 def test_the_links_of_a_deleted_job_are_gone(house: House) -> None:

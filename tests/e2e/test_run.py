@@ -1,0 +1,211 @@
+"""`./scripts/run` from the outside: words and pictures in, models on the disk out.
+
+从外部测试 run 命令。
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pygltflib
+import pytest
+import trimesh
+from PIL import Image
+
+from infra.local import inputs
+from infra.local.inputs import InputError
+from infra.local.standins.tripo import Standin
+from tests.local import Command, environment, processes, until
+
+RUN = "infra.local.run"
+
+
+@pytest.fixture(scope="module")
+def tripo() -> Iterator[Standin]:
+    with Standin(seconds=0.5) as standin:
+        yield standin
+
+
+def with_standin(home: Path, standin: Standin, **more: str) -> dict[str, str]:
+    return environment(
+        home,
+        TRIPO_API_KEY="tsk_test",
+        TRIPO_BASE_URL=standin.url,
+        MAQUETTE_POLL_FIRST_SECONDS="0.3",
+        **more,
+    )
+
+
+def jpeg(path: Path, size: tuple[int, int] = (320, 240), noise: bool = False) -> Path:
+    image = Image.new("RGB", size, "white")
+    if noise:
+        image = Image.frombytes("RGB", size, os.urandom(3 * size[0] * size[1]))
+    else:
+        image.paste("brown", (80, 40, 240, 200))
+    image.save(path, quality=95)
+    return path
+
+
+def check_model(job: dict[str, Any]) -> None:
+    model, preview = (
+        next(item for item in job["artifacts"] if item["role"] == role)
+        for role in ("model", "preview")
+    )
+    path = Path(model["path"])
+    assert path.is_absolute()
+    assert path.stat().st_size == model["bytes"]
+    mesh = trimesh.load(path, force="mesh")
+    assert mesh.is_watertight
+    assert len(mesh.faces) == model["facts"]["triangles"]
+    assert pygltflib.GLTF2().load(str(path)).meshes
+    with Image.open(preview["path"]) as image:
+        assert image.format == "WEBP"
+
+
+def creates(standin: Standin) -> Counter[str]:
+    return Counter(
+        json.dumps(entry["body"], sort_keys=True)
+        for entry in standin.log()
+        if entry["path"].startswith("/v3/generation/")
+    )
+
+
+def test_words_and_a_picture_become_models_side_by_side(tripo: Standin, tmp_path: Path) -> None:
+    photo = jpeg(tmp_path / "照片.jpg")
+    home = tmp_path / "home"
+    arguments = ("--json", "一把木椅", str(photo))
+    with Command(RUN, *arguments, env=with_standin(home, tripo)) as command:
+        assert command.wait() == 0, command.said
+    (whole,) = json.loads(command.output).items()
+    assert whole[0] == "jobs"
+    words, picture = whole[1]
+    assert (words["kind"], picture["kind"]) == ("text-to-3d", "image-to-3d")
+    assert words["input"]["prompt"] == "一把木椅"
+    assert picture["input"]["image"]["sha256"]
+    for job in (words, picture):
+        assert job["status"] == "succeeded"
+        assert job["receipt"]["creates"] == 1
+        assert {"history", "urls", "receipt", "input"} <= set(job)
+        check_model(job)
+    # Side by side: the second one was begun before the first one had ended.
+    assert picture["started_at"] < words["finished_at"]
+    assert processes(home) == {}
+
+
+def test_the_built_in_stand_in_is_enough(tmp_path: Path) -> None:
+    with Command(RUN, "a small wooden chair", env=environment(tmp_path)) as command:
+        assert command.wait() == 0, command.said
+    path, label, facts, *rest = command.output.splitlines()
+    assert Path(path).suffix == ".glb"
+    assert Path(path).is_file()
+    assert label.strip() == "a small wooden chair"
+    assert "triangles" in facts
+    assert "watertight" in facts
+    assert any(line.strip().startswith("preview ") for line in rest)
+    assert " s, job 01" in rest[-1]
+    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert processes(tmp_path) == {}
+
+
+def test_options_kind_and_views_reach_the_provider(tripo: Standin, tmp_path: Path) -> None:
+    front, back = jpeg(tmp_path / "front.jpg"), jpeg(tmp_path / "back.jpg")
+    views = f"front={front},back={back}"
+    options = ("--option", "face_limit=5000", "--provider", "tripo", "--views", views)
+    with Command(RUN, "--json", *options, env=with_standin(tmp_path, tripo)) as command:
+        assert command.wait() == 0, command.said
+    (job,) = json.loads(command.output)["jobs"]
+    assert (job["kind"], job["provider"]) == ("multiview-to-3d", "tripo")
+    assert job["input"]["options"] == {"face_limit": 5000}
+    assert {"front", "back"} <= set(job["input"])
+
+
+def test_a_job_that_fails_makes_the_command_fail(tripo: Standin, tmp_path: Path) -> None:
+    arguments = ("a doomed chair", "x" * 2000)
+    with Command(RUN, "--json", *arguments, env=with_standin(tmp_path, tripo)) as command:
+        assert command.wait() == 1
+    failed, refused = json.loads(command.output)["jobs"]
+    assert failed["status"] == "failed"
+    assert failed["error"]["message"]
+    assert (refused["id"], refused["error"]["code"]) == (None, "prompt_too_long")
+
+
+def test_ctrl_c_keeps_the_job_and_the_next_run_carries_it_on(tmp_path: Path) -> None:
+    with Standin(seconds=3.0) as slow:
+        env = with_standin(tmp_path, slow)
+        with Command(RUN, "--json", "a slow chair", env=env) as command:
+            command.wait_for("slow chair: running")
+            command.signal(signal.SIGINT)
+            assert command.wait(15) == 130
+        assert "carried on by the next" in command.said
+        (left,) = json.loads(command.output)["jobs"]
+        assert left["status"] == "running"
+        slow.advance(10)
+        slow.seconds = 0.5
+        with Command(RUN, "--json", "another chair", env=env) as command:
+            assert command.wait() == 0, command.said
+        (next_one,) = json.loads(command.output)["jobs"]
+        assert next_one["status"] == "succeeded"
+        assert set(creates(slow).values()) == {1}
+        until(lambda: finished(tmp_path, left["id"], env))
+    assert processes(tmp_path) == {}
+
+
+def finished(home: Path, job_id: str, env: dict[str, str]) -> bool:
+    return any((home / "bucket" / "artifacts" / job_id).glob("*.glb"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("no-such.jpg",), "there is no file no-such.jpg"),
+        (("some/where/chair",), "there is no file some/where/chair"),
+        ((" ",), "an input is empty"),
+        ((), "say what to make"),
+        (("--views", "front", "x"), "write it as front=a.jpg"),
+        (("--kind", "image-to-3d", "words"), "image-to-3d is made from pictures"),
+        (("--kind", "nothing", "words"), "there is no kind nothing"),
+        (("--option", "face_limit", "words"), "write it as name=value"),
+        ((__file__,), "is no JPEG, PNG or WebP picture"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_starts(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from infra.local.run import main
+
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+
+
+def test_words_with_a_slash_or_a_dot_are_words() -> None:
+    for words in ("a 1/24 scale car", "a chair.", "and/or gate in brass", "a robot v2.0"):
+        (one,) = inputs.gather([words], [], kind=None, note=print)
+        assert one.fields == {"kind": "text-to-3d", "prompt": words}
+
+
+def test_a_picture_that_is_too_large_is_sent_smaller(tmp_path: Path) -> None:
+    notes: list[str] = []
+    path = jpeg(tmp_path / "big.jpg", (2400, 1800), noise=True)
+    assert path.stat().st_size > inputs.PHOTO_BYTES
+    (one,) = inputs.gather([str(path)], [], kind=None, note=notes.append)
+    assert len(one.images["image"]) <= inputs.PHOTO_BYTES
+    with Image.open(io.BytesIO(one.images["image"])) as image:
+        assert image.size[0] / image.size[1] == pytest.approx(4 / 3, rel=0.01)
+    assert len(notes) == 1
+    assert "big.jpg" in notes[0]
+
+
+def test_a_broken_large_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"\xff\xd8\xff" + bytes(5_000_000))
+    with pytest.raises(InputError, match=r"broken\.jpg"):
+        inputs.gather([str(path)], [], kind=None, note=print)

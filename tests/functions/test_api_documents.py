@@ -1,0 +1,213 @@
+"""OpenAPI, the page made of it, health and readiness, and what an import costs.
+
+接口文档与运行检查的测试。
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema
+import pytest
+
+from shared.jobs.kinds import KINDS
+from shared.store.base import StoreUnavailable
+from tests.functions.gateway import Answer, call, get, post_form, post_json
+from tests.functions.house import Build, House
+from tests.functions.pictures import picture
+from tests.providers import ThrowawayProvider
+
+
+@pytest.fixture
+def document(house: House) -> Any:
+    return get("/openapi.json").json
+
+
+def operations(document: Any) -> list[tuple[str, Any]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def check(document: Any, name: str, answer: Answer) -> None:
+    """Whether an answer is as the document says."""
+    told = dict(operations(document))[name]["responses"]
+    assert str(answer.status) in told, f"{name} answers {answer.status}"
+    content = told[str(answer.status)].get("content")
+    if content is None:
+        assert answer.body == ""
+        return
+    schema = content[answer.headers["content-type"]]["schema"]
+    jsonschema.Draft202012Validator({**document, **schema}).validate(answer.json)
+
+
+def test_the_document_is_openapi_31_and_every_operation_is_described(document: Any) -> None:
+    assert document["openapi"].startswith("3.1")
+    ids = set()
+    for name, operation in operations(document):
+        assert len(operation["description"]) > 60, name
+        assert re.search(r"[\u4e00-\u9fff]", operation["description"]), name
+        ids.add(operation["operationId"])
+        for status, response in operation["responses"].items():
+            assert response["description"], name
+            for content in response.get("content", {}).values():
+                assert content["example"], f"{name} {status}"
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            assert content["example"], name
+        assert {"500", "503"} <= set(operation["responses"]), name
+    assert len(ids) == len(operations(document)) == 13
+
+
+def test_every_reference_leads_somewhere_and_every_example_fits(document: Any) -> None:
+    parts = document["components"]["schemas"]
+    for name in re.findall(r"#/components/schemas/([^'\"]+)'", repr(document)):
+        assert name in parts
+    for name, schema in parts.items():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        for example in schema.get("examples", []):
+            jsonschema.Draft202012Validator({**document, **schema}).validate(example)
+    assert "HTTPValidationError" not in parts
+
+
+def test_the_options_of_every_provider_and_kind_are_shown(document: Any) -> None:
+    for kind in KINDS:
+        shown = document["components"]["schemas"][f"Options.throwaway.{kind}"]
+        assert set(shown["properties"]) == {"detail", "scale", "style", "textured"}
+        reference = {"$ref": f"#/components/schemas/Options.throwaway.{kind}"}
+        assert (
+            reference
+            in (document["components"]["schemas"]["CreateJob"]["properties"]["options"]["anyOf"])
+        )
+
+
+def test_answers_are_as_the_document_says(house: House, document: Any) -> None:
+    create = "POST /api/v1/models"
+    made = post_json("/api/v1/models", {"prompt": "a cup", "callback_url": "https://a.example/h"})
+    refused = post_json("/api/v1/models", {"prompt": "refuse me"})
+    check(document, create, made)
+    check(document, create, post_json("/api/v1/models", {"prompt": ""}))
+    check(document, create, post_json("/api/v1/models", {}, headers={"content-type": "a/b"}))
+    check(document, create, post_form("/api/v1/models", files=[("image", picture())]))
+    check(document, "POST /api/v1/jobs", post_json("/api/v1/jobs", {"kind": 1}))
+    one = f"/api/v1/jobs/{made.json['id']}"
+    model = f"/api/v1/models/{made.json['id']}"
+    status, result = "/api/v1/models/{job_id}/status", "/api/v1/models/{job_id}/result"
+    check(document, f"GET {status}", get(f"{model}/status"))
+    check(document, f"GET {result}", get(f"{model}/result"))
+    house.carry()
+    check(document, f"GET {status}", get(f"{model}/status"))
+    check(document, f"GET {result}", get(f"{model}/result"))
+    check(document, "GET /api/v1/jobs/{job_id}", get(one))
+    check(document, "GET /api/v1/jobs", get("/api/v1/jobs"))
+    check(document, "GET /api/v1/jobs", get("/api/v1/jobs?limit=x"))
+    check(document, "GET /api/v1/jobs/{job_id}/deliveries", get(f"{one}/deliveries"))
+    check(document, "POST /api/v1/jobs/{job_id}/retry", call("POST", f"{one}/retry"))
+    failed = f"/api/v1/jobs/{refused.json['id']}"
+    check(document, "GET /api/v1/jobs/{job_id}", get(failed))
+    check(document, "POST /api/v1/jobs/{job_id}/retry", call("POST", f"{failed}/retry"))
+    artifact = "GET /api/v1/jobs/{job_id}/artifacts/{name}"
+    link = get(one).json["artifacts"][0]["url"].removeprefix("http://127.0.0.1:8000")
+    check(document, artifact, get(link))
+    check(document, artifact, get(link[:-2]))
+    check(document, "DELETE /api/v1/jobs/{job_id}", call("DELETE", one))
+    check(document, artifact, get(link))
+    check(document, f"GET {result}", get(f"{model}/result"))
+    check(document, "POST /api/v1/jobs/{job_id}/cancel", call("POST", f"{one}x/cancel"))
+    check(document, "GET /health", get("/health"))
+    check(document, "GET /ready", get("/ready"))
+    house.provider.reachable = False
+    house.clock.advance(10_000)
+    check(document, "GET /ready", get("/ready"))
+
+
+def test_the_page_needs_nothing_from_elsewhere(house: House, document: Any) -> None:
+    answer = get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert not re.search(r"<(?:script|img|link|iframe)|\ssrc=|\sstyle=|@import|url\(", answer.body)
+    for name, operation in operations(document):
+        assert name.partition(" ")[2] in answer.body
+        assert operation["operationId"] in answer.body
+    assert "curl" in answer.body
+
+
+def test_the_pages_style_is_the_one_its_policy_names(house: House) -> None:
+    import base64
+    import hashlib
+
+    answer = get("/docs")
+    (style,) = re.findall("<style>(.*?)</style>", answer.body, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in answer.headers["content-security-policy"]
+
+
+def test_health_touches_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.wiring.current", lambda: pytest.fail("wired"))
+    assert get("/health").json == {"status": "ok"}
+
+
+def test_ready_names_what_does_not_answer_and_tells_no_secret(house: House) -> None:
+    assert get("/ready").json["parts"] == {
+        "store": "ok",
+        "bucket": "ok",
+        "provider throwaway": "ok",
+    }
+    house.provider.reachable = False
+    house.clock.advance(5_000)
+    answer = get("/ready")
+    assert (answer.status, answer.error["code"]) == (503, "not_ready")
+    assert answer.json["parts"]["provider throwaway"] == "unavailable"
+    assert answer.json["parts"]["store"] == "ok"
+    assert "secret" not in answer.body
+    assert int(answer.headers["retry-after"]) <= 120
+
+
+def test_ready_asks_the_parts_at_most_once_in_three_seconds(house: House) -> None:
+    for _ in range(20):
+        get("/ready")
+    assert house.provider.looks == 1
+    house.clock.advance(3_001)
+    get("/ready")
+    assert house.provider.looks == 2
+
+
+def test_ready_without_store_or_provider_is_a_503(
+    build_house: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = build_house()
+
+    def broken() -> None:
+        raise StoreUnavailable("mysql://user:secret@host")
+
+    monkeypatch.setattr(house.bundle.store, "check", broken)
+    answer = get("/ready")
+    assert (answer.status, answer.json["parts"]["store"]) == (503, "unavailable")
+    assert "secret" not in answer.body
+
+
+def test_importing_the_handler_loads_no_heavy_package() -> None:
+    heavy = "numpy trimesh sqlalchemy httpx boto3 PIL aws_lambda_powertools alembic"
+    code = (
+        "import sys; import functions.api.handler; "
+        f"print([name for name in {heavy.split()} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_the_throwaway_provider_is_wired_by_one_line(
+    build_house: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shared import wiring
+
+    house = build_house()
+    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", ThrowawayProvider.wired)
+    wiring.install(wiring.build(house.bundle.settings))
+    assert post_json("/api/v1/models", {"prompt": "a cup"}).json["provider"] == "throwaway"

@@ -1,0 +1,317 @@
+"""What holds for every answer: callers, headers, CORS, unknown routes, faults of our own, logs.
+
+所有应答共有的行为的测试。
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from functions.api.handler import handler
+from shared import wiring
+from shared.buckets.base import BucketUnavailable
+from shared.providers.base import ProviderUnavailable
+from shared.store.base import Conflict, StoreUnavailable
+from tests.functions.gateway import Answer, Context, call, event, get, post_form, post_json
+from tests.functions.house import Build, House
+from tests.functions.pictures import picture
+
+ALICE, BOB = "alice-key-of-20-chars", "bob-key-of-20-chars.."
+KEYS = f"alice:{ALICE},bob:{BOB}"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def is_problem(answer: Answer, status: int, code: str) -> None:
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json
+    assert set(body) >= {"type", "title", "status", "detail", "instance", "error", "request_id"}
+    assert body["status"] == status
+    assert body["error"]["code"] == code, body
+    assert body["type"].endswith(code)
+    assert body["detail"] == body["error"]["message"]
+    assert body["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, bearer("wrong-key"), bearer(""), {"authorization": f"Basic {ALICE}"}, bearer(ALICE + "x")],
+)
+def test_without_a_known_key_there_is_no_way_in(
+    build_house: Build, headers: dict[str, str]
+) -> None:
+    house = build_house(api_keys=KEYS)
+    for answer in (
+        get("/api/v1/jobs", headers=headers),
+        post_json("/api/v1/models", {"prompt": "a cup"}, headers=headers),
+        get(f"/api/v1/jobs/{'0' * 26}", headers=headers),
+    ):
+        is_problem(answer, 401, "unauthenticated")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert house.rows() == 0
+
+
+def test_each_caller_sees_its_own_jobs_only(build_house: Build) -> None:
+    build_house(api_keys=KEYS)
+    job = post_json("/api/v1/models", {"prompt": "a cup"}, headers=bearer(ALICE)).json
+    assert get(f"/api/v1/jobs/{job['id']}", headers=bearer(ALICE)).status == 200
+    for method, path in (
+        ("GET", f"/api/v1/jobs/{job['id']}"),
+        ("GET", f"/api/v1/jobs/{job['id']}/deliveries"),
+        ("POST", f"/api/v1/jobs/{job['id']}/cancel"),
+        ("DELETE", f"/api/v1/jobs/{job['id']}"),
+        ("GET", f"/api/v1/models/{job['id']}/status"),
+        ("GET", f"/api/v1/models/{job['id']}/result"),
+    ):
+        is_problem(call(method, path, headers=bearer(BOB)), 404, "job_not_found")
+    assert get("/api/v1/jobs", headers=bearer(BOB)).json["data"] == []
+    assert len(get("/api/v1/jobs", headers=bearer(ALICE)).json["data"]) == 1
+
+
+def test_health_and_documents_need_no_key(build_house: Build) -> None:
+    build_house(api_keys=KEYS)
+    for path in ("/health", "/ready", "/openapi.json", "/docs"):
+        assert get(path).status == 200
+
+
+def test_unknown_routes_are_not_found(house: House) -> None:
+    for path in ("/", "/api/v1/jobs/", "/api/v2/jobs", "/docs/", "//", "/%00", "/é", "/x" * 500):
+        answer = get(path)
+        is_problem(answer, 404, "route_not_found")
+        assert len(answer.body) < 2500
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/api/v1/jobs", "GET, HEAD, POST"),
+        ("PUT", "/api/v1/jobs/1", "GET, HEAD, DELETE"),
+        ("GET", "/api/v1/models", "POST"),
+        ("HEAD", "/api/v1/models", "POST"),
+        ("OPTIONS", "/api/v1/models", "POST"),
+        ("POST", "/health", "GET, HEAD"),
+        ("BREW", "/api/v1/jobs/1/cancel", "POST"),
+    ],
+)
+def test_other_methods_are_told_what_is_allowed(
+    house: House, method: str, path: str, allow: str
+) -> None:
+    answer = call(method, path)
+    assert (answer.status, answer.headers["allow"]) == (405, allow)
+    if method != "HEAD":
+        is_problem(answer, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json", "/api/v1/jobs", "/nowhere"])
+def test_head_is_get_without_the_body(house: House, path: str) -> None:
+    full, head = get(path), call("HEAD", path)
+    assert (head.status, head.body) == (full.status, "")
+    assert head.headers.get("content-type") == full.headers.get("content-type")
+
+
+def test_a_callers_request_id_comes_back_and_a_strange_one_does_not(house: House) -> None:
+    assert get("/health", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    for strange in ("", "a b", "x" * 129, "é", "a\nb"):
+        made = get("/nowhere", headers={"x-request-id": strange})
+        assert len(made.headers["x-request-id"]) == 26
+        assert made.json["request_id"] == made.headers["x-request-id"]
+
+
+def test_every_answer_carries_security_headers(build_house: Build) -> None:
+    build_house(public_url="https://models.example.com")
+    for answer in (
+        get("/api/v1/jobs"),
+        get("/nowhere"),
+        get("/docs"),
+        post_json("/api/v1/models", {}),
+        call("DELETE", "/api/v1/jobs"),
+    ):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["strict-transport-security"].startswith("max-age=")
+
+
+def test_hsts_is_for_https_only(house: House) -> None:
+    assert "strict-transport-security" not in get("/api/v1/jobs").headers
+
+
+PAGE = "https://shop.example.com"
+PREFLIGHT = {"origin": PAGE, "access-control-request-method": "POST"}
+
+
+@pytest.mark.parametrize(
+    ("origins", "told"), [(PAGE, PAGE), ("*", "*"), (f"http://x,{PAGE}", PAGE)]
+)
+def test_pages_of_a_configured_origin_may_call(build_house: Build, origins: str, told: str) -> None:
+    build_house(cors_origins=origins, api_keys=KEYS)
+    preflight = call("OPTIONS", "/api/v1/models", headers=PREFLIGHT)
+    assert (preflight.status, preflight.body) == (204, "")
+    assert preflight.headers["access-control-allow-origin"] == told
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "Idempotency-Key" in preflight.headers["access-control-allow-headers"]
+    for answer in (
+        get("/api/v1/jobs", headers={"origin": PAGE, **bearer(ALICE)}),
+        get("/api/v1/jobs", headers={"origin": PAGE}),
+    ):
+        assert answer.headers["access-control-allow-origin"] == told
+        exposed = answer.headers["access-control-expose-headers"]
+        for name in ("Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"):
+            assert name in exposed
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", PAGE + ".evil.example", "null", ""])
+def test_other_pages_are_told_nothing(build_house: Build, origin: str) -> None:
+    build_house(cors_origins=PAGE)
+    for answer in (
+        call("OPTIONS", "/api/v1/models", headers={**PREFLIGHT, "origin": origin}),
+        get("/api/v1/jobs", headers={"origin": origin}),
+    ):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert "Origin" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (StoreUnavailable("mysql://user:secret@host"), 503, "store_unavailable"),
+        (BucketUnavailable("key secret"), 503, "bucket_unavailable"),
+        (ProviderUnavailable("tsk_secret"), 503, "provider_unavailable"),
+        (Conflict("jobs", "secret"), 503, "store_unavailable"),
+        (ZeroDivisionError("secret"), 500, "internal"),
+        (MemoryError("secret"), 500, "internal"),
+    ],
+)
+def test_faults_of_our_own_are_logged_and_not_told(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(house.bundle.jobs, "create", broken)
+    monkeypatch.setattr(house.bundle.jobs, "get", broken)
+    monkeypatch.setattr(logging.getLogger("maquette"), "propagate", True)
+    for answer in (
+        post_json("/api/v1/models", {"prompt": "a cup"}),
+        post_form("/api/v1/models", files=[("image", picture())]),
+        get(f"/api/v1/jobs/{'0' * 26}"),
+    ):
+        is_problem(answer, status, code)
+        assert "secret" not in answer.body
+        assert answer.json["retryable"] is (status == 503)
+        assert (int(answer.headers.get("retry-after", 0)) > 0) is (status == 503)
+    faults = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(faults) == 3
+    assert all((record.exc_info is not None) is (status == 500) for record in faults)
+
+
+def test_wrong_settings_are_told_as_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    wiring.install(None)
+    for name in ("MAQUETTE_STORE_URL", "MAQUETTE_BUCKET_URL"):
+        monkeypatch.delenv(name, raising=False)
+    is_problem(get("/api/v1/jobs"), 503, "misconfigured")
+    assert get("/health").status == 200
+
+
+def test_one_line_is_logged_per_request_with_the_template_and_no_key(
+    build_house: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_house(api_keys=KEYS)
+    monkeypatch.setattr(logging.getLogger("maquette"), "propagate", True)
+    caplog.set_level("INFO", "maquette.api")
+    get(f"/api/v1/jobs/{'0' * 26}?signature=abc", headers=bearer(ALICE))
+    get("/api/v1/jobs", headers=bearer("wrong-key-of-somebody"))
+    lines = [record.getMessage() for record in caplog.records if record.name == "maquette.api"]
+    assert len(lines) == 2
+    assert lines[0].startswith("GET /api/v1/jobs/{job_id} 404 ")
+    assert lines[0].endswith("caller=alice")
+    assert lines[1].startswith("GET /api/v1/jobs 401 ")
+    assert not [line for line in lines if ALICE in line or "wrong" in line or "000" in line]
+
+
+def test_the_handler_works_in_any_thread(house: House) -> None:
+    statuses: list[int] = []
+
+    def send(own_loop: bool) -> None:
+        if own_loop:
+            asyncio.set_event_loop(asyncio.new_event_loop())
+        for _ in range(2):
+            statuses.append(handler(event("GET", "/health"), Context())["statusCode"])
+        asyncio.get_event_loop().close()
+
+    for own_loop in (True, False):
+        thread = threading.Thread(target=send, args=(own_loop,))
+        thread.start()
+        thread.join()
+    assert statuses == [200] * 4
+
+
+def test_the_handler_makes_a_loop_where_the_old_one_was_closed(house: House) -> None:
+    asyncio.get_event_loop_policy().set_event_loop(loop := asyncio.new_event_loop())
+    loop.close()
+    assert get("/health").status == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"headers": {"host": "[::1]:8000"}},
+        {"headers": {"host": "a:b:c"}},
+        {"headers": {}},
+        {"rawQueryString": ""},
+        {"cookies": []},
+    ],
+)
+def test_odd_events_are_answered(house: House, change: dict[str, Any]) -> None:
+    assert handler({**event("GET", "/health"), **change}, Context())["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"detail-type": "Scheduled Event"},
+        {**event("POST", "/api/v1/models"), "body": "a", "isBase64Encoded": True},
+        {**event("POST", "/api/v1/models"), "body": "\ud800"},
+        {**event("GET", "/health"), "headers": {"x-a": "\ud800"}},
+        {**event("GET", "/health"), "headers": {"x-a": None}},
+        {"version": "2.0", "requestContext": {}},
+    ],
+)
+def test_events_that_are_no_request_are_refused(house: House, broken: dict[str, Any]) -> None:
+    answer = handler(broken, Context())
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["error"]["code"] == "bad_request"
+
+
+def test_the_older_event_format_is_answered_too(house: House) -> None:
+    older = {
+        "version": "1.0",
+        "resource": "/{proxy+}",
+        "path": "/api/v1/jobs",
+        "httpMethod": "GET",
+        "headers": {"accept": "*/*"},
+        "multiValueHeaders": {"accept": ["*/*"]},
+        "queryStringParameters": {"limit": "1"},
+        "multiValueQueryStringParameters": {"limit": ["1"]},
+        "requestContext": {"identity": {"sourceIp": "203.0.113.9"}},
+        "body": None,
+        "isBase64Encoded": False,
+    }
+    assert handler(older, Context())["statusCode"] == 200
