@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from shared.store.base import Store
 
 if TYPE_CHECKING:
     from shared.deliveries.runner import DeliveryRunner
+
+log = logging.getLogger("maquette.wiring")
 
 ProviderFactory = Callable[[Settings, Clock], Provider | None]
 
@@ -174,7 +177,7 @@ def build(
     按设置接好全部部件。
     """
     outside = outside or Outside()
-    clock = outside.clock
+    clock, wake = outside.clock, _harmless(outside.wake)
     store = wrap("store", _adapter(STORES, "MAQUETTE_STORE_URL", settings.store_url)(settings))
     bucket = wrap(
         "bucket", _adapter(BUCKETS, "MAQUETTE_BUCKET_URL", settings.bucket_url)(settings, outside)
@@ -189,10 +192,10 @@ def build(
         providers,
         clock,
         settings.policy(),
-        outside.wake,
+        wake,
         measure_below=settings.measure_below_bytes,
     )
-    service = JobService(jobs, bucket, providers, clock, outside.wake)
+    service = JobService(jobs, bucket, providers, clock, wake)
     return Bundle(settings, clock, store, bucket, providers, links, service, ports)
 
 
@@ -232,6 +235,20 @@ def deadline_of(context: Any) -> Deadline:
     本次调用的截止时间。
     """
     return Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
+
+
+def _harmless(wake: Callable[[str], None]) -> Callable[[str], None]:
+    """A wake-up that cannot fail its caller: what it announces is saved, the timer finds it."""
+
+    def call(function: str) -> None:
+        try:
+            wake(function)
+        except Exception:
+            log.warning(
+                "%s could not be woken; its timer will find the work", function, exc_info=True
+            )
+
+    return call
 
 
 def _adapter(known: Mapping[str, Any], variable: str, url: str) -> Any:

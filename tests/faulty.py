@@ -58,6 +58,8 @@ class Step:
         self.where = "start"
         self.ended = False
         self.killed = False
+        self.refused = False
+        self.answer: tuple[str, str] | None = None
         self.failure: BaseException | None = None
         self.luck = 0
         self._verdict = "go"
@@ -95,6 +97,7 @@ class Step:
             self.killed = True
             raise Killed
         if self._verdict == "fail" and refusal is not None:
+            self.refused = True
             raise refusal(f"no answer {where}")
 
     def _run(self) -> None:
@@ -203,8 +206,6 @@ class FaultyProvider:
         self.calls: Counter[str] = Counter()
         self.sent: list[tuple[str, str]] = []
         self.executions: Counter[str] = Counter()
-        self.answered: dict[str, str] = {}
-        self.unanswered: set[str] = set()
         self.scripts: dict[str, list[Any]] = defaultdict(list)
         self.mistakes: list[str] = []
         self._bodies: dict[str, str] = {}
@@ -254,13 +255,13 @@ class FaultyProvider:
         if isinstance(outcome, ProviderError):
             raise outcome
         if outcome == "unknown, not made":
-            self.unanswered.add(job)
             raise UnknownOutcome("the connection dropped")
         task = self._carry_out(request, key)
         if outcome == "unknown, made":
-            self.unanswered.add(job)
             raise UnknownOutcome("the connection dropped")
-        self.answered[job] = task.id
+        step = current()
+        if step is not None:
+            step.answer = (job, task.id)
         return task.id
 
     def check(
@@ -311,7 +312,7 @@ class FaultyProvider:
         deadline.check()
         if isinstance(outcome, Exception):
             raise outcome
-        _, task_id, until = file.url.split("/")
+        _, _, until = file.url.split("/")
         if outcome == "expired" or self.clock.now() >= int(until):
             raise DownloadFailed("the link answers 403", expired=True)
         data = self.model[: len(self.model) // 2] if outcome == "truncated" else self.model
@@ -335,7 +336,7 @@ class FaultyProvider:
         task = Task(
             f"task-{len(self.tasks) + 1}", key, request.body, request.mark, self.clock.now()
         )
-        self.tasks[task.id] = self.tasks.setdefault(task.id, task)
+        self.tasks[task.id] = task
         self._by_key[key] = task.id
         self.executions[key.partition(":")[0]] += 1
         return task

@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from hypothesis import HealthCheck, settings
 
 from infra.migrations.migrate import upgrade
 from shared.buckets.base import BucketUnavailable
@@ -17,8 +21,9 @@ from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
 from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
-from shared.jobs import polling
+from shared.jobs import lifecycle, polling
 from shared.jobs.advance import Ports, advance, check
+from shared.jobs.lifecycle import Moment
 from shared.jobs.model import Job, Queue, from_record
 from shared.jobs.policy import Policy
 from shared.jobs.repository import JobRepository
@@ -34,6 +39,7 @@ from tests.memory import MemoryBucket, MemoryStore
 
 CALLER = "caller"
 LINKS = Links("https://maquette.example", b"secret")
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 INVOCATION = 300.0
 """Seconds that each worker's invocation lasts."""
 
@@ -135,24 +141,26 @@ class World:
         """What is due in a queue, claimed as `poll` claims it."""
         return polling._claim(ports or self.plain, self.deadline(), queue, limit)
 
-    def step(self, job_id: str, ports: Ports | None = None, **more: Any) -> Job:
-        """Claim one due job, whichever its queue, and carry it one step; the job after it."""
-        ports = ports or self.plain
-        queue = self.job(job_id).queue
-        assert queue is not None
-        claimed = [job for job in self.claim(queue, ports) if job.id == job_id]
-        assert claimed, f"{job_id} is not due"
-        self.carry(claimed[0], ports, **more)()
+    def claim_one(self, job_id: str, off: int = 0) -> Job:
+        """Claim this very job, as the claim of a queue would; it must be due."""
+        at = Moment(self.clock.now() + off, self.clock.chance())
+        record = self.store.get(JOBS, job_id)
+        assert record.due_at is not None, f"{job_id} has ended"
+        assert record.due_at <= at.now, f"{job_id} is not due"
+        lasts = round((INVOCATION + self.policy.lease_margin) * 1000)
+        taken = lifecycle.lease(from_record(record), at, lasts, self.policy)
+        claims = record.claims + 1 if taken.counted else record.claims
+        claimed = replace(record, due_at=taken.due_at, claims=claims)
+        return from_record(self.store.put(JOBS, claimed))
+
+    def step(self, job_id: str) -> Job:
+        """Claim one due job and carry it one step; the job after it."""
+        self.carry(self.claim_one(job_id), self.plain)()
         return self.job(job_id)
 
     def begin(self, job_id: str, off: int = 0) -> Step:
         """Claim one due job for a new worker; its step, that stops at every call."""
-        ports = self.worker(off, stopping=True)
-        queue = self.job(job_id).queue
-        assert queue is not None
-        claimed = [job for job in self.claim(queue, ports) if job.id == job_id]
-        assert claimed, f"{job_id} is not due"
-        return Step(self.carry(claimed[0], ports))
+        return Step(self.carry(self.claim_one(job_id, off), self.worker(off, stopping=True)))
 
     def carry(self, job: Job, ports: Ports, deadline: Deadline | None = None) -> Callable[[], None]:
         """The work that a claimed job needs."""
@@ -204,8 +212,18 @@ def records(store: Any, table: Any) -> list[Record]:
     """Every record of a table."""
     if isinstance(store, MemoryStore):
         return store.all(table)
-    page = store.query(table, "by_caller", {"caller": CALLER}, limit=1000)
-    return list(page.records)
+    found = store.query(table, "by_caller", {"caller": CALLER}, limit=1000)
+    return list(found.records)
+
+
+def effort(examples: int, thorough: int, steps: int = 40) -> settings:
+    """How hard hypothesis looks: the second number if HYPOTHESIS_PROFILE is `thorough`."""
+    return settings(
+        max_examples=thorough if THOROUGH else examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def published(world: World, job: Job) -> bool:

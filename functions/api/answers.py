@@ -67,7 +67,7 @@ def create(request: Request, caller: str, body: bytes, *, kind_needed: bool) -> 
     new = inputs.new_job(bundle, form, headers.trace(request), kind_needed=kind_needed)
     kept = None
     if key is not None:
-        kept = idempotency_key(caller, request.method, request.url.path, key, new)
+        kept = idempotency_key(caller, request.method, request.scope["path"], key, new)
     job, is_new = bundle.jobs.create(caller, new, kept)
     more = {"Location": bundle.links.job(job.id)}
     if not is_new:

@@ -93,7 +93,7 @@ class _Passage:
             self._log(1000 * (time.perf_counter() - begun))
 
     async def _answer(self, request: Request) -> None:
-        if request.url.path not in _UNWIRED:
+        if request.scope["path"] not in _UNWIRED:
             self._settings = wiring.current().settings
         asked = request.headers
         if (

@@ -16,7 +16,13 @@ from mangum import Mangum
 
 from functions.api.app import app
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
+_READABLE = {
+    "host": re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?"),
+    "x-forwarded-port": re.compile(r"[0-9]{1,5}"),
+}
+"""Headers that Mangum takes apart and fails on, if they are `[::1]:8000`, say; none is needed."""
+
+_TEXTS = ["text/", "application/json", "application/problem+json"]
 _logger = logging.getLogger("maquette.api")
 
 
@@ -37,7 +43,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _adapter() -> Mangum:
-    return Mangum(app, lifespan="off")
+    return Mangum(app, lifespan="off", text_mime_types=_TEXTS)
 
 
 def _own_loop() -> None:
@@ -52,12 +58,12 @@ def _own_loop() -> None:
 
 
 def _plain(event: dict[str, Any]) -> dict[str, Any]:
-    """The event without a Host that Mangum fails on, as it does on `[::1]:8000`; none is needed."""
+    """The event without headers that Mangum fails on."""
     headers = event.get("headers") or {}
     kept = {
         name: value
         for name, value in headers.items()
-        if name.lower() != "host" or _HOST.fullmatch(value)
+        if name.lower() not in _READABLE or _READABLE[name.lower()].fullmatch(value)
     }
     return event if len(kept) == len(headers) else {**event, "headers": kept}
 

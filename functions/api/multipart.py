@@ -7,6 +7,7 @@ Parts stay in memory, since the body is there already; nothing is written to dis
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
 from shared.errors import InvalidInput, TooLarge
+
+# It warns of every malformed body, in the sender's own words; the answer says it already.
+logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
 
 MAX_PARTS = 64
 TEXT_BYTES = 2**20

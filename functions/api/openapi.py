@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
@@ -72,11 +73,13 @@ def document(bundle: Bundle) -> dict[str, Any]:
         servers=[{"url": bundle.settings.public_url}],
     )
     parts = made["components"]["schemas"]
-    parts.update(_bodies())
+    parts.update(_shapes())
     options = _options(bundle, parts)
     for name in ("CreateModel", "CreateJob"):
+        fields = parts[name]["properties"]
+        fields["prompt"]["maxLength"] = bundle.settings.prompt_characters
         if options:
-            parts[name]["properties"]["options"]["anyOf"] = options
+            fields["options"]["anyOf"] = options
         parts[f"{name}Form"] = _form(parts[name])
     notes = {route.name: _chinese(route) for route in routes if isinstance(route, APIRoute)}
     for operation in _operations(made):
@@ -98,15 +101,25 @@ def _chinese(route: APIRoute) -> str:
     return (inspect.getdoc(route.endpoint) or "").rpartition("\n")[2]
 
 
-def _bodies() -> dict[str, Any]:
-    used: list[type[BaseModel]] = [
-        asks.CreateModel,
-        asks.CreateJob,
-        asks.Retry,
+def _shapes() -> dict[str, Any]:
+    """Every body and answer. FastAPI's own would be used, but it drops the nulls of examples."""
+    bodies: list[type[BaseModel]] = [asks.CreateModel, asks.CreateJob, asks.Retry]
+    answers: list[type[BaseModel]] = [
+        schemas.Job,
+        schemas.JobList,
+        schemas.ModelStatus,
+        schemas.ModelResult,
+        schemas.DeliveryList,
+        schemas.Health,
+        schemas.Readiness,
         schemas.Problem,
     ]
     _, made = models_json_schema(
-        [(one, "validation") for one in used], ref_template=_SCHEMAS + "{model}"
+        [
+            *((one, "validation") for one in bodies),
+            *((one, "serialization") for one in answers),
+        ],
+        ref_template=_SCHEMAS + "{model}",
     )
     found: dict[str, Any] = made["$defs"]
     return found
@@ -160,6 +173,8 @@ def _add_examples(operation: dict[str, Any], parts: dict[str, Any]) -> None:
     """Give every body and every answer an example."""
     bodies = [operation.get("requestBody", {})]
     for status, response in operation["responses"].items():
+        if response["description"] == "Successful Response":
+            response["description"] = f"{HTTPStatus(int(status)).phrase}."
         if status in _FAULTS:
             response["content"]["application/problem+json"]["example"] = _fault(status)
         else:

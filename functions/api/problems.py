@@ -86,10 +86,10 @@ def write(request: Request, problem: Problem) -> Response:
 
     写出错误应答。
     """
-    body = document(problem, instance=request.url.path, request_id=request.state.request_id)
+    body = document(problem, instance=request.scope["path"], request_id=request.state.request_id)
     headers = {**_HEADERS.get(problem.status, {}), **problem.headers}
     # ASCII with escapes: whatever the caller sent, and is told of, can be encoded.
-    content = json.dumps(body, ensure_ascii=True).encode()
+    content = json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()
     return Response(content, problem.status, headers, media_type=MEDIA_TYPE)
 
 
@@ -164,7 +164,7 @@ def _invalid(error: RequestValidationError) -> Problem:
 
 def _routing(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 404:
-        return Problem(404, "route_not_found", f"There is nothing at {request.url.path}.")
+        return Problem(404, "route_not_found", f"There is nothing at {request.scope['path']}.")
     if error.status_code == 405:
         allowed = ", ".join(_allowed(request))
         message = f"{request.scope['method']} is not possible here; use {allowed}."

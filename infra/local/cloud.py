@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -36,6 +36,7 @@ _TRIES = 3
 """Lambda's own for asynchronous invocations: a failed one is tried twice more."""
 _RETRY_SECONDS = 1.0
 """Lambda waits a minute, then two; nobody at this machine wants to."""
+_ANSWER_SECONDS = 0.5
 
 
 class Context:
@@ -99,6 +100,7 @@ class Cloud:
         self._retry_seconds = retry_seconds
         self._lanes = {name: _Lane(AT_ONCE.get(name, _AT_ONCE)) for name in functions}
         self._idle = threading.Condition()
+        self._answers: set[Future[HttpAnswer]] = set()
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._http = ThreadPoolExecutor(http_threads, "http", initializer=self._own_loop)
 
@@ -133,7 +135,10 @@ class Cloud:
 
         处理一个 HTTP 请求。
         """
-        return self._http.submit(self._answer, request)
+        answer = self._http.submit(self._answer, request)
+        with self._idle:
+            self._answers = {one for one in self._answers if not one.done()} | {answer}
+        return answer
 
     def wake(self, name: str) -> None:
         """Invoke a function soon; while one such wake-up waits already, nothing more is needed.
@@ -189,22 +194,28 @@ class Cloud:
         with self._idle:
             return {name: lane.running for name, lane in self._lanes.items() if lane.running}
 
-    def close(self, seconds: float | None = None) -> bool:
+    def close(self, seconds: float = 2.0) -> dict[str, int]:
         """Stop, and wait until nothing runs, or until the grace and `seconds` more are over.
 
-        Returns whether nothing runs any more.
+        Returns how many invocations still run, by function: none, if all went well. Requests,
+        which by now have been answered somehow, are hardly waited for.
 
         停止并等待所有调用结束。
         """
         self.stop.ask()
-        limit = self.stop.remaining() + (2.0 if seconds is None else seconds)
+        limit = self.stop.remaining() + seconds
         with self._idle:
-            ended = self._idle.wait_for(self._nothing_runs, timeout=limit)
-        self._http.shutdown(wait=ended, cancel_futures=True)
-        if ended:
-            for loop in self._loops:
-                loop.close()
-        return ended
+            self._idle.wait_for(self._nothing_runs, timeout=limit)
+        _, waiting = wait(self._answers, timeout=_ANSWER_SECONDS)
+        self._http.shutdown(wait=not waiting, cancel_futures=True)
+        if waiting:
+            return {**self.busy(), self._front(): len(waiting)}
+        for loop in self._loops:
+            loop.close()
+        return self.busy()
+
+    def _front(self) -> str:
+        return next(name for name, function in self.functions.items() if function.http)
 
     def _nothing_runs(self) -> bool:
         return not any(lane.running for lane in self._lanes.values())
@@ -216,7 +227,7 @@ class Cloud:
         self._loops.append(loop)
 
     def _answer(self, request: HttpRequest) -> HttpAnswer:
-        name = next(name for name, function in self.functions.items() if function.http)
+        name = self._front()
         context = Context(self.functions[name], self.stop)
         event = payloads.http_event(request, context.aws_request_id, self._clock.now())
         if payloads.size(event) > payloads.PAYLOAD_BYTES:

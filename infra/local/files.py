@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
-from shared.buckets.folder import FolderBucket, content_disposition
+from shared.buckets.folder import FolderBucket
+from shared.buckets.names import content_disposition
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

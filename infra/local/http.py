@@ -27,8 +27,8 @@ log = logging.getLogger("maquette.local")
 _DRAIN_BYTES = 64 * 2**20
 """How much of a body that is too large is still read, and thrown away: a client that is cut off
 while sending never reads the answer that says why."""
-_LAST_WORDS = 1.0
-"""Seconds before the end of the grace at which those who still wait are answered."""
+_PATIENCE = 2.0
+"""Seconds that a stop leaves to requests in flight; who takes longer waits for a job to end."""
 _LOOK = 0.5
 _KEEP_ALIVE = 75
 
@@ -66,7 +66,7 @@ class Front:
         answer = asyncio.wrap_future(self._cloud.request(request))
         while not answer.done():
             await asyncio.wait({answer}, timeout=_LOOK)
-            if not answer.done() and self._stop.remaining() < _LAST_WORDS:
+            if not answer.done() and self._stop.remaining() < GRACE - _PATIENCE:
                 answer.add_done_callback(_forget)
                 return _stopping()
         try:

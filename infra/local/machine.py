@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from infra.local import template
@@ -42,7 +42,7 @@ def made_for(standin: Standin | None) -> dict[str, str]:
 class Machine:
     """A local cloud; leaving the `with` stops it: nothing new begins, what runs comes to its end.
 
-    `clean` says afterwards whether everything in flight ended in time.
+    `left` says afterwards how many invocations still run, by function.
 
     运行中的本机环境。
     """
@@ -51,7 +51,7 @@ class Machine:
     stop: Stop
     cloud: Cloud
     bundle: wiring.Bundle
-    clean: bool = True
+    left: Mapping[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> Machine:
         wiring.install(self.bundle)
@@ -63,8 +63,8 @@ class Machine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.clean = self.cloud.close()
-        if self.clean:
+        self.left = self.cloud.close()
+        if not self.left:
             self.bundle.close()
 
     def warm_up(self) -> None:
@@ -139,15 +139,18 @@ def reporting(work: Callable[[], int]) -> int:
         return 1
 
 
-def leave(status: int, *, clean: bool) -> int:
-    """The exit status; where something still hangs, the process ends here and now.
+def leave(status: int, left: Mapping[str, int], standin: Standin | None) -> int:
+    """The exit status; where something still runs, the process ends here and now.
 
     Nothing is lost by that: a job in a dead worker's hands becomes due again.
 
     结束进程。
     """
-    if not clean:
-        print("Some work did not end in time; it is taken up again later.", file=sys.stderr)
+    if standin is not None:
+        standin.close()
+    if left:
+        names = ", ".join(left)
+        print(f"Not waiting any longer for {names}; it is taken up again.", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -90,7 +90,7 @@ def _run(wanted: Sequence[Wanted], more: Mapping[str, str], *, as_json: bool) ->
             set_up_logs(settings.log_level, settings.log_format)
             asked = _carry_out(machine, board, wanted, more)
         _print(asked, as_json=as_json)
-        return leave(_status(asked, stop, board), clean=machine.clean)
+        return leave(_status(asked, stop, board), machine.left, standin)
     finally:
         if standin is not None:
             standin.close()

@@ -9,7 +9,7 @@ import argparse
 import errno
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from infra.local.home import Home, open_home
 from infra.local.machine import (
@@ -61,14 +61,17 @@ def _serve(options: argparse.Namespace) -> int:
         on_signals(stop, say=_say)
         settings = home.settings({**made, **made_for(standin)})
         set_up_logs(settings.log_level, settings.log_format)
-        return _run(settings, listener, stop, lambda: _greet(home, listener, settings))
+        left = _run(settings, listener, stop, lambda: _greet(home, listener, settings))
+        return leave(0, left, standin)
     finally:
         # The last to go: until here others may be asking it for their tasks.
         if standin is not None:
             standin.close()
 
 
-def _run(settings: Settings, listener: socket.socket, stop: Stop, ready: object) -> int:
+def _run(
+    settings: Settings, listener: socket.socket, stop: Stop, ready: Callable[[], None]
+) -> Mapping[str, int]:
     from infra.local.files import BucketFiles
     from infra.local.http import Front, serve
     from shared.buckets.folder import FolderBucket
@@ -82,11 +85,10 @@ def _run(settings: Settings, listener: socket.socket, stop: Stop, ready: object)
         machine.cloud.import_handlers()
         machine.cloud.start_timers()
         machine.warm_up()
-        assert callable(ready)
         serve(Front(machine.cloud, stop, files), listener, stop, ready)
         if files is not None:
             files.close()
-    return leave(0, clean=machine.clean)
+    return machine.left
 
 
 def _parent(
@@ -109,7 +111,7 @@ def _worker(inherited: Inherited) -> int:
     inherited.watch(stop)
     settings = config.load()
     set_up_logs(settings.log_level, settings.log_format)
-    return _run(settings, inherited.listener, stop, inherited.say_ready)
+    return leave(0, _run(settings, inherited.listener, stop, inherited.say_ready), None)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -27,7 +27,7 @@ from infra.local.home import ROOT
 
 log = logging.getLogger("maquette.local")
 
-SECONDS = 4.0
+SECONDS = 3.0
 """How long the stand-in takes for a task; long enough to be watched, short enough to wait for."""
 _READY_SECONDS = 30.0
 _RESTART_SECONDS = 0.5

@@ -53,8 +53,10 @@ class Reader(Protocol):
 class Bucket(Protocol):
     """Object storage. Every method may raise `BucketUnavailable`.
 
-    Keys are relative paths of `[A-Za-z0-9._/-]`, without `..` or empty parts; others raise
-    `ValueError`.
+    Keys are relative paths of `[A-Za-z0-9._/-]`, at most 512 characters, without `.`, `..`, empty
+    parts or parts over 255; every method raises `ValueError` for others. Part of a key names
+    nothing: `a/b` is no object because `a/b/c` is one. An object's media type is that of its key's
+    ending (see `shared.buckets.names`), `application/octet-stream` under any other.
 
     对象存储。
     """
@@ -62,7 +64,9 @@ class Bucket(Protocol):
     def put_stream(self, key: str, chunks: Iterable[bytes], *, media_type: str) -> ObjectInfo:
         """Store what `chunks` yields, in constant memory, replacing an older object at once.
 
-        If `chunks` raises, nothing is stored or replaced, and the exception goes on.
+        Nobody sees an object before it is whole, and who has the older one open reads on in it. If
+        `chunks` raises, nothing is stored or replaced, and the exception goes on as it is. Raises
+        `ValueError` where the key's ending says another media type.
 
         流式写入一个对象。
         """
@@ -71,6 +75,9 @@ class Bucket(Protocol):
         self, key: str, start: int = 0, length: int | None = None
     ) -> AbstractContextManager[Reader]:
         """Read an object, or `length` bytes of it from `start`; raises `ObjectMissing`.
+
+        A part is what a slice would be: past the end it is shorter or empty. A negative `start` or
+        `length` raises `ValueError`.
 
         打开一个对象（或其中一段）。
         """
@@ -82,7 +89,11 @@ class Bucket(Protocol):
         """
 
     def copy(self, source: str, target: str) -> ObjectInfo:
-        """Copy within the bucket without passing the bytes through here; `ObjectMissing`.
+        """Copy within the bucket without passing the bytes through here, replacing at once.
+
+        The copy lives on when its source is replaced or deleted; copying an object onto itself
+        changes nothing. Raises `ObjectMissing`, and `ValueError` where the two endings stand for
+        different media types.
 
         在存储内部复制。
         """
@@ -94,13 +105,13 @@ class Bucket(Protocol):
         """
 
     def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
-        """A URL that anyone may GET for `seconds`; `filename` names the download.
+        """A URL that anyone may GET for `seconds`; `filename`, made harmless, names the download.
 
         生成限时下载链接。
         """
 
     def presign_put(self, key: str, *, seconds: int, media_type: str) -> str:
-        """A URL that anyone may PUT this media type to for `seconds`.
+        """A URL that anyone may PUT this media type to for `seconds`; `ValueError` as `put_stream`.
 
         生成限时上传链接。
         """

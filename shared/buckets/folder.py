@@ -1,9 +1,7 @@
 """The bucket as a folder of one machine: an object is a plain file at its key.
 
 An object appears whole or not at all: it is written aside, synced and renamed into place. Its
-media type is what its file extension says; where that is not so, a small text file beside the
-tree says it, named after the key and the object's own time stamp, so that it can never speak of
-an older or newer object of that key.
+media type is what its ending says.
 
 用本机文件夹实现的对象存储。
 """
@@ -15,9 +13,6 @@ import hmac
 import json
 import logging
 import os
-import re
-import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -28,39 +23,13 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
+from shared.buckets.names import check_key, check_media_type, clean_filename, media_type_of
 from shared.clock import Clock
 
 CHUNK = 1 << 20  # bytes read at a time where this file reads
-_KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
-_KEY_LENGTH = 512
-_PART_LENGTH = 255  # what file systems allow a name
-# "~" occurs in no key: no object can lie in these folders.
-_ASIDE = ".~aside"
-_TYPES = ".~types"
+_ASIDE = ".~aside"  # "~" occurs in no key: no object can lie in this folder
 _STALE_SECONDS = 3600
 _RENAMES = 10  # tries, while deletes beside us take the folder away
-_MEDIA_TYPE_LENGTH = 255
-_FILENAME_LENGTH = 80  # file systems allow 255 bytes, and a Chinese character is three
-_UNSAFE = re.compile(r'[/\\:*?"<>|;]')
-_FALLBACK = "application/octet-stream"
-_MEDIA_TYPES = {
-    ".3mf": "model/3mf",
-    ".bin": _FALLBACK,
-    ".fbx": _FALLBACK,
-    ".glb": "model/gltf-binary",
-    ".gltf": "model/gltf+json",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".json": "application/json",
-    ".mp4": "video/mp4",
-    ".obj": "model/obj",
-    ".png": "image/png",
-    ".stl": "model/stl",
-    ".txt": "text/plain",
-    ".usdz": "model/vnd.usdz+zip",
-    ".webp": "image/webp",
-    ".zip": "application/zip",
-}
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +61,6 @@ class FolderBucket:
             root.mkdir(parents=True, exist_ok=True)
             self._root = root.resolve()
             self._aside = self._root / _ASIDE
-            self._types = self._root / _TYPES
             self._aside.mkdir(exist_ok=True)
             self._clear_aside()
 
@@ -101,7 +69,7 @@ class FolderBucket:
 
         键对应的本地文件路径。
         """
-        _check_key(key)
+        check_key(key)
         path = self._root / key
         if os.path.realpath(path) != str(path):
             raise ValueError(f"key {key!r} leads through a symbolic link")
@@ -113,7 +81,7 @@ class FolderBucket:
         流式写入一个对象。
         """
         self.path(key)
-        _check_media_type(media_type)
+        check_media_type(key, media_type)
         with self._temporary() as aside:
             with _answering():
                 file = aside.open("xb", buffering=0)
@@ -123,10 +91,7 @@ class FolderBucket:
                         _write_all(file, chunk)
                 with _answering():
                     os.fsync(file.fileno())
-            with _answering():
-                # The kernel's own stamps are milliseconds apart; two objects must not share one.
-                os.utime(aside, ns=(stamp := time.time_ns(), stamp))
-            return self._publish(aside, key, media_type)
+            return self._publish(aside, key)
 
     @contextmanager
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[Slice]:
@@ -136,7 +101,7 @@ class FolderBucket:
         """
         if start < 0 or (length is not None and length < 0):
             raise ValueError("start and length are not negative")
-        with self._found(key) as (file, _):
+        with self._found(key) as file:
             file.seek(start)
             yield Slice(file, length)
 
@@ -146,8 +111,8 @@ class FolderBucket:
         查询对象信息。
         """
         try:
-            with self._found(key) as (_, found):
-                return self._info(key, found)
+            with self._found(key) as file:
+                return _info(key, os.fstat(file.fileno()))
         except ObjectMissing:
             return None
 
@@ -156,17 +121,17 @@ class FolderBucket:
 
         在存储内部复制。
         """
+        original = self.path(source)
         self.path(target)
+        check_media_type(target, media_type_of(source))
         with self._temporary() as aside:
             try:
-                os.link(self.path(source), aside)
+                os.link(original, aside)
             except FileNotFoundError:
                 raise ObjectMissing(source) from None
             except OSError:  # a file system without hard links, or no more of them for this file
                 return self._copy_bytes(source, target)
-            with _answering():
-                media_type = self._media_type(source, aside.stat())
-            return self._publish(aside, target, media_type)
+            return self._publish(aside, target)
 
     def delete(self, key: str) -> None:
         """Remove an object, and its folder if nothing else is in it; no object is no error.
@@ -176,12 +141,10 @@ class FolderBucket:
         path = self.path(key)
         with _answering():
             try:
-                found = path.stat()
                 path.unlink()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return
             _sync_folder(path.parent)
-            self._forget_type(key, found)
             _prune(path.parent)
 
     def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
@@ -197,8 +160,8 @@ class FolderBucket:
 
         生成限时上传链接。
         """
-        _check_media_type(media_type)
-        return self._presign("PUT", key, seconds, {"media_type": media_type})
+        stored = check_media_type(key, media_type)
+        return self._presign("PUT", key, seconds, {"media_type": stored})
 
     def verify(self, method: str, key: str, query: Mapping[str, str]) -> bool:
         """Whether a request's query is one that this bucket signed for it, and still holds.
@@ -252,8 +215,8 @@ class FolderBucket:
                     left.unlink()
 
     @contextmanager
-    def _found(self, key: str) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-        """The object's file, open, with what is known of that very file."""
+    def _found(self, key: str) -> Iterator[BinaryIO]:
+        """The object's file, open."""
         path = self.path(key)
         with _answering():
             try:
@@ -261,61 +224,27 @@ class FolderBucket:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise ObjectMissing(key) from None
         with file:
-            yield file, os.fstat(file.fileno())
+            yield file
 
-    def _publish(self, aside: Path, key: str, media_type: str) -> ObjectInfo:
+    def _publish(self, aside: Path, key: str) -> ObjectInfo:
         path = self.path(key)
         with _answering():
-            found = aside.stat()
-            self._keep_type(key, found, media_type)
+            info = _info(key, aside.stat())
             _rename(aside, path)
-        info = ObjectInfo(key, found.st_size, media_type)
-        self._tell(info)
+        if self._on_created is not None:
+            try:
+                self._on_created(info)
+            except Exception:
+                _log.exception("on_created failed for %s", key)
         return info
 
-    def _tell(self, info: ObjectInfo) -> None:
-        if self._on_created is None:
-            return
-        try:
-            self._on_created(info)
-        except Exception:
-            _log.exception("on_created failed for %s", info.key)
-
     def _copy_bytes(self, source: str, target: str) -> ObjectInfo:
-        with self._found(source) as (file, found):
+        with self._found(source) as file:
             chunks = iter(partial(file.read, CHUNK), b"")
-            return self.put_stream(target, chunks, media_type=self._media_type(source, found))
-
-    def _info(self, key: str, found: os.stat_result) -> ObjectInfo:
-        return ObjectInfo(key, found.st_size, self._media_type(key, found))
-
-    def _type_file(self, key: str, found: os.stat_result) -> Path:
-        return self._types / key / f"@{found.st_mtime_ns}"
-
-    def _media_type(self, key: str, found: os.stat_result) -> str:
-        try:
-            return self._type_file(key, found).read_text("utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            return _usual_type(key)
-
-    def _keep_type(self, key: str, found: os.stat_result, media_type: str) -> None:
-        if media_type == _usual_type(key):
-            return
-        with self._temporary() as aside:
-            with aside.open("xb") as file:
-                file.write(media_type.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            _rename(aside, self._type_file(key, found))
-
-    def _forget_type(self, key: str, found: os.stat_result) -> None:
-        file = self._type_file(key, found)
-        with suppress(FileNotFoundError, NotADirectoryError):
-            file.unlink()
-            _prune(file.parent)
+            return self.put_stream(target, chunks, media_type=media_type_of(source))
 
     def _presign(self, method: str, key: str, seconds: int, more: dict[str, str]) -> str:
-        _check_key(key)
+        check_key(key)
         expires = -(-self._clock.now() // 1000) + seconds
         query = {"method": method, "expires": str(expires), **more}
         query["signature"] = self._signature(key, query)
@@ -350,25 +279,6 @@ class Slice:
         return found
 
 
-def clean_filename(filename: str) -> str:
-    """A name that any file system takes and that breaks out of no header; never empty.
-
-    清理下载文件名。
-    """
-    kept = "".join(c for c in filename if not unicodedata.category(c).startswith("C"))
-    return _UNSAFE.sub("_", kept).strip(" .")[:_FILENAME_LENGTH].rstrip(" .") or "download"
-
-
-def content_disposition(filename: str) -> str:
-    """The `Content-Disposition` that makes a browser save under this name (RFC 6266).
-
-    生成下载文件名的响应头。
-    """
-    name = clean_filename(filename)
-    plain = name.encode("ascii", "replace").decode().replace("?", "_").replace("%", "_")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
 @contextmanager
 def _answering() -> Iterator[None]:
     """Turns what the file system refuses into `BucketUnavailable`."""
@@ -378,24 +288,8 @@ def _answering() -> Iterator[None]:
         raise BucketUnavailable(f"the folder does not answer: {error.strerror}") from error
 
 
-def _check_key(key: str) -> None:
-    parts = key.split("/")
-    if (
-        len(key) > _KEY_LENGTH
-        or not _KEY.fullmatch(key)
-        or any(part in (".", "..") or len(part) > _PART_LENGTH for part in parts)
-    ):
-        raise ValueError(f"not a key: {key[:_KEY_LENGTH]!r}")
-
-
-def _check_media_type(media_type: str) -> None:
-    """It ends up in a header of the answer: one printable line."""
-    if not media_type.isprintable() or not 0 < len(media_type) <= _MEDIA_TYPE_LENGTH:
-        raise ValueError(f"not a media type: {media_type[:_MEDIA_TYPE_LENGTH]!r}")
-
-
-def _usual_type(key: str) -> str:
-    return _MEDIA_TYPES.get(os.path.splitext(key)[1].lower(), _FALLBACK)
+def _info(key: str, found: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(key, found.st_size, media_type_of(key))
 
 
 def _write_all(file: FileIO, chunk: bytes) -> None:

@@ -48,7 +48,7 @@ def poll(ports: Ports, deadline: Deadline, stay: Callable[[], bool]) -> None:
     ):
         steps: set[Future[None]] = set()
         looks: set[Future[None]] = set()
-        looked_at = 0
+        looked_at, news = 0, False
         while True:
             # While requests hang, the tasks they ask about become due again; they are not
             # claimed anew, or ever more requests would wait for a thread.
@@ -56,16 +56,17 @@ def poll(ports: Ports, deadline: Deadline, stay: Callable[[], bool]) -> None:
                 looks |= _start_looks(ports, deadline, lookers)
             steps |= _start_steps(ports, deadline, pool, THREADS - len(steps))
             if ports.clock.now() - looked_at >= _NAP * 1000:
-                looked_at = ports.clock.now()
+                looked_at, news = ports.clock.now(), False
                 wake_others(ports)
             if steps or looks:
                 done, _ = wait(steps | looks, timeout=_NAP, return_when=FIRST_COMPLETED)
                 _report(done)
-                steps, looks = steps - done, looks - done
+                steps, looks, news = steps - done, looks - done, news or bool(done)
                 continue
             due = _next_due(ports)
             if due is None or deadline.remaining() <= _WIND_DOWN or not stay():
-                wake_others(ports)
+                if news:
+                    wake_others(ports)
                 return
             pause = min(_NAP, (due - ports.clock.now()) / 1000, deadline.remaining())
             ports.clock.sleep(max(_BLINK, pause))
@@ -81,7 +82,7 @@ def drain(ports: Ports, deadline: Deadline, queue: Queue, *, at_once: int) -> in
         flight: set[Future[None]] = set()
         while True:
             room = at_once - len(flight)
-            jobs = _claim(ports, deadline, queue, 1) if room and _time_left(deadline) else []
+            jobs = _claim(ports, deadline, queue, 1, room) if room and _time_left(deadline) else []
             count += len(jobs)
             flight |= {pool.submit(advance, ports, job, deadline) for job in jobs}
             if not flight:
@@ -138,7 +139,9 @@ def _start_steps(
     return {pool.submit(advance, ports, job, deadline) for job in ordered}
 
 
-def _claim(ports: Ports, deadline: Deadline, queue: Queue, limit: int) -> list[Job]:
+def _claim(
+    ports: Ports, deadline: Deadline, queue: Queue, limit: int, total: int | None = None
+) -> list[Job]:
     lasts = round((max(0.0, deadline.remaining()) + ports.policy.lease_margin) * 1000)
     at = ports.moment()
 
@@ -147,7 +150,9 @@ def _claim(ports: Ports, deadline: Deadline, queue: Queue, limit: int) -> list[J
         return lifecycle.lease(job, drawn, lasts, ports.policy)
 
     try:
-        return ports.jobs.claim(queue, at.now, lease, limit)
+        # Where not every lane is asked, chance says which is the first: none may starve.
+        first = int(at.chance * LANES)
+        return ports.jobs.claim(queue, at.now, lease, limit, total=total, first_lane=first)
     except StoreUnavailable as error:
         log.warning("nothing could be claimed: %s", error)
         return []

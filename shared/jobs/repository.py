@@ -103,20 +103,32 @@ class JobRepository:
         records = self._store.transact([(JOBS, to_record(fresh)), (JOBS, to_record(marked))])
         return from_record(records[0])
 
-    def claim(self, queue: Queue, now: int, lease: Callable[[Job], Lease], limit: int) -> list[Job]:
-        """Take up to `limit` due jobs of a queue per lane.
+    def claim(
+        self,
+        queue: Queue,
+        now: int,
+        lease: Callable[[Job], Lease],
+        limit: int,
+        *,
+        total: int | None = None,
+        first_lane: int = 0,
+    ) -> list[Job]:
+        """Take up to `limit` due jobs of a queue per lane, up to `total` of all lanes together.
 
         认领到期的任务。
         """
         claimed: list[Job] = []
-        for lane in range(LANES):
+        for lane in range(first_lane, first_lane + LANES):
+            room = limit if total is None else min(limit, total - len(claimed))
+            if room <= 0:
+                break
             records = self._store.claim(
                 JOBS,
                 "due",
-                {"queue": queue.value, "lane": lane},
+                {"queue": queue.value, "lane": lane % LANES},
                 now=now,
                 lease=lambda record: lease(from_record(record)),
-                limit=limit,
+                limit=room,
             )
             claimed.extend(from_record(record) for record in records)
         return claimed

@@ -20,16 +20,7 @@ MAX_REDIRECTS = 3
 # A fresh link may help. 400 is what S3 says when the credentials that signed the link have ended.
 EXPIRED = frozenset({400, 401, 403, 404, 410})
 # Errors that come with status 200.
-NOTICES = frozenset(
-    {
-        "application/json",
-        "application/problem+json",
-        "application/xhtml+xml",
-        "application/xml",
-        "text/html",
-        "text/xml",
-    }
-)
+NOTICES = ("/html", "/xhtml+xml", "/json", "/problem+json", "/xml")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -81,7 +72,7 @@ def _announced(response: httpx.Response, max_bytes: int) -> int | None:
     if status != 200:
         raise DownloadFailed(f"the result link answers {status}", expired=status in EXPIRED)
     found = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if found in NOTICES:
+    if found.endswith(NOTICES):
         raise DownloadFailed(f"the result link gives {found}, not a file")
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise DownloadFailed("the result link gives an encoded file, which was not asked for")

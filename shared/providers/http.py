@@ -8,20 +8,19 @@ end: in bytes, and in time. No key and no signed query gets into a message or a 
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -42,6 +41,9 @@ LONGEST_WAIT = 10.0
 LONGEST_RETRY_AFTER = 3600.0
 MESSAGE_LENGTH = 300
 
+# What httpx raises before a request's first byte is written.
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
 _URL = re.compile(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", re.IGNORECASE)
 _KEY = re.compile(r"(tsk_|tcli_|\bsk-|Bearer )[^\s\"',;]+")
 
@@ -58,16 +60,6 @@ class Answer:
     status: int
     headers: httpx.Headers
     body: bytes
-
-    def json(self) -> Any:
-        """The body as JSON; raises `ValueError` for whatever is none.
-
-        把应答内容解析为 JSON。
-        """
-        try:
-            return json.loads(self.body)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
 
 
 class Connections:
@@ -99,21 +91,12 @@ class Connections:
         client = self._client(keep=0)
         if deadline.remaining() < CREATE_NEEDS:
             raise ProviderUnavailable("too little time is left to begin a create")
-        request = client.build_request(
-            "POST",
-            url,
-            headers={**headers, "Connection": "close"},
-            content=content,
-            timeout=_timeout(CREATE_SECONDS, deadline),
-        )
+        headers = {**headers, "Connection": "close"}
+        timeout = _timeout(CREATE_SECONDS, deadline)
         try:
-            return _exchange(client, request, deadline)
-        except (
-            httpx.ConnectError,
-            httpx.ConnectTimeout,
-            httpx.PoolTimeout,
-            httpx.ProxyError,
-        ) as fault:
+            stream = client.stream("POST", url, headers=headers, content=content, timeout=timeout)
+            return _whole(stream, deadline)
+        except NOT_SENT as fault:
             raise ProviderUnavailable(f"no connection ({type(fault).__name__})") from None
         except Exception as fault:
             raise UnknownOutcome(f"no readable answer ({type(fault).__name__})") from None
@@ -134,10 +117,8 @@ class Connections:
             raise ProviderUnavailable("no time is left for this call")
         client, timeout = self._client(keep=20), _timeout(READ_SECONDS, deadline)
         try:
-            request = client.build_request(
-                method, url, headers=headers, content=content, timeout=timeout
-            )
-            return _exchange(client, request, deadline)
+            stream = client.stream(method, url, headers=headers, content=content, timeout=timeout)
+            return _whole(stream, deadline)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as fault:
             raise ProviderUnavailable(f"no whole answer ({type(fault).__name__})") from None
 
@@ -187,9 +168,8 @@ def _timeout(read: float, deadline: Deadline) -> httpx.Timeout:
     return httpx.Timeout(deadline.limit(read), connect=connect, pool=connect)
 
 
-def _exchange(client: httpx.Client, request: httpx.Request, deadline: Deadline) -> Answer:
-    response = client.send(request, stream=True)
-    with cut_off(response, deadline):
+def _whole(stream: AbstractContextManager[httpx.Response], deadline: Deadline) -> Answer:
+    with stream as response, cut_off(response, deadline):
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, StrictInt
@@ -24,7 +24,7 @@ from shared.providers.base import (
 from shared.providers.http import Answer, clean, retry_after
 
 # Which failure means what. A row is (HTTP status, the provider's code); None stands for any. Looked
-# up from the most exact: (status, code), (status, any), (any, code), then OTHERWISE by hundreds.
+# up from the most exact: (status, code), (status, any), (any, code); else a 2xx or 4xx is Rejected.
 #
 # It is read only for answers in Tripo's own format, a JSON object with a `code` other than 0. The
 # provider then speaks for itself and nothing was created: this holds for 500/1000 and 500/1001
@@ -35,49 +35,44 @@ from shared.providers.http import Answer, clean, retry_after
 #   RateLimited                 sent again after Retry-After; nothing was done
 #   ProviderUnavailable         sent again later; nothing was done
 #   Rejected                    final: the request itself is wrong
-ERRORS: Mapping[tuple[int | None, int | None], type[ProviderError]] = MappingProxyType(
-    {
-        (401, None): Unauthorized,  # v3 gives several codes with 401: the status alone decides
-        (402, None): OutOfCredit,  # not known to occur
-        (403, 2010): OutOfCredit,
-        (403, 2013): Rejected,  # this account may not ask for priority
-        (403, None): Unauthorized,
-        (408, None): ProviderUnavailable,
-        (409, None): ProviderUnavailable,
-        (425, None): ProviderUnavailable,
-        (429, None): RateLimited,  # 1007 requests a minute, 2000 tasks at once
-        (500, 2014): ProviderUnavailable,  # the content audit broke down
-        (None, 1000): ProviderUnavailable,  # unknown server error
-        (None, 1001): ProviderUnavailable,  # fatal server error
-        (None, 1002): Unauthorized,
-        (None, 1003): Rejected,  # malformed body
-        (None, 1004): Rejected,  # invalid parameter
-        (None, 1005): Unauthorized,  # not allowed
-        (None, 1007): RateLimited,
-        (None, 2000): RateLimited,
-        (None, 2001): Rejected,  # task not found
-        (None, 2002): Rejected,  # task type
-        (None, 2003): Rejected,  # empty file
-        (None, 2004): Rejected,  # file type
-        (None, 2008): Rejected,  # content policy
-        (None, 2009): Rejected,  # characters in the prompt
-        (None, 2010): OutOfCredit,
-        (None, 2014): Rejected,  # the content audit refused
-        (None, 2015): Rejected,  # model version deprecated
-        (None, 2016): Rejected,  # task type deprecated
-        (None, 2017): Rejected,  # model version invalid
-        (None, 2018): Rejected,  # too complex to remesh
-        (None, 2019): Rejected,  # file not found
-        (None, 4001): ProviderUnavailable,  # no such route: the base URL is wrong, not the request
-    }
-)
-OTHERWISE: Mapping[int, type[ProviderError]] = MappingProxyType({2: Rejected, 4: Rejected})
+ERRORS: Mapping[tuple[int | None, int | None], type[ProviderError]] = {
+    (401, None): Unauthorized,  # v3 gives several codes with 401: the status alone decides
+    (402, None): OutOfCredit,  # not known to occur
+    (403, 2010): OutOfCredit,
+    (403, 2013): Rejected,  # this account may not ask for priority
+    (403, None): Unauthorized,
+    (408, None): ProviderUnavailable,
+    (409, None): ProviderUnavailable,
+    (425, None): ProviderUnavailable,
+    (429, None): RateLimited,  # 1007 requests a minute, 2000 tasks at once
+    (500, 2014): ProviderUnavailable,  # the content audit broke down
+    (None, 1000): ProviderUnavailable,  # unknown server error
+    (None, 1001): ProviderUnavailable,  # fatal server error
+    (None, 1002): Unauthorized,
+    (None, 1003): Rejected,  # malformed body
+    (None, 1004): Rejected,  # invalid parameter
+    (None, 1005): Unauthorized,  # not allowed
+    (None, 1007): RateLimited,
+    (None, 2000): RateLimited,
+    (None, 2001): Rejected,  # task not found
+    (None, 2002): Rejected,  # task type
+    (None, 2003): Rejected,  # empty file
+    (None, 2004): Rejected,  # file type
+    (None, 2008): Rejected,  # content policy
+    (None, 2009): Rejected,  # characters in the prompt
+    (None, 2010): OutOfCredit,
+    (None, 2014): Rejected,  # the content audit refused
+    (None, 2015): Rejected,  # model version deprecated
+    (None, 2016): Rejected,  # task type deprecated
+    (None, 2017): Rejected,  # model version invalid
+    (None, 2018): Rejected,  # too complex to remesh
+    (None, 2019): Rejected,  # file not found
+    (None, 4001): ProviderUnavailable,  # no such route: the base URL is wrong, not the request
+}
 # Calls that create nothing: these statuses are tried again whatever the body says ...
 TRANSIENT = frozenset({408, 409, 425, 429, *range(500, 600)})
 # ... and these count without Tripo's format; every other is ProviderUnavailable.
-BARE: Mapping[int, type[ProviderError]] = MappingProxyType(
-    {401: Unauthorized, 413: Rejected, 415: Rejected}
-)
+BARE: Mapping[int, type[ProviderError]] = {401: Unauthorized, 413: Rejected, 415: Rejected}
 
 
 class _Envelope(BaseModel):
@@ -101,7 +96,7 @@ class _Envelope(BaseModel):
         for row in ((status, self.code), (status, None), (None, self.code)):
             if row in ERRORS:
                 return ERRORS[row]
-        return OTHERWISE.get(status // 100)
+        return Rejected if status // 100 in (2, 4) else None
 
 
 def created(answer: Answer, now: int) -> str:
@@ -143,10 +138,10 @@ def read(answer: Answer, now: int) -> Any:
 
 def _envelope(answer: Answer) -> _Envelope | None:
     try:
-        value = answer.json()
+        value = json.loads(answer.body)
         # The SDK also takes a usage list that comes without an envelope.
         return _Envelope.model_validate({"data": value} if isinstance(value, list) else value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -6,7 +6,6 @@ Tripo 接受的选项、提示词与图片。
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -19,7 +18,15 @@ from shared.providers.http import clean
 DEFAULT_MODEL = "v3.1-20260211"
 PROMPT_LENGTH = 1024
 VIEWS = ("front", "left", "back", "right")
-EXTENSIONS = MappingProxyType({"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"})
+EXTENSIONS: Mapping[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+
+
+def _option(default: Any, description: str, example: Any, **limits: Any) -> Any:
+    return Field(default, description=description, examples=[example], **limits)
+
+
+def _seed(description: str, example: int) -> Any:
+    return _option(None, description, example, ge=0, lt=2**31)
 
 
 class ModelOptions(BaseModel):
@@ -33,11 +40,7 @@ class ModelOptions(BaseModel):
 
     # Defaults are validated too, since what one field allows depends on those before it.
     model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        validate_default=True,
-        protected_namespaces=(),
+        extra="forbid", strict=True, frozen=True, validate_default=True, protected_namespaces=()
     )
 
     model: str = Field(
@@ -47,76 +50,44 @@ class ModelOptions(BaseModel):
         "v2.5-20250123, P1-20260311 and P2-20260801 (low-poly).",
         examples=["v3.1-20260211", "P1-20260311"],
     )
-    texture: bool = Field(
+    texture: bool = _option(
         True,
-        description="Colour the model. `false` needs `pbr: false` too, which alone would bring "
-        "textures along.",
-        examples=[True],
+        "Colour the model. `false` needs `pbr: false` too, which alone would bring textures along.",
+        True,
     )
-    pbr: bool = Field(True, description="Give it physically based materials.", examples=[True])
-    texture_quality: Literal["standard", "detailed", "extreme"] = Field(
-        "standard", description="How fine the textures are.", examples=["detailed"]
+    pbr: bool = _option(True, "Give it physically based materials.", True)
+    texture_quality: Literal["standard", "detailed", "extreme"] = _option(
+        "standard", "How fine the textures are.", "detailed"
     )
-    geometry_quality: Literal["standard", "detailed"] = Field(
-        "standard", description="How fine the mesh is (v3 models).", examples=["detailed"]
+    geometry_quality: Literal["standard", "detailed"] = _option(
+        "standard", "How fine the mesh is (v3 models).", "detailed"
     )
-    model_seed: int | None = Field(
-        None, ge=0, lt=2**31, description="Same seed, same shape.", examples=[20260211]
+    model_seed: int | None = _seed("Same seed, same shape.", 20260211)
+    texture_seed: int | None = _seed("Same seed, same textures.", 7)
+    face_limit: int | None = _option(
+        None, "At most this many faces; 48 to 20000 with P1 models.", 10_000, ge=1, le=10_000_000
     )
-    texture_seed: int | None = Field(
-        None, ge=0, lt=2**31, description="Same seed, same textures.", examples=[7]
+    smart_low_poly: bool = _option(False, "A low-poly mesh with clean topology.", False)
+    generate_parts: bool = _option(
+        False, "A model in separate parts; needs `texture: false` and `pbr: false`.", False
     )
-    face_limit: int | None = Field(
-        None,
-        ge=1,
-        le=10_000_000,
-        description="At most this many faces; 48 to 20000 with P1 models.",
-        examples=[10_000],
-    )
-    smart_low_poly: bool = Field(
-        False, description="A low-poly mesh with clean topology.", examples=[False]
-    )
-    generate_parts: bool = Field(
-        False,
-        description="A model in separate parts; needs `texture: false` and `pbr: false`.",
-        examples=[False],
-    )
-    auto_size: bool = Field(
-        False, description="Scale the model to its size in the real world.", examples=[False]
-    )
-    export_uv: bool = Field(True, description="Unwrap UVs; without, it is faster.", examples=[True])
+    auto_size: bool = _option(False, "Scale the model to its size in the real world.", False)
+    export_uv: bool = _option(True, "Unwrap UVs; without, it is faster.", True)
 
-    @field_validator("pbr")
+    @field_validator("pbr", "geometry_quality", "face_limit", "smart_low_poly", "generate_parts")
     @classmethod
-    def _no_materials_without_texture(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("texture") is False:
+    def _goes_with_the_others(cls, value: Any, info: ValidationInfo) -> Any:
+        name, others = info.field_name, info.data
+        if name == "pbr" and value and others.get("texture") is False:
             raise ValueError("texture: false needs pbr: false, or textures are made all the same")
-        return value
-
-    @field_validator("generate_parts")
-    @classmethod
-    def _parts_are_bare(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and (info.data.get("texture") or info.data.get("pbr")):
+        if name == "generate_parts" and value and (others.get("texture") or others.get("pbr")):
             raise ValueError("needs texture: false and pbr: false")
+        if name != "pbr" and str(others.get("model")).startswith("P1-"):
+            if name == "face_limit" and value is not None and not 48 <= value <= 20_000:
+                raise ValueError(f"48 to 20000 with model {others['model']}")
+            if name != "face_limit" and value not in (False, "standard"):
+                raise ValueError(f"not for model {others['model']}")
         return value
-
-    @field_validator("geometry_quality", "smart_low_poly", "generate_parts")
-    @classmethod
-    def _not_for_p1(cls, value: Any, info: ValidationInfo) -> Any:
-        if _is_p1(info) and value not in (False, "standard"):
-            raise ValueError(f"not for model {info.data['model']}")
-        return value
-
-    @field_validator("face_limit")
-    @classmethod
-    def _few_faces_for_p1(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if _is_p1(info) and value is not None and not 48 <= value <= 20_000:
-            raise ValueError(f"48 to 20000 with model {info.data['model']}")
-        return value
-
-
-def _is_p1(info: ValidationInfo) -> bool:
-    return str(info.data.get("model", "")).startswith("P1-")
 
 
 class TextOptions(ModelOptions):
@@ -125,15 +96,9 @@ class TextOptions(ModelOptions):
     文生三维的选项。
     """
 
-    image_seed: int | None = Field(
-        None,
-        ge=0,
-        lt=2**31,
-        description="Seed of the picture that is made of the prompt first.",
-        examples=[42],
-    )
-    negative_prompt: str | None = Field(
-        None, max_length=255, description="What must not appear.", examples=["base, pedestal"]
+    image_seed: int | None = _seed("Seed of the picture that is made of the prompt first.", 42)
+    negative_prompt: str | None = _option(
+        None, "What must not appear.", "base, pedestal", max_length=255
     )
 
 
@@ -143,13 +108,11 @@ class ViewOptions(ModelOptions):
     多视图生三维的选项。
     """
 
-    texture_alignment: Literal["original_image", "geometry"] = Field(
-        "original_image",
-        description="Whether textures follow the picture or the mesh.",
-        examples=["geometry"],
+    texture_alignment: Literal["original_image", "geometry"] = _option(
+        "original_image", "Whether textures follow the picture or the mesh.", "geometry"
     )
-    orientation: Literal["default", "align_image"] = Field(
-        "default", description="Turn the model as the picture shows it.", examples=["align_image"]
+    orientation: Literal["default", "align_image"] = _option(
+        "default", "Turn the model as the picture shows it.", "align_image"
     )
 
 
@@ -159,14 +122,14 @@ class ImageOptions(ViewOptions):
     图生三维的选项。
     """
 
-    enable_image_autofix: bool = Field(
-        False, description="Improve a poor picture first; slower.", examples=[False]
-    )
+    enable_image_autofix: bool = _option(False, "Improve a poor picture first; slower.", False)
 
 
-OPTIONS: Mapping[str, type[ModelOptions]] = MappingProxyType(
-    {"text-to-3d": TextOptions, "image-to-3d": ImageOptions, "multiview-to-3d": ViewOptions}
-)
+OPTIONS: Mapping[str, type[ModelOptions]] = {
+    "text-to-3d": TextOptions,
+    "image-to-3d": ImageOptions,
+    "multiview-to-3d": ViewOptions,
+}
 
 
 def body_of(ask: Ask) -> dict[str, Any]:

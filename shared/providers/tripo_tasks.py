@@ -1,14 +1,13 @@
-"""How Tripo shows its tasks: their states, the lists they come in, and the marks in their inputs.
+"""How Tripo shows a task: its state, its result, and the mark in its input.
 
-读取 Tripo 的任务状态与列表，按标记认出任务。
+读取 Tripo 的任务状态，按标记认出任务。
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
@@ -20,50 +19,27 @@ from shared.providers.http import clean
 SETTLING_MS = 120_000
 
 Status = Literal["waiting", "running", "succeeded", "failed", "canceled"]
-STATUSES: Mapping[str, Status] = MappingProxyType(
-    {
-        "queued": "waiting",
-        "running": "running",
-        "success": "succeeded",
-        "failed": "failed",
-        "banned": "failed",
-        "expired": "failed",
-        "cancelled": "canceled",
-        "canceled": "canceled",
-    }
-)
+STATUSES: Mapping[str, Status] = {
+    "queued": "waiting",
+    "running": "running",
+    "success": "succeeded",
+    "failed": "failed",
+    "banned": "failed",
+    "expired": "failed",
+    "cancelled": "canceled",
+    "canceled": "canceled",
+}
 # v2 words for two kinds of failure, should they still be said.
-FAILURES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "banned": ("2008", "refused by the provider's content policy"),
-        "expired": ("expired", "the task expired at the provider"),
-    }
-)
+FAILURES: Mapping[str, tuple[str, str]] = {
+    "banned": ("2008", "refused by the provider's content policy"),
+    "expired": ("expired", "the task expired at the provider"),
+}
 # The textured model before the bare one; v3's own name first, then v2's and their variants.
 MODEL_KEYS = ("model_url", "pbr_model_url", "pbr_model", "model", "base_model_url", "base_model")
 
 T = TypeVar("T")
 _NUMBER = TypeAdapter(FiniteFloat, config=ConfigDict(strict=True))
 _TIME = TypeAdapter(datetime)
-
-
-def tasks_of(data: Any) -> Mapping[str, Mapping[str, Any] | None]:
-    """A list of tasks by id, None for those the key does not know; the illegible are left out.
-
-    读取任务列表。
-    """
-    given = data if isinstance(data, dict) else {}
-    tasks, missed = given.get("tasks"), given.get("missed")
-    if isinstance(tasks, list):
-        tasks = {str(task.get("task_id")): task for task in tasks if isinstance(task, dict)}
-    if not isinstance(tasks, dict) and not isinstance(missed, list):
-        raise ProviderUnavailable("a list of tasks that cannot be read")
-    found: dict[str, Mapping[str, Any] | None] = {}
-    if isinstance(missed, list):
-        found.update((id, None) for id in missed if isinstance(id, str))
-    if isinstance(tasks, dict):
-        found.update((id, task) for id, task in tasks.items() if isinstance(task, dict))
-    return found
 
 
 def state_of(task: Mapping[str, Any], now: int) -> TaskState | None:
@@ -84,41 +60,18 @@ def state_of(task: Mapping[str, Any], now: int) -> TaskState | None:
         left = _or_none(_NUMBER, task.get("running_left_time"))
         eta = left if left is not None and left > 0 else None
         return TaskState(status, progress, eta, credits=spent)
-    output = task.get("output")
-    for url in map(output.get, MODEL_KEYS) if isinstance(output, dict) else ():
-        if _is_link(url):
-            file = RemoteFile("model", url, "model/gltf-binary")
-            return TaskState("succeeded", 100, files=(file,), credits=spent)
-    done = _milliseconds(task.get("completed_at"))
+    given = task.get("output")
+    output = given if isinstance(given, dict) else {}
+    url = next((output[key] for key in MODEL_KEYS if _is_link(output.get(key))), None)
+    if url is not None:
+        file = RemoteFile("model", url, "model/gltf-binary")
+        return TaskState("succeeded", 100, files=(file,), credits=spent)
+    done = milliseconds(task.get("completed_at"))
     if done is not None and abs(now - done) < SETTLING_MS:
         # Its links may still be on their way; a paid model is not given up for that.
         return TaskState("running", progress, credits=spent)
     error = ("no_model_in_result", "the task succeeded without a model file")
     return TaskState("failed", progress, error=error, credits=spent)
-
-
-def usage_of(data: Any) -> Sequence[tuple[str, int | None]]:
-    """One page of the account's usage: the id of each task and when it was created (ms), if said.
-
-    读取一页账户用量。
-    """
-    items = data.get("items") if isinstance(data, dict) else data
-    page: list[tuple[str, int | None]] = []
-    for item in items if isinstance(items, list) else [None]:
-        if not isinstance(item, dict) or not isinstance(item.get("task_id"), str):
-            raise ProviderUnavailable("a list of tasks that cannot be read")
-        page.append((item["task_id"], _milliseconds(item.get("created_at"))))
-    return page
-
-
-def is_past(page: Sequence[tuple[str, int | None]], since: int) -> bool:
-    """Whether a page, the newest first, lies wholly before `since`: nothing after it matters.
-
-    判断这一页是否全都早于给定时间。
-    """
-    known = [at for _, at in page if at is not None]
-    newest_first = len(known) == len(page) > 1 and known[0] > known[-1]
-    return newest_first and max(known) < since
 
 
 def carries(task: Mapping[str, Any], request: Request) -> bool:
@@ -181,8 +134,11 @@ def _or_none(adapter: TypeAdapter[T], value: Any) -> T | None:
         return None
 
 
-def _milliseconds(value: Any) -> int | None:
-    """An ISO time or seconds since 1970, as ms; None if it is neither."""
+def milliseconds(value: Any) -> int | None:
+    """An ISO time or seconds since 1970, as ms; None if it is neither.
+
+    把时间换算成毫秒。
+    """
     moment = _or_none(_TIME, value)
     if moment is None:
         return None

@@ -1,6 +1,7 @@
 """The store's protocol: versioned records, found by declared indexes.
 
-Index reads may be stale; only the conditional writes decide.
+Index reads may be stale; only the conditional writes decide. What every store refuses, and with
+what words, is decided here by `check_writes` and `check_query`, which adapters call.
 
 任务表的接口：带版本号的记录，按声明的索引查找。
 """
@@ -12,6 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 Value = str | int
+
+TEXT_LENGTH = 64
+"""Characters of a key or a text field: MySQL must know, and an index entry stays small."""
+
+MAX_WRITES = 25
+"""Records in one transaction."""
 
 
 class Conflict(Exception):
@@ -74,8 +81,11 @@ class Table:
 class Record:
     """One document with what it is found by.
 
-    `version` counts every write, claims included; 0 means "not written yet". `due_at` is when
-    somebody must look again (milliseconds; None: never). `claims` counts leases in a row that
+    `document` is JSON: text (NUL included), whole numbers up to 2**53 and floats come back as they
+    were; NaN and infinities raise `ValueError` when written. `key` has 1 to 64 characters and is
+    told apart by case; a text among `fields` has at most 64. A field that is None or left out is
+    the same. `version` counts every write, claims included; 0 means "not written yet". `due_at` is
+    when somebody must look again (milliseconds; None: never). `claims` counts leases in a row that
     brought no save.
 
     一条记录。
@@ -118,8 +128,45 @@ class Page:
     cursor: str | None
 
 
+def check_writes(writes: Sequence[tuple[Table, Record]]) -> None:
+    """Raise `ValueError` for a transaction no store takes, before anything of it is written.
+
+    写入前检查记录是否合规。
+    """
+    if len(writes) > MAX_WRITES:
+        raise ValueError(f"a transaction has at most {MAX_WRITES} writes, not {len(writes)}")
+    if len({(table.name, record.key) for table, record in writes}) < len(writes):
+        raise ValueError("a transaction writes each record once")
+    for table, record in writes:
+        if not 0 < len(record.key) <= TEXT_LENGTH:
+            raise ValueError(f"a key has 1 to {TEXT_LENGTH} characters, not {len(record.key)}")
+        for name, value in record.fields.items():
+            if name not in table.fields:
+                raise ValueError(f"table {table.name} has no field {name}")
+            if value is not None and not isinstance(value, table.fields[name]):
+                raise ValueError(f"{table.name}.{name} is {table.fields[name].__name__}: {value!r}")
+            if isinstance(value, str) and len(value) > TEXT_LENGTH:
+                raise ValueError(f"{table.name}.{name} has at most {TEXT_LENGTH} characters")
+
+
+def check_query(table: Table, index: str, equals: Mapping[str, Value], limit: int = 1) -> Index:
+    """The index asked; `KeyError` if there is none, `ValueError` for other fields or no limit.
+
+    查询前检查索引、字段和数量。
+    """
+    declared = table.index(index)
+    if set(equals) != set(declared.equals):
+        raise ValueError(f"index {index} wants {declared.equals}, not {tuple(equals)}")
+    if limit < 1:
+        raise ValueError("limit must be at least 1")
+    return declared
+
+
 class Store(Protocol):
     """Where records are kept. Every method may raise `StoreUnavailable`.
+
+    Threads may share a store. What one store wrote, every other store over the same place reads
+    by `get` at once. A process that dies leaves a transaction whole or unwritten.
 
     记录的存放处。
     """
@@ -133,13 +180,18 @@ class Store(Protocol):
     def put(self, table: Table, record: Record) -> Record:
         """Write if the stored version is `record.version` (0: absent), else raise `Conflict`.
 
-        Returns the record with its new version, `record.version + 1`.
+        The whole record is replaced. Returns it with its new version, `record.version + 1`.
+        Raises `ValueError` as `transact` does.
 
         条件写入一条记录。
         """
 
     def transact(self, writes: Sequence[tuple[Table, Record]]) -> list[Record]:
-        """Several puts, all or none; at most 25. Raises `Conflict` naming the first that lost.
+        """Several puts, all or none. Raises `Conflict` naming the first of them that lost.
+
+        Raises `ValueError`, and writes nothing, for more than 25 writes, a record twice, a key
+        that is empty or over 64 characters, a field the table does not declare or of another type,
+        a text field over 64 characters, a document that is not JSON. No writes at all are fine.
 
         一次写入多条，要么全部成功，要么全部不写。
         """
@@ -158,8 +210,14 @@ class Store(Protocol):
     ) -> Page:
         """Records of an index, in its order, sort values within [low, high]; may be stale.
 
-        `cursor` is one that an earlier page of the same query gave; a malformed one raises
-        `ValueError`.
+        Text sorts by code point; records with the same sort value come in the order of their keys,
+        in a descending query the other way round. A record that lacks one of the index's values is
+        not found. A page has `limit` records unless it is the last, and the last is never empty
+        but where nothing is found at all. `cursor` is one that an earlier page of the same query
+        gave; it holds its place while records come and go.
+
+        Raises `KeyError` for an index that is not declared, `ValueError` for a malformed cursor, a
+        limit under 1, or `equals` that are not exactly the index's.
 
         按索引查询。
         """
@@ -178,7 +236,11 @@ class Store(Protocol):
 
         Each is one conditional write on the version seen: `due_at` moves to `lease(record)`,
         `claims` goes up if counted, `version` goes up by one. Records another worker took in
-        between are left out. Returns the records as now stored.
+        between are left out: no two claims take a record at the same version. Returns the records
+        as now stored, the longest waiting first; at most `limit`, and none for a limit under 1.
+
+        `lease` may be called more than once for a record, and while a transaction is open: it must
+        be quick and touch no store. Raises `KeyError` and `ValueError` as `query` does.
 
         认领到期的记录。
         """

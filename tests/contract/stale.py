@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from shared.store.base import Conflict, Lease, Page, Record, Store, Table, Value
+from shared.store.base import Conflict, Lease, Page, Record, Store, Table, Value, check_query
 
 
 def page_of(
@@ -32,7 +32,7 @@ def page_of(
 
     按定义计算查询结果。
     """
-    declared = table.index(index)
+    declared = check_query(table, index, equals, limit)
 
     def sort_of(record: Record) -> Value | None:
         return {"key": record.key, "due_at": record.due_at, **record.fields}.get(declared.sort)
@@ -153,6 +153,8 @@ class StaleStore:
 
         按滞后的索引认领。
         """
+        if limit < 1:
+            return []
         due = page_of(self._indexed(table), table, index, equals, high=now, limit=limit)
         claimed = []
         for seen in due.records:

@@ -219,6 +219,14 @@ def test_closing_twice_is_harmless_and_it_works_again_after(case: Case) -> None:
     case.provider.ready(soon())
 
 
+def test_closing_one_leaves_anothers_running_download_alone(case: Case) -> None:
+    file, other = case.finished(), case.make()
+    other.ready(soon())
+    with case.provider.download(file, soon()) as download:
+        other.close()
+        assert case.is_whole(b"".join(download.chunks))
+
+
 # Creating: once, and a clear word about the outcome.
 
 

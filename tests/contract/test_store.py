@@ -259,6 +259,33 @@ def test_a_transaction_writes_a_record_once(store: Store) -> None:
     assert store.get(JOBS, "k") is None
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record("", {}),
+        Record("k" * 65, {}),
+        Record("k", {}, {"mood": "good"}),
+        Record("k", {}, {"lane": "one"}),
+        Record("k", {}, {"caller": 1}),
+        Record("k", {}, {"caller": "c" * 65}),
+        Record("k", {"x": float("nan")}),
+    ],
+)
+def test_a_record_no_store_holds_is_a_value_error_and_nothing_is_written(
+    store: Store, record: Record
+) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        store.transact([(JOBS, job("good")), (JOBS, record)])
+    assert store.get(JOBS, "good") is None
+
+
+def test_a_key_and_a_text_field_may_have_64_characters(store: Store) -> None:
+    for letter in "k\U0001f9ca":
+        key = letter * 64
+        store.put(JOBS, Record(key, {}, {"caller": key}))
+        assert store.get(JOBS, key).fields["caller"] == key
+
+
 def test_a_transaction_of_nothing_does_nothing(store: Store) -> None:
     assert store.transact([]) == []
 
@@ -424,6 +451,21 @@ def test_an_index_that_was_not_declared_is_an_error(store: Store) -> None:
         store.query(JOBS, "by_mood", {})
     with pytest.raises(KeyError):
         store.claim(JOBS, "by_mood", {}, now=1, lease=lease_until(2), limit=1)
+
+
+@pytest.mark.parametrize("equals", [{}, {"queue": "x"}, {"queue": "x", "lane": 1, "caller": "c"}])
+def test_a_query_names_exactly_the_index_s_fields(store: Store, equals: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="wants"):
+        store.query(JOBS, "due", equals)
+    with pytest.raises(ValueError, match="wants"):
+        store.claim(JOBS, "due", equals, now=1, lease=lease_until(2), limit=1)
+
+
+def test_a_query_for_less_than_one_record_is_an_error(store: Store) -> None:
+    for limit in (0, -1):
+        with pytest.raises(ValueError, match="limit"):
+            store.query(JOBS, "due", QUEUE, limit=limit)
+        assert claim(store, now=5, limit=limit) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -50,26 +49,35 @@ class House:
         return answer
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     clock = FakeClock()
     url = f"http://127.0.0.1:{port}"
-    bucket = FolderBucket(tmp_path / "bucket", base_url=url, secret=b"s" * 32, clock=clock)
+    bucket = FolderBucket(
+        tmp_path_factory.mktemp("bucket"), base_url=url, secret=b"s" * 32, clock=clock
+    )
     made = House(url, bucket, clock, port)
     stop, ready = Stop(), threading.Event()
     functions = {"api": Function("api", "functions.api.handler.handler", 30, http=True)}
     cloud = Cloud(functions, stop, handlers={"api": made.handle}, http_threads=4)
     front = Front(cloud, stop, BucketFiles(bucket, max_bytes=3_000_000))
-    server = threading.Thread(target=serve, args=(front, listener, stop, ready.set))
-    server.start()
+    thread = threading.Thread(target=serve, args=(front, listener, stop, ready.set))
+    thread.start()
     assert ready.wait(SOON)
     yield made
     stop.ask()
-    server.join(SOON)
-    assert not server.is_alive()
-    assert cloud.close()
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert cloud.close() == {}
+
+
+@pytest.fixture
+def house(server: House) -> House:
+    server.events.clear()
+    server.answers.clear()
+    return server
 
 
 def test_a_binary_body_arrives_as_it_was_sent(house: House) -> None:
@@ -185,7 +193,7 @@ def test_a_server_that_stops_says_so() -> None:
     asyncio.run(ask())
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"2") in sent[0]["headers"]
-    assert cloud.close()
+    assert cloud.close() == {}
 
 
 async def _no_body() -> dict[str, Any]:

@@ -10,12 +10,14 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shared.clock import Deadline
 from shared.jobs.model import Job, Queue
 from shared.jobs.polling import drain, poll
 from shared.wiring import Bundle
 from tests.fakes import FakeClock
+from tests.functions.gateway import get, post_json
 from tests.providers import ThrowawayProvider
 
 LINK_SECRET = "link-secret-of-thirty-two-characters"
@@ -61,3 +63,33 @@ class House:
 
 Build = Callable[..., House]
 """Builds a house; arguments are settings, `wrap` as in `wiring.build`."""
+
+
+def created(prompt: str = "a cup", **more: Any) -> dict[str, Any]:
+    """A new job, as the create answers it.
+
+    新建一个任务。
+    """
+    answer = post_json("/api/v1/models", {"prompt": prompt, **more})
+    assert answer.status == 202, answer.body
+    return dict(answer.json)
+
+
+def local(url: str) -> str:
+    """A link's path and query, without the server.
+
+    去掉链接中的服务器部分。
+    """
+    return url.removeprefix("http://127.0.0.1:8000")
+
+
+def finished(house: House, **more: Any) -> dict[str, Any]:
+    """A job that has succeeded, its files published.
+
+    一个已成功的任务。
+    """
+    job = created(**more)
+    house.carry()
+    shown = get(f"/api/v1/jobs/{job['id']}")
+    assert shown.json["status"] == "succeeded", shown.body
+    return dict(shown.json)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from shared import wiring
 from shared.jobs.kinds import KINDS
 from shared.store.base import StoreUnavailable
 from tests.functions.gateway import Answer, call, get, post_form, post_json
@@ -67,7 +70,7 @@ def test_every_reference_leads_somewhere_and_every_example_fits(document: Any) -
     parts = document["components"]["schemas"]
     for name in re.findall(r"#/components/schemas/([^'\"]+)'", repr(document)):
         assert name in parts
-    for name, schema in parts.items():
+    for schema in parts.values():
         jsonschema.Draft202012Validator.check_schema(schema)
         for example in schema.get("examples", []):
             jsonschema.Draft202012Validator({**document, **schema}).validate(example)
@@ -139,9 +142,6 @@ def test_the_page_needs_nothing_from_elsewhere(house: House, document: Any) -> N
 
 
 def test_the_pages_style_is_the_one_its_policy_names(house: House) -> None:
-    import base64
-    import hashlib
-
     answer = get("/docs")
     (style,) = re.findall("<style>(.*?)</style>", answer.body, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -205,8 +205,6 @@ def test_importing_the_handler_loads_no_heavy_package() -> None:
 def test_the_throwaway_provider_is_wired_by_one_line(
     build_house: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared import wiring
-
     house = build_house()
     monkeypatch.setitem(wiring.PROVIDERS, "throwaway", ThrowawayProvider.wired)
     wiring.install(wiring.build(house.bundle.settings))

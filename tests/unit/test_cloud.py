@@ -59,7 +59,7 @@ def make() -> Iterator[Make]:
 
     yield build
     for cloud in made:
-        assert cloud.close()
+        assert cloud.close() == {}
 
 
 def test_a_wake_up_brings_the_event_that_functions_know(make: Make) -> None:
@@ -137,7 +137,7 @@ def test_a_timer_fires_at_the_start(make: Make) -> None:
     gate.wait_begun()
     gate.let_through(1)
     assert events.parse(gate.events[0]) == events.Timer()
-    assert cloud.close()
+    assert cloud.close() == {}
 
 
 def test_a_new_object_reaches_the_functions_that_ask_for_it() -> None:
@@ -155,7 +155,7 @@ def test_a_new_object_reaches_the_functions_that_ask_for_it() -> None:
     cloud.created(ObjectInfo("incoming/A/x y.glb", 1, "model/gltf-binary"))
     gate.wait_begun()
     gate.let_through(1)
-    assert cloud.close()
+    assert cloud.close() == {}
     assert [events.parse(event) for event in gate.events] == [
         events.ObjectsCreated(("incoming/A/x y.glb",))
     ]
@@ -189,7 +189,7 @@ def test_the_context_is_like_lambdas() -> None:
     assert context.get_remaining_time_in_millis() == 4000
     now[0] = 50.0
     assert context.get_remaining_time_in_millis() == 0
-    assert cloud.close()
+    assert cloud.close() == {}
 
 
 def test_stopping_waits_for_what_runs_and_begins_nothing(make: Make) -> None:
@@ -214,7 +214,7 @@ def test_stopping_gives_up_on_what_hangs() -> None:
     cloud = Cloud({"poll": function}, Stop(grace=0.0), handlers={"poll": gate})
     cloud.wake("poll")
     gate.wait_begun()
-    assert not cloud.close(0.0)
+    assert cloud.close(0.0) == {"poll": 1}
     gate.let_through(1)
 
 
@@ -222,4 +222,4 @@ def test_a_handler_that_is_not_there_is_named() -> None:
     cloud = Cloud({"poll": Function("poll", "functions.nobody.handler.handler")}, Stop())
     with pytest.raises(TemplateError, match="poll: the handler cannot be imported"):
         cloud.import_handlers()
-    assert cloud.close()
+    assert cloud.close() == {}

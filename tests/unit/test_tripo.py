@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -26,8 +26,7 @@ from pydantic import ValidationError
 
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Deadline, OutOfTime
-from shared.providers import http
-from shared.providers import tripo as module
+from shared.providers import http, tripo_api
 from shared.providers.base import (
     Ask,
     DownloadFailed,
@@ -41,7 +40,9 @@ from shared.providers.base import (
     Unauthorized,
     UnknownOutcome,
 )
-from shared.providers.tripo import ERRORS, OPTIONS, TextOptions, Tripo
+from shared.providers.tripo import Tripo
+from shared.providers.tripo_errors import ERRORS
+from shared.providers.tripo_options import OPTIONS, TextOptions
 
 KEY = "tsk_secret-of-the-house"
 NOW = 1_795_298_400_000
@@ -76,8 +77,7 @@ class Wire:
         self.answers = list(answers)
         self.sent: list[httpx.Request] = []
         self.clock = FixedClock()
-        self.client = httpx.Client(transport=httpx.MockTransport(self))
-        self.tripo = Tripo(api_keys=[KEY], client=self.client, clock=self.clock)
+        self.tripo = Tripo(api_keys=[KEY], clock=self.clock, transport=httpx.MockTransport(self))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -322,7 +322,7 @@ def test_a_picture_is_uploaded_as_a_form_of_known_length() -> None:
 def test_a_large_picture_goes_to_storage_without_the_key(
     monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    monkeypatch.setattr(module, "MULTIPART_BYTES", 1000)
+    monkeypatch.setattr(tripo_api, "MULTIPART_BYTES", 1000)
     presigned = {"file_token": "file_token_9", field: "https://store.example/x?sig=1"}
     wire = Wire(ok(presigned), httpx.Response(200))
     request = wire.prepare("image-to-3d", images={"image": picture(1001)})
@@ -336,7 +336,7 @@ def test_a_large_picture_goes_to_storage_without_the_key(
 
 
 def test_a_refused_upload_link_is_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MULTIPART_BYTES", 0)
+    monkeypatch.setattr(tripo_api, "MULTIPART_BYTES", 0)
     presigned = ok({"file_token": "file_token_9", "upload_url": "https://store.example/x?sig=1"})
     wire = Wire(presigned, httpx.Response(403, text="<Error/>"), presigned, httpx.Response(204))
     assert wire.prepare("image-to-3d", images={"image": picture()}).mark == "file_token_9"
@@ -802,7 +802,7 @@ def test_a_search_without_end_is_given_up() -> None:
     wire = Wire(lambda _: usage(*((f"t{next(endless)}", at(1)) for _ in range(50))))
     with pytest.raises(ProviderUnavailable, match="far enough"):
         wire.find(TEXT)
-    assert len(wire.sent) == module.USAGE_PAGES
+    assert len(wire.sent) == tripo_api.USAGE_PAGES
 
 
 def test_tasks_of_another_key_are_passed_over() -> None:
@@ -883,7 +883,7 @@ def test_without_time_nothing_is_asked() -> None:
 def test_a_body_that_drips_is_left_at_the_deadline() -> None:
     left = iter([9.0] * 8)
     wire = Wire(endless_json())
-    with pytest.raises(ProviderUnavailable, match="ReadTimeout"):
+    with pytest.raises(ProviderUnavailable, match="time ran out"):
         wire.tripo.check(["t"], wire.credential, Deadline(lambda: next(left, 0.0)))
     assert len(wire.sent) == 1
 
@@ -940,13 +940,15 @@ def test_a_file_comes_in_chunks_of_a_mebibyte() -> None:
     assert "Authorization" not in sent.headers
 
 
-def test_no_credential_of_a_foreign_client_reaches_a_link() -> None:
-    wire = Wire(httpx.Response(200, content=b"x"))
-    wire.client.headers["Authorization"] = f"Bearer {KEY}"
-    wire.client.cookies.set("session", "1", domain="files.example")
-    fetch(wire)
-    assert KEY not in str(wire.sent[0].headers.raw)
-    assert "Cookie" not in wire.sent[0].headers
+def test_neither_the_key_nor_a_cookie_reaches_a_link_on_the_providers_own_host() -> None:
+    cookie = {"Set-Cookie": "session=1; Path=/"}
+    wire = Wire(raw(200, cookie, b'{"data":{"missed":["t"]}}'), raw(200, cookie, b"x"))
+    wire.check("t")
+    for _ in range(2):
+        fetch(wire, "https://openapi.tripo3d.ai/model.glb")
+    for sent in wire.sent[1:]:
+        assert KEY not in str(sent.headers.raw)
+        assert "Cookie" not in sent.headers
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 204, 206, 304, 416, 429, 500, 503])
@@ -1018,6 +1020,18 @@ def test_a_redirect_from_https_to_http_is_fine_on_loopback() -> None:
     assert fetch(wire, "https://localhost/y") == b"x"
 
 
+def test_a_file_of_unknown_length_is_left_once_it_is_too_large() -> None:
+    wire = Wire(endless_json())
+    wire.tripo = Tripo(
+        api_keys=[KEY],
+        clock=wire.clock,
+        max_download_bytes=3 << 20,
+        transport=httpx.MockTransport(wire),
+    )
+    with pytest.raises(DownloadFailed, match="more than 3145728 bytes"):
+        fetch(wire)
+
+
 def test_an_empty_file_is_no_file() -> None:
     with pytest.raises(DownloadFailed, match="empty"):
         fetch(Wire(httpx.Response(200, content=b"")))
@@ -1066,8 +1080,14 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
 @pytest.fixture
 def live() -> Iterator[Callable[[str], Tripo]]:
-    yield lambda url: Tripo(api_keys=[KEY], base_url=url, clock=FixedClock())
-    http.CONNECTIONS.close()
+    with ExitStack() as stack:
+
+        def make(url: str) -> Tripo:
+            tripo = Tripo(api_keys=[KEY], base_url=url, clock=FixedClock())
+            stack.callback(tripo.close)
+            return tripo
+
+        yield make
 
 
 def test_every_create_has_a_connection_of_its_own(live: Callable[[str], Tripo]) -> None:
@@ -1087,9 +1107,10 @@ def test_every_create_has_a_connection_of_its_own(live: Callable[[str], Tripo]) 
     assert all(b"connection: close" in request.lower() for request in seen)
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 9999999\r\n", b"Connection: close\r\n"])
 @pytest.mark.parametrize("drips", [0, 8, 1000])
 def test_a_file_that_stalls_is_left_at_the_deadline(
-    live: Callable[[str], Tripo], drips: int
+    live: Callable[[str], Tripo], drips: int, length: bytes
 ) -> None:
     # Eight drips last for most of the deadline: a time-out that began anew with the last of them
     # would end long after it.
@@ -1097,7 +1118,7 @@ def test_a_file_that_stalls_is_left_at_the_deadline(
 
     def answer(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nglTF")
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + length + b"\r\nglTF")
         for _ in range(drips):
             if over.wait(0.05):
                 return

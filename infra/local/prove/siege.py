@@ -49,6 +49,9 @@ class Server:
             "MAQUETTE_WEBHOOK_SECRETS": secret,
             "MAQUETTE_LEASE_MARGIN_SECONDS": "2",
             "MAQUETTE_LOG_LEVEL": "ERROR",
+            # Real time passes here: what an operator gives a quarter of an hour gets a minute.
+            "MAQUETTE_FIND_SECONDS": "60",
+            "MAQUETTE_RETRY_CEILING_SECONDS": "10",
             "TRIPO_API_KEY": _KEY,
             "TRIPO_BASE_URL": standin,
         }
@@ -94,6 +97,8 @@ def main(argv: list[str] | None = None) -> int:
     围攻测试的入口。
     """
     options = _options(argv)
+    # A polite end must end the server and the stand-in as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     secret = new_secret()
     command = [sys.executable, "-m", "infra.local.standins.tripo", "--port", "0", "--watch-stdin"]
     command += ["--seconds", "2", "--concurrency", "25", "--hang-seconds", "3"]

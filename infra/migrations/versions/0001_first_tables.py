@@ -1,6 +1,6 @@
 """The first tables: jobs, deliveries, idempotency, runners.
 
-Written out, not taken from `shared.store.sql`: a migration must not change when the code does.
+Written out, not taken from the code's own declarations: a migration must not change when they do.
 
 第一版数据表。
 """

@@ -1,0 +1,89 @@
+"""The names of objects, the same in every bucket: keys, media types by ending, downloads' names.
+
+各种存储共用的命名规则：键、媒体类型和下载文件名。
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+MEDIA_TYPES = {
+    ".3mf": "model/3mf",
+    ".glb": "model/gltf-binary",
+    ".gltf": "model/gltf+json",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".mp4": "video/mp4",
+    ".obj": "model/obj",
+    ".png": "image/png",
+    ".stl": "model/stl",
+    ".txt": "text/plain",
+    ".usdz": "model/vnd.usdz+zip",
+    ".webp": "image/webp",
+    ".zip": "application/zip",
+}
+ANY_TYPE = "application/octet-stream"
+
+_KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+_KEY_LENGTH = 512
+_PART_LENGTH = 255  # what file systems allow a name
+_FILENAME_LENGTH = 80  # file systems allow 255 bytes, and a Chinese character is three
+_UNSAFE = re.compile(r'[/\\:*?"<>|;]')
+
+
+def check_key(key: str) -> None:
+    """Raise `ValueError` for what is no key: see `Bucket`.
+
+    检查键是否合规。
+    """
+    parts = key.split("/")
+    if (
+        len(key) > _KEY_LENGTH
+        or not _KEY.fullmatch(key)
+        or any(part in (".", "..") or len(part) > _PART_LENGTH for part in parts)
+    ):
+        raise ValueError(f"not a key: {key[:_KEY_LENGTH]!r}")
+
+
+def media_type_of(key: str) -> str:
+    """The media type of an object by its key's ending, `application/octet-stream` for any other.
+
+    由键的扩展名得到媒体类型。
+    """
+    return MEDIA_TYPES.get(PurePosixPath(key).suffix.lower(), ANY_TYPE)
+
+
+def check_media_type(key: str, media_type: str) -> str:
+    """The media type an object is stored with; `ValueError` where its key's ending says another.
+
+    Under an ending that is not known, whatever is asked for is stored as `ANY_TYPE`.
+
+    核对媒体类型与扩展名。
+    """
+    known = media_type_of(key)
+    if known not in (media_type, ANY_TYPE):
+        raise ValueError(f"the media type of {key} is {known}, not {media_type[:99]!r}")
+    return known
+
+
+def clean_filename(filename: str) -> str:
+    """A name that any file system takes and that breaks out of no header; never empty.
+
+    清理下载文件名。
+    """
+    kept = "".join(c for c in filename if not unicodedata.category(c).startswith("C"))
+    return _UNSAFE.sub("_", kept).strip(" .")[:_FILENAME_LENGTH].rstrip(" .") or "download"
+
+
+def content_disposition(filename: str) -> str:
+    """The `Content-Disposition` that makes a browser save under this name (RFC 6266).
+
+    生成下载文件名的响应头。
+    """
+    name = clean_filename(filename)
+    plain = name.encode("ascii", "replace").decode().replace("?", "_").replace("%", "_")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

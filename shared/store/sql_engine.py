@@ -1,0 +1,163 @@
+"""The SQL database below the store: its tables, its engines, what each kind of database needs.
+
+SQLite on one machine, MySQL or TDSQL by another URL. Statements are plain SQL that both
+understand; what differs between them is in `connect`.
+
+SQL 数据库的表结构和连接设置。
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from shared.store.base import TEXT_LENGTH, Index, StoreUnavailable, Table
+from shared.store.tables import TABLES
+
+SCHEMA_VERSION = "0001"
+"""The migration that this code needs the database to stand at."""
+
+_DOCUMENT = 2**22 - 1  # characters; the longest text that MySQL keeps as MEDIUMTEXT in utf8mb4
+_BUSY_SECONDS = 15.0  # how long one SQLite process waits for another one's write
+_DEADLOCK = 1213  # MySQL's error number
+_MYSQL_IDLE_SECONDS = 280  # below the 300 s after which proxies drop an idle connection
+
+
+def _declare(metadata: sa.MetaData, table: Table) -> sa.Table:
+    fields = [
+        sa.Column(name, sa.String(TEXT_LENGTH) if kind is str else sa.BigInteger)
+        for name, kind in table.fields.items()
+    ]
+    declared = sa.Table(
+        table.name,
+        metadata,
+        sa.Column("id", sa.String(TEXT_LENGTH), primary_key=True),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("due_at", sa.BigInteger),
+        sa.Column("claims", sa.BigInteger, nullable=False),
+        *fields,
+        sa.Column("document", sa.Text(_DOCUMENT), nullable=False),
+        # Keys compare byte by byte on SQLite; so they must on MySQL.
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
+    for index in table.indexes:
+        names = dict.fromkeys((*index.equals, sort_column(index), "id"))
+        sa.Index(f"{table.name}_{index.name}", *(declared.c[name] for name in names))
+    return declared
+
+
+def sort_column(index: Index) -> str:
+    """The column that an index's results are ordered by.
+
+    索引的排序列。
+    """
+    return "id" if index.sort == "key" else index.sort
+
+
+METADATA = sa.MetaData()
+SQL_TABLES = {table.name: _declare(METADATA, table) for table in TABLES}
+_ALEMBIC = sa.table("alembic_version", sa.column("version_num", sa.String))
+
+
+def schema_version(connection: sa.Connection) -> str | None:
+    """The migration the database stands at; None if it was never migrated.
+
+    读取数据库当前的结构版本。
+    """
+    if not sa.inspect(connection).has_table(_ALEMBIC.name):
+        return None
+    found: str | None = connection.execute(sa.select(_ALEMBIC.c.version_num)).scalar()
+    return found
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for the URL, set up so that no commit is lost; connects on first use.
+
+    建立数据库引擎。
+    """
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return sa.create_engine(
+            url,
+            hide_parameters=True,
+            isolation_level="READ COMMITTED",  # a claim must see what others committed meanwhile
+            pool_pre_ping=True,
+            pool_recycle=_MYSQL_IDLE_SECONDS,
+            max_overflow=-1,
+        )
+    engine = sa.create_engine(
+        url, hide_parameters=True, max_overflow=-1, connect_args={"timeout": _BUSY_SECONDS}
+    )
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def writing(engine: sa.Engine) -> sa.Engine:
+    """The same engine, its transactions taking SQLite's write lock at once.
+
+    A transaction that reads first and asks for the lock later fails with "database is locked"
+    when somebody else wrote in between, however long it would wait.
+
+    返回用于写入的引擎。
+    """
+    return engine.execution_options(maquette_writes=True)
+
+
+def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # no BEGIN of the driver's own; see `writing`
+    _write_ahead(connection)
+    # With NORMAL a power cut takes the last commits along. FULL syncs once per commit, and a
+    # claim of a hundred jobs is one commit.
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Readers and a writer do not wait for each other; a property the file keeps."""
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except connection.OperationalError as error:
+            # Where two processes change a new file's mode at once, SQLite refuses one of them
+            # without waiting.
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("maquette_writes"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turns the driver's "not now" (locked, gone, full) into `StoreUnavailable`.
+
+    把数据库驱动的错误变成“不可用”。
+    """
+    try:
+        yield
+    except exc.DataError:  # a value no column holds: a mistake of ours
+        raise
+    except (exc.DatabaseError, exc.InterfaceError) as error:
+        raise StoreUnavailable(f"the store does not answer: {error.orig}") from error
+    except exc.TimeoutError as error:
+        raise StoreUnavailable("the store does not answer: no connection is free") from error
+
+
+def is_deadlock(error: exc.OperationalError) -> bool:
+    """Whether MySQL undid the transaction to break a deadlock: it may be tried again.
+
+    是否为 MySQL 死锁。
+    """
+    return error.orig is not None and error.orig.args[:1] == (_DEADLOCK,)

@@ -1,0 +1,257 @@
+"""`./scripts/serve` from the outside: its address, its stops, its workers, its stand-in.
+
+从外部测试 serve 命令。
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.local.standins.tripo import Standin
+from tests.local import Command, environment, processes, until
+
+SERVE = "infra.local.serve"
+READY = r"API\s+(http://\S+)/api/v1"
+IN_TIME = 14.0  # a grace of 9 s, and what closing takes on a busy machine
+
+
+def with_standin(home: Path, standin: Standin, **more: str) -> dict[str, str]:
+    return environment(
+        home,
+        TRIPO_API_KEY="tsk_test",
+        TRIPO_BASE_URL=standin.url,
+        MAQUETTE_POLL_FIRST_SECONDS="0.3",
+        **more,
+    )
+
+
+def create(url: str, prompt: str) -> str:
+    answer = httpx.post(f"{url}/api/v1/models", json={"prompt": prompt})
+    assert answer.status_code == 202, answer.text
+    job_id: str = answer.json()["id"]
+    return job_id
+
+
+def job(url: str, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{url}/api/v1/jobs/{job_id}").json()
+    return found
+
+
+def statuses(url: str) -> list[str]:
+    return [one["status"] for one in httpx.get(f"{url}/api/v1/jobs").json()["data"]]
+
+
+def healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def stopped(command: Command) -> None:
+    command.signal(signal.SIGTERM)
+    assert command.wait(IN_TIME) == 0, command.said
+
+
+def test_a_job_goes_in_and_its_model_comes_out(tmp_path: Path) -> None:
+    with (
+        Standin(seconds=0.5) as tripo,
+        Command(SERVE, "--port", "0", env=with_standin(tmp_path, tripo)) as command,
+    ):
+        url = command.wait_for(READY)[1]
+        command.wait_for(r"docs\s+" + url + "/docs")
+        command.wait_for(r"webhook secret\s+" + str(tmp_path / "secrets.json"))
+        assert "whsec_" not in command.said
+        assert httpx.get(f"{url}/docs").status_code == 200
+        job_id = create(url, "a chair")
+        until(lambda: job(url, job_id)["status"] == "succeeded")
+        result = httpx.get(f"{url}/api/v1/models/{job_id}/result").json()
+        # The link follows the port that the system chose.
+        model = httpx.get(result["link"], follow_redirects=True)
+        assert result["link"].startswith(url)
+        assert model.content[:4] == b"glTF"
+        assert len(model.content) == result["size"]
+        stopped(command)
+    assert processes(tmp_path) == {}
+
+
+def test_a_stop_loses_nothing_and_creates_nothing_twice(tmp_path: Path) -> None:
+    with Standin(seconds=1.5) as tripo:
+        env = with_standin(tmp_path, tripo)
+        with Command(SERVE, "--port", "0", env=env) as command:
+            url = command.wait_for(READY)[1]
+            ids = [create(url, f"chair {number}") for number in range(4)]
+            until(lambda: "running" in statuses(url))
+            stopped(command)
+        with Command(SERVE, "--port", "0", env=env) as command:
+            url = command.wait_for(READY)[1]
+            until(lambda: statuses(url) == ["succeeded"] * len(ids))
+            stopped(command)
+        creates = Counter(
+            json.dumps(entry["body"])
+            for entry in tripo.log()
+            if entry["path"].startswith("/v3/generation/")
+        )
+    assert len(creates) == len(ids)
+    assert set(creates.values()) == {1}
+
+
+@pytest.fixture
+def waited_for(tmp_path: Path) -> Iterator[tuple[Command, socket.socket]]:
+    """A server that somebody waits at for a job, which keeps a stop from being over at once."""
+    with (
+        Standin(seconds=60) as tripo,
+        Command(SERVE, "--port", "0", env=with_standin(tmp_path, tripo)) as command,
+    ):
+        url = command.wait_for(READY)[1]
+        with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0)) as waiting:
+            waiting.settimeout(IN_TIME)
+            waiting.sendall(WAITS)
+            until(lambda: len(statuses(url)) == 1)
+            yield command, waiting
+    until(lambda: processes(tmp_path) == {}, 5)
+
+
+BODY = b'{"prompt":"a chair"}'
+WAITS = (
+    b"POST /api/v1/models HTTP/1.1\r\nHost: x\r\nPrefer: wait=20\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+)
+
+
+def test_who_waits_when_it_stops_is_told(waited_for: tuple[Command, socket.socket]) -> None:
+    command, waiting = waited_for
+    command.signal(signal.SIGTERM)
+    answer = waiting.recv(100_000)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 2" in answer.lower()
+    assert command.wait(IN_TIME) == 0
+
+
+def test_a_second_signal_ends_it_at_once(waited_for: tuple[Command, socket.socket]) -> None:
+    command, _ = waited_for
+    command.signal(signal.SIGINT)
+    command.wait_for("Stopping")
+    command.signal(signal.SIGINT)
+    assert command.wait(1.5) == 130
+
+
+def test_the_built_in_stand_in_is_shared_kept_alive_and_ended(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    with Command(SERVE, "--port", "0", env=env) as command:
+        url = command.wait_for(READY)[1]
+        command.wait_for(r"Tripo\s+a stand-in")
+        first = the_standin(tmp_path)
+        with Command("infra.local.run", "--json", "a chair", env=env) as run:
+            run.wait_for("a chair: running")
+            assert the_standin(tmp_path) == first
+            os.kill(first, signal.SIGKILL)
+            assert run.wait() == 0, run.said
+        command.wait_for("it is started again")
+        assert the_standin(tmp_path) != first
+        assert statuses(url) == ["succeeded"]
+        # Even a killed server leaves nobody behind.
+        command.signal(signal.SIGKILL)
+        command.wait()
+    until(lambda: processes(tmp_path) == {}, 5)
+
+
+def the_standin(home: Path) -> int:
+    (found,) = (number for number, line in processes(home).items() if "standins.tripo" in line)
+    return found
+
+
+def test_workers_share_the_port_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
+    with (
+        Standin(seconds=0.5) as tripo,
+        Command(
+            SERVE, "--port", "0", "--workers", "2", env=with_standin(tmp_path, tripo)
+        ) as command,
+    ):
+        url = command.wait_for(READY)[1]
+        workers = worker_numbers(tmp_path)
+        assert len(workers) == 2
+        os.kill(min(workers), signal.SIGKILL)
+        command.wait_for(f"worker {min(workers)} ended .* it is started again")
+        until(lambda: len(worker_numbers(tmp_path)) == 2)
+        until(lambda: healthy(url))
+        ids = [create(url, f"chair {number}") for number in range(2)]
+        until(lambda: statuses(url) == ["succeeded"] * len(ids))
+        stopped(command)
+    assert processes(tmp_path) == {}
+
+
+def worker_numbers(home: Path) -> set[int]:
+    return {number for number, line in processes(home).items() if "--worker " in line}
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    with Command(SERVE, "--port", "0", "--workers", "2", env=env) as command:
+        command.wait_for(READY)
+        assert len(processes(tmp_path)) == 4
+        command.signal(signal.SIGKILL)
+        command.wait()
+        until(lambda: processes(tmp_path) == {}, IN_TIME)
+
+
+def test_wrong_settings_are_all_named_and_nothing_starts(tmp_path: Path) -> None:
+    env = environment(
+        tmp_path,
+        MAQUETTE_STAGE="prod",
+        MAQUETTE_LINK_SECRET="short-secret",
+        MAQUETTE_JITTER="7",
+    )
+    with Command(SERVE, "--port", "0", env=env) as command:
+        assert command.wait() == 2
+    for name in ("LINK_SECRET", "JITTER", "API_KEYS", "PUBLIC_URL"):
+        assert f"MAQUETTE_{name}" in command.said
+    assert "short-secret" not in command.said
+    assert "Traceback" not in command.said
+
+
+def test_a_port_in_use_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with Command(SERVE, "--port", port, env=environment(tmp_path)) as command:
+            assert command.wait() == 1
+    assert f"port {port} on 127.0.0.1 is in use" in command.said
+    assert "--port" in command.said
+    assert processes(tmp_path) == {}
+
+
+def test_two_starts_at_once_agree_on_the_secrets(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    with (
+        Command(SERVE, "--port", "0", env=env) as one,
+        Command(SERVE, "--port", "0", env=env) as other,
+    ):
+        first, second = one.wait_for(READY)[1], other.wait_for(READY)[1]
+        job_id = create(first, "a chair")
+        assert job(second, job_id)["id"] == job_id
+        assert the_standin(tmp_path)
+        stopped(one)
+        # The other one goes on, with a stand-in of its own that knows the same tasks.
+        create(second, "another chair")
+        until(lambda: statuses(second) == ["succeeded"] * 2)
+        stopped(other)
+    assert processes(tmp_path) == {}
+
+
+@pytest.mark.parametrize("count", ["0", "65", "many"])
+def test_a_senseless_number_of_workers_is_refused(count: str) -> None:
+    from infra.local.serve import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--workers", count])
+    assert ended.value.code == 2
