@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "text"] = "auto"
 
-    store_url: str
+    store_url: Annotated[str, Field(repr=False)]  # a database's URL holds its password
     bucket_url: str
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = "http://127.0.0.1:8000"
     link_secret: SecretStr
@@ -186,13 +186,14 @@ def named_keys(keys: tuple[SecretStr, ...]) -> dict[str, str]:
     """
     named: dict[str, str] = {}
     for number, item in enumerate(keys, 1):
-        name, _, key = item.get_secret_value().partition(":")
-        if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 64:
+        name, colon, key = item.get_secret_value().partition(":")
+        # Only the place is told: where the colon was forgotten, the name is the key itself.
+        if not colon or not name.replace("-", "").replace("_", "").isalnum() or len(name) > 64:
             raise ValueError(f"entry {number} is not of the form name:key")
         if len(key) < 16:
-            raise ValueError(f"the key of {name!r} is shorter than 16 characters")
+            raise ValueError(f"the key of entry {number} is shorter than 16 characters")
         if name in named:
-            raise ValueError(f"the name {name!r} is there twice")
+            raise ValueError(f"the name of entry {number} is there twice")
         named[name] = key
     return named
 
@@ -265,7 +266,8 @@ def _missing_outside_local(source: Mapping[str, str], given: Mapping[str, Any]) 
     faults = [
         f"{name} must be set in stage {stage}"
         for name in _NEEDED_OUTSIDE_LOCAL
-        if not source.get(name) and name.removeprefix("MAQUETTE_").lower() not in given
+        if not source.get(name, "").strip(" ,")
+        and name.removeprefix("MAQUETTE_").lower() not in given
     ]
     url = given.get("public_url") or source.get("MAQUETTE_PUBLIC_URL")
     if url and not url.startswith("https://"):

@@ -43,7 +43,7 @@ WAKE: Mapping[str, Any] = {"maquette": "wake"}
 """The event one function wakes another with."""
 
 
-def parse(event: Mapping[str, Any]) -> Event:
+def parse(event: Any) -> Event:
     """What happened, from the event's JSON; anything unknown counts as a wake-up.
 
     Shapes: EventBridge Scheduler ("detail-type": "Scheduled Event"), S3 notifications ("Records"
@@ -51,6 +51,8 @@ def parse(event: Mapping[str, Any]) -> Event:
 
     解析事件。
     """
+    if not isinstance(event, Mapping):
+        return Wake()
     if event.get("detail-type") == "Scheduled Event":
         return Timer()
     records = event.get("Records")

@@ -60,5 +60,7 @@ def _json() -> logging.Formatter:
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
     return LambdaPowertoolsFormatter(
-        utc=True, log_record_order=["level", "timestamp", "name", "request_id", "message"]
+        utc=True,
+        log_record_order=["level", "timestamp", "name", "request_id", "message"],
+        name="%(name)s",
     )

@@ -61,7 +61,7 @@ class Step:
         self.refused = False
         self.answer: tuple[str, str] | None = None
         self.failure: BaseException | None = None
-        self.luck = 0
+        self.luck: list[int] = []
         self._verdict = "go"
         self._go = threading.Semaphore(0)
         self._stopped = threading.Semaphore(0)
@@ -69,10 +69,10 @@ class Step:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def move(self, verdict: str = "go", luck: int = 0) -> None:
+    def move(self, verdict: str = "go") -> None:
         if self.ended:
             return
-        self._verdict, self.luck = verdict, luck
+        self._verdict = verdict
         self._go.release()
         self._stopped.acquire()
         if self.ended:
@@ -80,9 +80,15 @@ class Step:
         if self.failure is not None:
             raise self.failure
 
-    def finish(self, luck: int = 0) -> None:
+    def finish(self) -> None:
         while not self.ended:
-            self.move("go", luck)
+            self.move()
+
+    def up_to(self, where: str) -> None:
+        """Go on to the next stop whose name begins so, or to the end."""
+        self.move()
+        while not self.ended and not self.where.startswith(where):
+            self.move()
 
     def kill(self) -> None:
         while not self.ended:
@@ -182,8 +188,8 @@ class Task:
 class FaultyProvider:
     """A generator whose answers tests choose, with the ground truth of what it carried out.
 
-    `luck` of the step that calls (or `luck` here, outside of steps) picks the outcome of each
-    call: 0 is the good one. Links live for ten minutes. `will` scripts the next outcomes by name.
+    The `luck` of the step that calls picks the outcomes of its next calls one by one: 0 is the
+    good one. Links live for ten minutes. `will` scripts the next outcomes by name.
 
     可按指令出错并记录真相的生成服务。
     """
@@ -199,7 +205,6 @@ class FaultyProvider:
     files: int = 1
     model: bytes = MODEL
     link_ms: int = 600_000
-    luck: int = 0
 
     def __post_init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -218,7 +223,8 @@ class FaultyProvider:
 
     def prepare(self, ask: Ask, credential: str, deadline: Deadline) -> Request:
         outcome = self._outcome(
-            "prepare", ["ok", "ok", ProviderUnavailable("down"), RateLimited("busy"), "ok"]
+            "prepare",
+            ["ok", "ok", ProviderUnavailable("down"), RateLimited("busy"), Rejected("no")],
         )
         if isinstance(outcome, ProviderError):
             raise outcome
@@ -304,7 +310,7 @@ class FaultyProvider:
         found = [task.id for task in self.tasks.values() if task.mark == request.mark]
         if outcome == "none":
             return ()
-        return (*found, "task-of-another") if outcome == "two" else found
+        return (*found, "task-of-another") if found and outcome == "two" else found
 
     @contextmanager
     def download(self, file: RemoteFile, deadline: Deadline) -> Iterator[Download]:
@@ -369,4 +375,5 @@ class FaultyProvider:
         if self.scripts[call]:
             return self.scripts[call].pop(0)
         step = current()
-        return table[(step.luck if step is not None else self.luck) % len(table)]
+        luck = step.luck.pop(0) if step is not None and step.luck else 0
+        return table[luck % len(table)]

@@ -190,7 +190,6 @@ class World:
 
     def settle(self, passes: int = 400) -> None:
         """Calm workers carry everything to its end as time goes on; fails if that never comes."""
-        self.provider.luck = 0
         self.provider.scripts.clear()
         ports = self.worker()
         for _ in range(passes):

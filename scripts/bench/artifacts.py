@@ -63,7 +63,7 @@ def check_with_indices(path: Path) -> None:
     这个函数检查容器、结构和全部索引。
     """
     with FileReader(path) as reader:
-        check_indices(reader, check_container(reader))
+        check_indices(check_container(reader))
 
 
 def declared(path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from shared.artifacts.mesh import Array
+from shared.artifacts.raster import Array
 
 AZIMUTH, ELEVATION = 35.0, 20.0
 """Degrees to the right of the model's front (+Z) and above the ground."""

@@ -11,23 +11,15 @@ from __future__ import annotations
 import json
 import os
 import struct
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from shared.artifacts.gltf import BrokenModel, Document
 from shared.artifacts.structure import check_document
 
-__all__ = [
-    "BrokenModel",
-    "BytesReader",
-    "Container",
-    "FileReader",
-    "RangeReader",
-    "check_container",
-    "read_exactly",
-]
+__all__ = ["BrokenModel", "Container", "RangeReader", "check_container"]
 
 _MAGIC = 0x46546C67
 _JSON = 0x4E4F534A
@@ -74,15 +66,8 @@ class BytesReader:
     """
 
     def __init__(self, data: bytes) -> None:
+        self.size = len(data)
         self._data = data
-
-    @property
-    def size(self) -> int:
-        """The whole size in bytes.
-
-        这个属性给出数据的总字节数。
-        """
-        return len(self._data)
 
     def read(self, start: int, length: int) -> bytes:
         """`length` bytes from byte `start` on.
@@ -92,23 +77,15 @@ class BytesReader:
         return self._data[start : start + length]
 
 
-class FileReader:
-    """Ranged reads over a local file, held open until `close` (or the end of a `with`).
+class FileReader(AbstractContextManager["FileReader"]):
+    """Ranged reads over a local file, held open until the end of a `with`.
 
     这个类让本地文件可以按范围读取。
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._size = os.fstat(self._file.fileno()).st_size
-
-    @property
-    def size(self) -> int:
-        """The whole size in bytes.
-
-        这个属性给出文件的总字节数。
-        """
-        return self._size
+        self._file = Path(path).open("rb")  # noqa: SIM115 - closed by __exit__
+        self.size = os.fstat(self._file.fileno()).st_size
 
     def read(self, start: int, length: int) -> bytes:
         """`length` bytes from byte `start` on.
@@ -116,49 +93,22 @@ class FileReader:
         这个方法读取指定的一段字节。
         """
         self._file.seek(start)
-        parts = []
-        while length > 0 and (part := self._file.read(length)):
-            parts.append(part)
-            length -= len(part)
-        return b"".join(parts)
+        return self._file.read(length)
 
-    def close(self) -> None:
-        """Close the file.
-
-        这个方法关闭文件。
-        """
+    def __exit__(self, *_error: object) -> None:
         self._file.close()
-
-    def __enter__(self) -> FileReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)
 class Container:
-    """A checked GLB: its `size`, where its BIN data starts (both in bytes), and its document.
+    """A checked GLB: where it is read, at which byte its BIN data starts, and its document.
 
     这个类表示一个通过检查的 GLB 文件。
     """
 
-    size: int
+    reader: RangeReader
     bin_start: int
     document: Document
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is odd about the file but keeps no viewer from drawing it.
-
-        这个属性列出不影响使用的异常之处。
-        """
-        return self.document.warnings
 
 
 def read_exactly(reader: RangeReader, start: int, length: int) -> bytes:
@@ -205,7 +155,7 @@ def check_container(reader: RangeReader) -> Container:
         document = check_document(_parse(head[20:json_end]), bin_length)
     except RecursionError:
         raise BrokenModel("the JSON is nested too deeply") from None
-    return Container(size, bin_start, document)
+    return Container(reader, bin_start, document)
 
 
 def _check_chunk(start: int, length: int, size: int) -> None:
@@ -240,12 +190,10 @@ def _parse(text: bytes) -> Any:
         raise BrokenModel(f"the JSON holds more than {MAX_JSON_VALUES} values")
 
     def refuse(name: str) -> None:
-        raise BrokenModel(f"the JSON holds {name}, which is not a number")
+        raise ValueError(f"{name} is not a number")
 
     try:
         return json.loads(text.decode("utf-8"), parse_constant=refuse)
-    except BrokenModel:
-        raise
     except UnicodeDecodeError as error:
         raise BrokenModel(f"the JSON is not UTF-8 at byte {20 + error.start}") from None
     except ValueError as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 FLOAT = 5126
 POINTS, LINES, LINE_LOOP, LINE_STRIP, TRIANGLES, STRIP, FAN = range(7)
 DRACO = "KHR_draco_mesh_compression"
+MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 
 _EXACT = 2**53
 """Whole numbers beyond this are not exact in JSON readers that use doubles."""
@@ -35,27 +36,14 @@ class BrokenModel(ValueError):
 
 
 @dataclass(frozen=True)
-class Buffer:
-    """One buffer: `length` bytes in the file's BIN chunk, inline (a data: URI), or nowhere.
-
-    Nowhere is legal for the stand-in buffer of compressed data only.
-
-    这个类描述一个缓冲区的长度和存放位置。
-    """
-
-    length: int
-    in_bin: bool
-    inline: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
 class View:
-    """A range of a buffer in bytes; `stride` 0 means tightly packed.
+    """A range of the BIN chunk in bytes; `stride` 0 means tightly packed.
+
+    Where it is `compressed`, the range is that of the data once unpacked, and not in the file.
 
     这个类描述缓冲区中的一段字节范围。
     """
 
-    buffer: int
     offset: int
     length: int
     stride: int
@@ -63,25 +51,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Sparse:
-    """Replacements over an accessor: `count` rows, their indices and their values.
-
-    这个类描述稀疏访问器中被替换的行。
-    """
-
-    count: int
-    index_view: int
-    index_offset: int
-    index_component: int
-    value_view: int
-    value_offset: int
-
-
-@dataclass(frozen=True)
 class Accessor:
     """A typed array: `count` rows of `width` numbers. `low`/`high` are its declared extremes.
 
-    `element_bytes` is one row in bytes, with the padding the specification asks of small matrices.
+    `sparse` are the numbers of the rows that are replaced, and the rows that replace them.
 
     这个类描述一个带类型的数组在文件中的样子。
     """
@@ -92,11 +65,18 @@ class Accessor:
     kind: str
     width: int
     count: int
-    element_bytes: int
-    normalized: bool
-    low: tuple[float, ...] | None
-    high: tuple[float, ...] | None
-    sparse: Sparse | None
+    normalized: bool = False
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    sparse: tuple[Accessor, Accessor] | None = None
+
+    @property
+    def row_bytes(self) -> int:
+        """One row, tightly packed, in bytes.
+
+        这个属性给出一行数据的字节数。
+        """
+        return self.width * COMPONENT_BYTES[self.component]
 
 
 @dataclass(frozen=True)
@@ -155,7 +135,6 @@ class Document:
     """
 
     raw: Mapping[str, Any] = field(repr=False)
-    buffers: tuple[Buffer, ...] = field(repr=False)
     views: tuple[View, ...] = field(repr=False)
     accessors: tuple[Accessor, ...] = field(repr=False)
     meshes: tuple[tuple[Primitive, ...], ...] = field(repr=False)
@@ -173,8 +152,7 @@ def entries(root: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         raise BrokenModel(f"{key} is not a list")
     for index, item in enumerate(value):
-        if not isinstance(item, dict):
-            raise BrokenModel(f"{key}[{index}] is not an object")
+        as_object(item, f"{key}[{index}]")
     return value
 
 
@@ -209,15 +187,12 @@ def as_numbers(value: object, place: str, length: int) -> tuple[float, ...]:
     """
     if not isinstance(value, list) or len(value) != length:
         raise BrokenModel(f"{place} is not a list of {length} numbers")
-    for item in value:
-        if isinstance(item, bool) or not isinstance(item, (int, float)):
-            raise BrokenModel(f"{place} holds something that is not a number")
-        if not -_USABLE < item < _USABLE:
-            raise BrokenModel(f"{place} holds a number no 32-bit float can hold")
+    if not all(map(is_number, value)):
+        raise BrokenModel(f"{place} holds something that is not a number, or no 32-bit float")
     return tuple(float(item) for item in value)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a JSON value is a number that a 32-bit float can hold (and not true or false).
 
     这个函数判断一个 JSON 值是不是普通数字。

@@ -16,13 +16,11 @@ import numpy as np
 
 from shared.artifacts.camera import AZIMUTH, ELEVATION, Camera, look_at
 from shared.artifacts.glb import BytesReader, FileReader, RangeReader, check_container
-from shared.artifacts.ground import backdrop, creases, shadow
-from shared.artifacts.mesh import Array
-from shared.artifacts.raster import TooCostly
-from shared.artifacts.scene import PreviewError, Scene, read_scene
+from shared.artifacts.raster import Array, PreviewError
+from shared.artifacts.scene import read_scene
 from shared.artifacts.shading import Frame
 
-__all__ = ["Camera", "Picture", "PreviewError", "draw_preview", "render", "render_scene"]
+__all__ = ["Picture", "PreviewError", "draw_preview", "render"]
 
 SAMPLES = 2
 """Each way in a pixel."""
@@ -32,24 +30,19 @@ SAMPLES = 2
 class Picture:
     """A drawn model: `rgba` (size, size, 4) 8-bit on transparent ground, `mask` where it is seen.
 
-    `on_ground` (size, size, 3) is the same on its backdrop; `camera` is in the model's own world.
+    `camera` is in the model's own world.
 
     这个类保存绘制结果和所用的相机。
     """
 
     rgba: Array
-    on_ground: Array
     mask: Array
     camera: Camera
     warnings: tuple[str, ...]
 
 
-def draw_preview(
-    source: str | os.PathLike[str] | bytes | RangeReader,
-    size: int = 512,
-    transparent: bool = False,
-) -> bytes:
-    """A WebP of the model, `size` pixels a side, on a light ground unless `transparent`.
+def draw_preview(source: str | os.PathLike[str] | bytes | RangeReader, size: int = 512) -> bytes:
+    """A WebP of the model, `size` pixels a side, on a light ground.
 
     `source` is a path, the GLB's bytes or a reader. Raises BrokenModel, or PreviewError where the
     model may be good but cannot be drawn.
@@ -58,10 +51,11 @@ def draw_preview(
     """
     from PIL import Image
 
-    picture = render(source, size)
+    picture = Image.fromarray(render(source, size).rgba)
+    ground = Image.fromarray(_backdrop(size))
+    ground.paste(picture, mask=picture)
     out = io.BytesIO()
-    image = Image.fromarray(picture.rgba if transparent else picture.on_ground)
-    image.save(out, "WEBP", quality=88, method=4)
+    ground.save(out, "WEBP", quality=88, method=4)
     return out.getvalue()
 
 
@@ -79,44 +73,35 @@ def render(
         with FileReader(source) as file:
             return render(file, size, azimuth, elevation)
     reader = BytesReader(source) if isinstance(source, bytes) else source
-    return render_scene(read_scene(reader, check_container(reader)), size, azimuth, elevation)
-
-
-def render_scene(
-    scene: Scene, size: int = 512, azimuth: float = AZIMUTH, elevation: float = ELEVATION
-) -> Picture:
-    """Draw a scene that has been read.
-
-    这个函数绘制已经读入的场景。
-    """
+    scene = read_scene(check_container(reader))
     camera = look_at(scene.points, azimuth, elevation)
-    try:
-        with np.errstate(all="ignore"):
-            frame = Frame.draw(scene, camera, size * SAMPLES)
-            light, cover = frame.shaded()
-    except TooCostly as error:
-        raise PreviewError(str(error)) from None
-    light, cover = _shrunk(light), _shrunk(cover[..., None])
-    light *= creases(frame.distances()[::SAMPLES, ::SAMPLES])[..., None]
-    ground = backdrop(size) * (1 - shadow(scene, camera, size)[..., None])
+    with np.errstate(all="ignore"):
+        frame = Frame.draw(scene, camera, size * SAMPLES)
+        light, cover = (_shrunk(samples) for samples in frame.shaded())
+        shown = (frame.solid.depths() < 1) | (frame.glass.depths() < 1)
     rgba = np.concatenate([_srgb(light / np.maximum(cover, 1e-6)), cover], axis=2)
     return Picture(
         rgba=np.rint(rgba * 255).astype(np.uint8),
-        on_ground=np.rint(_srgb(light + ground * (1 - cover)) * 255).astype(np.uint8),
-        mask=_shrunk(frame.hit()[..., None].astype(np.float32))[..., 0] >= 0.5,
+        mask=_shrunk(shown.astype(np.float32)) >= 0.5,
         camera=camera.moved(scene.scale, scene.centre),
         warnings=scene.warnings,
     )
 
 
+def _backdrop(size: int) -> Array:
+    """A light grey that darkens a little towards the corners, (size, size, 3) 8-bit."""
+    step = (np.arange(size) + 0.5) / size * 2 - 1
+    away = np.clip(np.hypot(step[None, :], step[:, None] + 0.2) / 1.6, 0, 1)[..., None] ** 2
+    light = np.array([0.92, 0.925, 0.935]) * (1 - away) + np.array([0.64, 0.66, 0.69]) * away
+    grey: Array = np.rint(_srgb(light) * 255).astype(np.uint8)
+    return grey
+
+
 def _shrunk(samples: Array) -> Array:
     """The mean of each pixel's samples."""
-    total = samples[::SAMPLES, ::SAMPLES].astype(np.float32)
-    for row in range(SAMPLES):
-        for column in range(SAMPLES):
-            if row or column:
-                total += samples[row::SAMPLES, column::SAMPLES]
-    mean: Array = total / SAMPLES**2
+    steps = [(row, column) for row in range(SAMPLES) for column in range(SAMPLES)]
+    parts = [samples[row::SAMPLES, column::SAMPLES] for row, column in steps]
+    mean: Array = sum(parts[1:], parts[0]) / np.float32(SAMPLES**2)
     return mean
 
 

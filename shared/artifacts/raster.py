@@ -1,17 +1,14 @@
-"""A z-buffer for triangles in NumPy: no loop over triangles, only over classes of their size.
+"""A z-buffer for triangles in NumPy: no loop over triangles, only over batches of them.
 
-Each pixel keeps one 64-bit key, depth above and triangle number below, so that "nearest wins" is a
-single `minimum`. Triangles are sorted by the size of their bounding boxes in powers of two; a whole
-class is tested against its pixels at once. Boxes over 32 pixels are cut into tiles first.
+Triangles are cut into their rows of pixels, and rows into pixels. Each pixel keeps one 64-bit key,
+depth above and triangle number below, so that "nearest wins" is a single `minimum`.
 
 这个模块用 NumPy 实现三角形的深度缓冲光栅化。
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,39 +18,35 @@ Array = NDArray[Any]
 Keep = Callable[[Array, Array, Array], Array]
 """(triangle numbers, second weights, third weights) -> which samples are not see-through."""
 
-TILE = 32
-EMPTY = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-
-_FACES_AT_ONCE = 1 << 17
-_SAMPLES_AT_ONCE = 1 << 19
-_EDGE = np.float32(1e-6)
+_EMPTY = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_AT_ONCE = 1 << 17  # triangles, rows or pixels: some 20 MB of working memory
+_EDGE = 1e-6
 """How far outside an edge still counts as inside: two neighbours must leave no gap between them."""
 
 
-class TooCostly(ValueError):
-    """The triangles overlap so much that drawing them would take too long.
+class PreviewError(ValueError):
+    """The model cannot be drawn, which says nothing against the model; `reason` is a sentence.
 
-    这个错误表示三角形重叠过多，绘制代价太大。
+    这个错误说明无法绘制预览，但模型本身不一定有问题。
     """
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
-@dataclass
+
 class ZBuffer:
     """The nearest triangle of each pixel of a `side` x `side` picture.
 
-    `budget` is how many pixel tests may still be spent; TooCostly is raised beyond it.
+    `budget` is how many rows and pixels of triangles may be drawn before PreviewError is raised.
 
     这个类记录每个像素上最近的三角形。
     """
 
-    side: int
-    budget: int
-    keys: Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        # The padding takes what the last column of a class may write beyond the picture.
-        width = self.side + TILE
-        self.keys = np.full(width * width, EMPTY)
+    def __init__(self, side: int, budget: int) -> None:
+        self.side = side
+        self._budget = budget
+        self._keys = np.full(side * side, _EMPTY)
 
     def draw(self, screen: Array, faces: Array, numbers: Array, keep: Keep | None = None) -> None:
         """Draw triangles: `screen` is (n, 3) x, y in pixels (y down) and depth in [0, 1).
@@ -63,187 +56,95 @@ class ZBuffer:
 
         这个方法把一批三角形画进深度缓冲。
         """
-        for first in range(0, len(faces), _FACES_AT_ONCE):
-            part = slice(first, first + _FACES_AT_ONCE)
-            setup = _Setup.of(screen[faces[part]], numbers[part], self.side)
-            large = (setup.wide > TILE) | (setup.high > TILE)
-            self._draw_classes(setup.only(~large), keep)
-            self._draw_tiles(setup.only(large), keep)
+        for first in range(0, len(faces), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            corners = screen[faces[part]].astype(np.float64)
+            low = np.maximum(np.ceil(corners[:, :, :2].min(axis=1) - 0.5), 0)
+            high = np.minimum(np.floor(corners[:, :, :2].max(axis=1) - 0.5), self.side - 1)
+            one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+            area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+            some = (low <= high).all(axis=1) & (np.abs(area) > 1e-12)
+            some &= np.isfinite(corners).all(axis=(1, 2))
+            corners, one, two, area = corners[some], one[some], two[some], area[some, None]
+            low, high, named = low[some], high[some], numbers[part][some]
+            # How the weights of the second and third corner change to the right and downwards.
+            right = np.stack([two[:, 1], -one[:, 1]], axis=1) / area
+            down = np.stack([-two[:, 0], one[:, 0]], axis=1) / area
+            depth = np.stack([corners[:, 0, 2], one[:, 2], two[:, 2]], axis=1)
+            rows = (high[:, 1] - low[:, 1]).astype(np.int64) + 1
+            for batch in _batches(rows):
+                which, row = self._unrolled(rows, batch)
+                row = row + low[which, 1]
+                away = 0.5 - corners[which, 0, 0], row + 0.5 - corners[which, 0, 1]
+                start = right[which] * away[0][:, None] + down[which] * away[1][:, None]
+                left, count = _spans(start, right[which], low[which, 0], high[which, 0])
+                for pixels in _batches(count):
+                    spot, column = self._unrolled(count, pixels)
+                    face, column = which[spot], column + left[spot]
+                    weights = start[spot] + right[face] * column[:, None]
+                    pixel = (row[spot] * self.side + column).astype(np.int64)
+                    self._keep_nearest(pixel, named[face], depth[face], weights, keep)
 
     def hits(self) -> tuple[Array, Array, Array]:
         """Row, column and triangle number of every pixel that shows something.
 
         这个方法返回有内容的像素及其三角形编号。
         """
-        keys = self._picture()
-        rows, columns = np.nonzero(keys != EMPTY)
-        return rows, columns, (keys[rows, columns] & np.uint64(0xFFFFFFFF)).astype(np.int64)
-
-    def shown(self) -> Array:
-        """Which pixels show something, as (side, side) booleans.
-
-        这个方法给出有内容的像素。
-        """
-        some: Array = self._picture() != EMPTY
-        return some
+        pixel = np.flatnonzero(self._keys != _EMPTY)
+        rows, columns = np.divmod(pixel, self.side)
+        return rows, columns, (self._keys[pixel] & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
     def depths(self) -> Array:
         """The depth of every pixel in [0, 1), 1 where nothing is, as (side, side) floats.
 
         这个方法返回每个像素的深度。
         """
-        keys = self._picture()
-        return np.where(keys == EMPTY, 1.0, (keys >> np.uint64(32)) / 2.0**32)
+        depth = np.where(self._keys == _EMPTY, 1.0, (self._keys >> np.uint64(32)) / 2.0**32)
+        return depth.reshape(self.side, self.side)
 
-    def _picture(self) -> Array:
-        return self.keys.reshape(self.side + TILE, -1)[: self.side, : self.side]
+    def _unrolled(self, counts: Array, batch: slice) -> tuple[Array, Array]:
+        """Each place of a batch as often as its count says, and which time it is, from 0 on."""
+        here = counts[batch]
+        ends = np.cumsum(here)
+        total = int(ends[-1])
+        self._budget -= total
+        if self._budget < 0:
+            raise PreviewError("the triangles overlap too much to be drawn in reasonable time")
+        times = np.arange(total) - np.repeat(ends - here, here)
+        return np.repeat(np.arange(batch.start, batch.stop), here), times
 
-    def _draw_classes(self, setup: _Setup, keep: Keep | None) -> None:
-        kinds = _power(setup.wide) * 8 + _power(setup.high)
-        order = np.argsort(kinds, kind="stable")
-        edges = np.append(np.flatnonzero(np.diff(kinds[order], prepend=-1)), len(order))
-        for start, end in itertools.pairwise(edges):
-            kind = int(kinds[order[start]])
-            wide, high = 1 << (kind // 8), 1 << (kind % 8)
-            step = max(1, _SAMPLES_AT_ONCE // (wide * high))
-            for first in range(start, end, step):
-                self._draw_boxes(
-                    setup.only(order[first : min(first + step, end)]), wide, high, keep
-                )
-
-    def _draw_tiles(self, setup: _Setup, keep: Keep | None) -> None:
-        across, down = -(-setup.wide // TILE), -(-setup.high // TILE)
-        totals = np.cumsum(across * down)
-        first = 0
-        while first < len(totals):
-            done = int(totals[first - 1]) if first else 0
-            last = max(first + 1, int(np.searchsorted(totals, done + 65536, side="right")))
-            self._spend((int(totals[last - 1]) - done) * 16)
-            tiles = setup.only(np.arange(first, last)).tiles(across[first:last], down[first:last])
-            step = _SAMPLES_AT_ONCE // (TILE * TILE)
-            for start in range(0, len(tiles.number), step):
-                part = tiles.only(np.arange(start, min(start + step, len(tiles.number))))
-                self._draw_boxes(part, TILE, TILE, keep)
-            first = last
-
-    def _spend(self, samples: int) -> None:
-        self.budget -= samples
-        if self.budget < 0:
-            raise TooCostly("the triangles overlap too much to be drawn in reasonable time")
-
-    def _draw_boxes(self, box: _Setup, wide: int, high: int, keep: Keep | None) -> None:
-        """Test each triangle against the `wide` x `high` pixels from its own left, top corner."""
-        self._spend(len(box.number) * wide * high)
-        x, y = np.arange(wide, dtype=np.float32), np.arange(high, dtype=np.float32)
-        second = _plane(box.second, x, y)
-        third = _plane(box.third, x, y)
-        inside = (second >= -_EDGE) & (third >= -_EDGE)
-        inside &= second + third <= 1 + _EDGE
-        which = np.flatnonzero(inside)
-        if not len(which):
-            return
-        row, place = np.divmod(which, wide * high)
-        second, third = second.ravel()[which], third.ravel()[which]
+    def _keep_nearest(
+        self, pixel: Array, numbers: Array, depth: Array, weights: Array, keep: Keep | None
+    ) -> None:
         if keep is not None:
-            kept = keep(box.number[row], second, third)
-            row, place, second, third = row[kept], place[kept], second[kept], third[kept]
-        depth = box.depth[row, 0] + box.depth[row, 1] * second + box.depth[row, 2] * third
-        key = (np.clip(depth, 0, 1 - 2.0**-32) * 2.0**32).astype(np.uint64) << np.uint64(32)
-        key |= box.number[row].astype(np.uint64)
-        down, right = np.divmod(place, wide)
-        pixel = (box.top[row] + down) * (self.side + TILE) + box.left[row] + right
-        np.minimum.at(self.keys, pixel, key)
+            kept = keep(numbers, weights[:, 0], weights[:, 1])
+            pixel, numbers = pixel[kept], numbers[kept]
+            depth, weights = depth[kept], weights[kept]
+        depths = depth[:, 0] + depth[:, 1] * weights[:, 0] + depth[:, 2] * weights[:, 1]
+        key = (np.clip(depths, 0, 1 - 2.0**-32) * 2.0**32).astype(np.uint64) << np.uint64(32)
+        np.minimum.at(self._keys, pixel, key | numbers.astype(np.uint64))
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """Triangles ready to be tested: boxes in pixels, weights and depth as planes over the box.
-
-    `second` and `third` hold, for the weights of those corners, the value at the centre of the
-    left, top pixel and the change per pixel to the right and down.
-    """
-
-    left: Array
-    top: Array
-    wide: Array
-    high: Array
-    second: Array
-    third: Array
-    depth: Array
-    number: Array
-
-    @staticmethod
-    def of(corners: Array, numbers: Array, side: int) -> _Setup:
-        """Cut boxes to the picture, and drop triangles that cover no pixel's centre."""
-        one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        with np.errstate(invalid="ignore"):
-            low = np.maximum(np.ceil(corners[:, :, :2].min(axis=1) - 0.5), 0)
-            high = np.minimum(np.floor(corners[:, :, :2].max(axis=1) - 0.5), side - 1)
-            some = (high >= low).all(axis=1) & np.isfinite(corners[:, :, 2]).all(axis=1)
-            some &= np.abs(_area(one, two)) > 1e-12
-        corners, low, high = corners[some].astype(np.float64), low[some], high[some]
-        one, two = one[some].astype(np.float64), two[some].astype(np.float64)
-        area = _area(one, two)
-        x, y = (low + 0.5 - corners[:, 0, :2]).T
-        second = np.stack([x * two[:, 1] - y * two[:, 0], two[:, 1], -two[:, 0]], axis=1)
-        third = np.stack([y * one[:, 0] - x * one[:, 1], -one[:, 1], one[:, 0]], axis=1)
-        box = (high - low).astype(np.int64) + 1
-        place = low.astype(np.int64)
-        return _Setup(
-            left=place[:, 0],
-            top=place[:, 1],
-            wide=box[:, 0],
-            high=box[:, 1],
-            second=(second / area[:, None]).astype(np.float32),
-            third=(third / area[:, None]).astype(np.float32),
-            depth=np.stack([corners[:, 0, 2], one[:, 2], two[:, 2]], axis=1),
-            number=numbers[some],
-        )
-
-    def only(self, which: Array) -> _Setup:
-        """The triangles at these places."""
-        return _Setup(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
-
-    def tiles(self, across: Array, down: Array) -> _Setup:
-        """Each triangle once for each tile of its box that it may touch."""
-        count = across * down
-        which = np.repeat(np.arange(len(count)), count)
-        number = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
-        row, column = np.divmod(number, across[which])
-        second, third = self.second[which], self.third[which]
-        for plane in (second, third):
-            plane[:, 0] += plane[:, 1] * column * TILE + plane[:, 2] * row * TILE
-        first = -second - third
-        first[:, 0] += 1
-        touched = np.ones(len(which), bool)
-        for plane in (first, second, third):
-            reach = np.maximum(plane[:, 1], 0) + np.maximum(plane[:, 2], 0)
-            touched &= plane[:, 0] + (TILE - 1) * reach >= -_EDGE
-        cut = _Setup(
-            left=self.left[which] + column * TILE,
-            top=self.top[which] + row * TILE,
-            wide=self.wide[which],
-            high=self.high[which],
-            second=second,
-            third=third,
-            depth=self.depth[which],
-            number=self.number[which],
-        )
-        return cut.only(touched)
+def _spans(start: Array, right: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """From which column of a row, and how many: where no corner's weight is negative."""
+    for value, slope in (
+        (start[:, 0], right[:, 0]),
+        (start[:, 1], right[:, 1]),
+        (1 - start.sum(axis=1), -right.sum(axis=1)),
+    ):
+        edge = -(value + _EDGE) / slope
+        low = np.where(slope > 0, np.maximum(low, np.ceil(edge)), low)
+        high = np.where(slope < 0, np.minimum(high, np.floor(edge)), high)
+        high = np.where((slope == 0) & (value < -_EDGE), -1, high)
+    return low, np.maximum(high - low + 1, 0).astype(np.int64)
 
 
-def _area(one: Array, two: Array) -> Array:
-    doubled: Array = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-    return doubled
-
-
-def _plane(plane: Array, x: Array, y: Array) -> Array:
-    across = plane[:, 0:1] + plane[:, 1:2] * x
-    values: Array = across[:, None, :] + (plane[:, 2:3] * y)[:, :, None]
-    return values
-
-
-def _power(size: Array) -> Array:
-    """The exponent of the smallest power of two that is at least `size`."""
-    exponent: Array = np.ceil(np.log2(size)).astype(np.int64)
-    return exponent
+def _batches(counts: Array) -> Iterator[slice]:
+    """Slices of about `_AT_ONCE` in all; one place may be more."""
+    ends = np.cumsum(counts)
+    first = 0
+    while first < len(ends):
+        done = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, done + _AT_ONCE, side="right")))
+        yield slice(first, last)
+        first = last

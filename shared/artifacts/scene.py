@@ -13,26 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.artifacts import mesh
-from shared.artifacts.glb import Container, RangeReader
-from shared.artifacts.materials import PLAIN, Surface, read_surfaces
-from shared.artifacts.mesh import Array, Drawn
-from shared.artifacts.placing import placed_normals, placed_points
+from shared.artifacts.glb import Container
+from shared.artifacts.materials import PLAIN, Shelf, Surface
+from shared.artifacts.placing import Drawn, drawn, placed_normals, placed_points
+from shared.artifacts.raster import Array, PreviewError
 
 MAX_PARTS = 20_000
 MAX_TRIANGLES = 8_000_000
 MAX_VERTICES = 12_000_000
 """Seconds of reading, about a gigabyte; a generator's largest models have 2 million triangles."""
-
-
-class PreviewError(ValueError):
-    """The model cannot be drawn, which says nothing against the model; `reason` is a sentence.
-
-    这个错误说明无法绘制预览，但模型本身不一定有问题。
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -58,114 +47,79 @@ class Scene:
     warnings: tuple[str, ...]
 
 
-def read_scene(reader: RangeReader, container: Container) -> Scene:
+def read_scene(container: Container) -> Scene:
     """Read all that the shown scene draws with triangles.
 
     Raises PreviewError where there is nothing to draw or too much of it.
 
     这个函数读取场景中所有可绘制的三角形。
     """
-    parts = [part for part in mesh.drawn(container) if part.primitive.triangles]
+    parts = [part for part in drawn(container) if part.primitive.triangles]
     triangles = sum(part.primitive.triangles for part in parts)
     vertices = sum(part.primitive.vertices for part in parts)
     if not parts:
         raise PreviewError("the scene has no triangles to draw")
-    if len(parts) > MAX_PARTS:
-        raise PreviewError(f"{len(parts)} parts are too many to draw")
-    if triangles > MAX_TRIANGLES or vertices > MAX_VERTICES:
-        raise PreviewError(f"{triangles} triangles with {vertices} vertices are too many to draw")
-    warnings: list[str] = []
-    used = {part.primitive.material for part in parts}
-    named = sorted(index for index in used if index is not None)
-    found = read_surfaces(reader, container, set(named), warnings)
-    surfaces = (PLAIN, *(found[index] for index in named))
-    numbers: dict[int | None, int] = {None: 0}
-    numbers.update((index, place + 1) for place, index in enumerate(named))
+    if len(parts) > MAX_PARTS or triangles > MAX_TRIANGLES or vertices > MAX_VERTICES:
+        raise PreviewError(
+            f"{len(parts)} parts, {triangles} triangles, {vertices} vertices: too many to draw"
+        )
     try:
-        coloured = any("COLOR_0" in part.primitive.attributes for part in parts)
-        pieces = _Pieces(reader, container, surfaces, numbers, coloured)
         with np.errstate(all="ignore"):
-            for part in parts:
-                pieces.add(part)
-            return pieces.scene(warnings)
+            return _read(container, parts)
     except mesh.Unreadable as error:
         raise PreviewError(f"no preview: {error}") from None
 
 
-class _Pieces:
-    """The arrays of the parts read so far; a primitive drawn many times is read once in a row."""
-
-    def __init__(
-        self,
-        reader: RangeReader,
-        container: Container,
-        surfaces: tuple[Surface, ...],
-        numbers: dict[int | None, int],
-        coloured: bool,
-    ) -> None:
-        self._reader, self._container = reader, container
-        self._surfaces, self._numbers = surfaces, numbers
-        self._points: list[Array] = []
-        self._normals: list[Array] = []
-        self._uvs: list[Array] = []
-        self._colours: list[Array] = []
-        self._faces: list[Array] = []
-        self._surface: list[Array] = []
-        self._count = 0
-        self._coloured = coloured
-
-    def add(self, part: Drawn) -> None:
-        """Append a part's triangles, in the world."""
+def _read(container: Container, parts: list[Drawn]) -> Scene:
+    named = sorted({p.primitive.material for p in parts if p.primitive.material is not None})
+    shelf = Shelf(container, len(named))
+    surfaces = (PLAIN, *(shelf.surface(index) for index in named))
+    numbers: dict[int | None, int] = {None: 0}
+    numbers.update((index, place) for place, index in enumerate(named, start=1))
+    coloured = any("COLOR_0" in part.primitive.attributes for part in parts)
+    points, normals, uvs, colours, faces, surface = [], [], [], [], [], []
+    count = 0
+    for part in parts:
         primitive = part.primitive
-        number = self._numbers[primitive.material]
-        points = np.concatenate(list(placed_points(self._reader, self._container, part)))
-        faces = mesh.read_triangles(self._reader, self._container, primitive)
-        if len(faces) and int(faces.max()) >= primitive.vertices:
+        order = mesh.read_triangles(container, primitive)
+        if int(order.max()) >= primitive.vertices:
             raise PreviewError("no preview: an index names a vertex that is not there")
-        self._points.append(points)
-        self._normals.append(placed_normals(self._reader, self._container, part))
-        coordinates = self._surfaces[number].coordinates
-        self._uvs.append(self._attribute(part, f"TEXCOORD_{coordinates}", 2, np.float32(0)))
-        if self._coloured:
-            colours = self._attribute(part, "COLOR_0", 4, np.float32(1))
-            self._colours.append(np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8))
-        self._faces.append(faces + np.uint32(self._count))
-        self._surface.append(np.full(len(faces), number, np.uint32))
-        self._count += len(points)
+        points.append(np.concatenate(list(placed_points(container, part))))
+        normals.append(placed_normals(container, part))
+        uvs.append(mesh.read_attribute(container, primitive, "TEXCOORD_0", 2, 0))
+        if coloured:
+            found = mesh.read_attribute(container, primitive, "COLOR_0", 4, 1)
+            colours.append(np.rint(np.clip(found, 0, 1) * 255).astype(np.uint8))
+        faces.append(order + np.uint32(count))
+        surface.append(np.full(len(order), numbers[primitive.material], np.uint32))
+        count += primitive.vertices
+    corners = np.concatenate(faces)
+    placed, centre, scale = _centred(np.concatenate(points), corners)
+    return Scene(
+        points=placed,
+        normals=np.concatenate(normals),
+        uvs=np.concatenate(uvs),
+        colours=np.concatenate(colours) if coloured else None,
+        faces=corners,
+        surface=np.concatenate(surface),
+        surfaces=surfaces,
+        centre=centre,
+        scale=scale,
+        warnings=tuple(shelf.warnings),
+    )
 
-    def scene(self, warnings: list[str]) -> Scene:
-        """All parts as one; vertices that no triangle uses do not count for its size."""
-        faces = np.concatenate(self._faces)
-        points = np.concatenate(self._points)
-        seen = np.zeros(len(points), bool)
-        seen[faces] = True
-        seen &= np.isfinite(points).all(axis=1)
-        if not seen.any():
-            raise PreviewError("no triangle of the scene lies anywhere")
-        low, high = points[seen].min(axis=0), points[seen].max(axis=0)
-        centre, scale = (low + high) / 2, float(np.linalg.norm((high - low) / 2))
-        if not 0 < scale < 1e300:
-            raise PreviewError("the scene has no size")
-        placed = ((points - centre) / scale).astype(np.float32)
-        placed[~seen] = np.nan
-        return Scene(
-            points=placed,
-            normals=np.concatenate(self._normals),
-            uvs=np.concatenate(self._uvs),
-            colours=np.concatenate(self._colours) if self._coloured else None,
-            faces=faces,
-            surface=np.concatenate(self._surface),
-            surfaces=self._surfaces,
-            centre=centre,
-            scale=scale,
-            warnings=tuple(warnings),
-        )
 
-    def _attribute(self, part: Drawn, name: str, width: int, default: np.float32) -> Array:
-        """An attribute as (n, width) floats; what the file lacks is filled with the default."""
-        out = np.full((part.primitive.vertices, width), default, np.float32)
-        index = part.primitive.attributes.get(name)
-        if index is not None:
-            values = mesh.read_floats(self._reader, self._container, index)[:, :width]
-            out[:, : values.shape[1]] = np.nan_to_num(values, posinf=0, neginf=0)
-        return out
+def _centred(points: Array, faces: Array) -> tuple[Array, Array, float]:
+    """Points moved and scaled, and by what; those that no triangle uses are left out as NaN."""
+    used = np.zeros(len(points), bool)
+    used[faces] = True
+    used &= np.isfinite(points).all(axis=1)
+    if not used.any():
+        raise PreviewError("no triangle of the scene lies anywhere")
+    low, high = points[used].min(axis=0), points[used].max(axis=0)
+    centre, scale = (low + high) / 2, float(np.linalg.norm((high - low) / 2))
+    if not 0 < scale < 1e300:
+        raise PreviewError("the scene has no size")
+    placed = ((points - centre) / scale).astype(np.float32)
+    placed[~used] = np.nan
+    return placed, centre, scale

@@ -164,11 +164,12 @@ class JobService:
         try:
             created = self._jobs.create(job, key)
         except Conflict:
+            # Nothing of ours was written, whatever the key stands for by now.
+            for image in images.values():
+                self._bucket.delete(image.key)
             winner = self._known(key)
             if winner is None:
                 raise
-            for image in images.values():
-                self._bucket.delete(image.key)
             return winner, False
         self._wake("poll")
         return created, True

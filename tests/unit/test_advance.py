@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ from shared.jobs.model import (
     to_record,
 )
 from shared.jobs.policy import Policy
-from shared.jobs.watch import Watch
 from shared.providers.base import (
     OutOfCredit,
     ProviderUnavailable,
@@ -66,9 +65,7 @@ def keyed() -> World:
 def up_to(step: Step, where: str, times: int = 1) -> None:
     """Let a step go on until it stops there."""
     for _ in range(times):
-        step.move()
-        while step.where != where and not step.ended:
-            step.move()
+        step.up_to(where)
     assert step.where == where
 
 
@@ -483,7 +480,7 @@ def running_jobs(world: World, number: int) -> Iterator[Record]:
         )
 
 
-def test_slow_downloads_do_not_hold_up_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_download_does_not_hold_up_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     storing = [world.create(f"chair {number}") for number in range(24)]
     for job_id in storing:
@@ -520,9 +517,6 @@ def test_slow_downloads_do_not_hold_up_the_looks(monkeypatch: pytest.MonkeyPatch
         over.set()
         poller.join(20)
     assert not poller.is_alive()
-
-
-test_a_slow_download_does_not_hold_up_the_looks = test_slow_downloads_do_not_hold_up_the_looks
 
 
 def test_a_provider_that_hangs_is_not_asked_by_ever_more_threads(
@@ -947,65 +941,3 @@ def test_a_staying_poll_carries_a_job_until_its_files_are_there(world: World) ->
     assert world.job(job_id).status is Status.PROCESSING
     # From two seconds to half a minute between looks: about a dozen in a minute.
     assert 5 <= world.provider.calls["check"] <= 15
-
-
-# Who stays
-
-
-def watch(world: World, name: str, *, timer: bool = False, seconds: float = 900.0) -> Watch:
-    return Watch(world.store, world.clock, name, seconds=seconds, take_over=timer)
-
-
-def test_a_timers_poll_takes_over_from_the_one_that_stays(world: World) -> None:
-    first, second = watch(world, "a", timer=True), watch(world, "b", timer=True)
-    assert first.stays()
-    assert second.stays()
-    assert not first.stays()
-    assert second.stays()
-    first.leave()  # it has nothing to give up any more
-    assert second.stays()
-
-
-def test_a_woken_poll_stays_only_when_nobody_does(world: World) -> None:
-    woken = watch(world, "w")
-    assert woken.stays()
-    assert not watch(world, "x").stays()
-    woken.leave()
-    assert watch(world, "y").stays()
-
-
-def test_a_watch_that_died_is_over_when_its_time_is(world: World) -> None:
-    assert watch(world, "a", seconds=60).stays()
-    world.clock.advance(59_999)
-    assert not watch(world, "b").stays()
-    world.clock.advance(1)
-    assert watch(world, "c").stays()
-
-
-def test_nobody_stays_twice(tmp_path: Path) -> None:
-    with real_world(tmp_path) as world:
-        barrier = threading.Barrier(8)
-
-        def ask(number: int) -> bool:
-            one = watch(world, f"w{number}", timer=number % 2 == 0)
-            barrier.wait(timeout=30)
-            one.stays()
-            barrier.wait(timeout=30)
-            return one.stays()
-
-        for _ in range(5):
-            with ThreadPoolExecutor(8) as pool:
-                assert sum(pool.map(ask, range(8))) == 1
-            world.clock.advance(901_000)
-
-
-def test_who_cannot_read_the_store_leaves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = watch(world, "a")
-    assert one.stays()
-
-    def refuse(*args: Any) -> Any:
-        raise StoreUnavailable("not now")
-
-    monkeypatch.setattr(world.store, "get", refuse)
-    assert not one.stays()
-    one.leave()

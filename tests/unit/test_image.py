@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,6 @@ from shared.artifacts.image import (
     ImageLimits,
     inspect_image,
     sniff,
-    thumbnail,
     upright,
 )
 
@@ -70,14 +67,10 @@ def refused(data: Any, limits: ImageLimits = LIMITS) -> BrokenImage:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_whole_picture_is_described(kind: str, tmp_path: Path) -> None:
+def test_a_whole_picture_is_described(kind: str) -> None:
     data = encoded(kind)
-    path = tmp_path / "wrong-name.gif"
-    path.write_bytes(data)
-    for source in (data, path, str(path), io.BytesIO(data)):
-        info = inspect_image(source, LIMITS)
-        assert (info.media_type, info.width, info.height) == (FORMATS[kind], 64, 48)
-        assert (info.bytes, info.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    info = inspect_image(data, LIMITS)
+    assert (info.media_type, info.width, info.height) == (FORMATS[kind], 64, 48)
 
 
 def test_a_format_is_known_by_its_first_bytes() -> None:
@@ -154,11 +147,10 @@ def test_the_limits_include_their_ends() -> None:
         assert inspect_image(data, LIMITS).width == side
 
 
-def test_too_many_bytes_are_refused_without_reading_on() -> None:
+def test_too_many_bytes_are_refused_whatever_they_are() -> None:
     limits = ImageLimits(max_bytes=100)
-    source = io.BytesIO(encoded("PNG") + bytes(10_000))
-    assert refused(source, limits).code == "image_too_many_bytes"
-    assert source.tell() == 101
+    assert refused(bytes(101), limits).code == "image_too_many_bytes"
+    assert refused(bytes(100), limits).code == "image_format_unsupported"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -189,7 +181,6 @@ def test_a_turned_photograph_is_measured_and_set_upright(kind: str, orientation:
     data = turned(kind, orientation)
     info = inspect_image(data, LIMITS)
     assert (info.width, info.height) == ((48, 64) if orientation > 4 else (64, 48))
-    assert info.orientation == orientation
     straight = upright(data)
     if orientation == 1:
         assert straight is None
@@ -233,33 +224,7 @@ def test_transparency_survives_setting_upright() -> None:
 def test_a_nonsense_orientation_is_upright() -> None:
     for value in (0, 9, 60_000):
         assert upright(turned("JPEG", value)) is None
-        assert inspect_image(turned("JPEG", value), LIMITS).orientation == 1
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_a_thumbnail_is_a_small_upright_webp(kind: str) -> None:
-    small = thumbnail(turned(kind, 6), 32)
-    assert sniff(small) == "image/webp"
-    with Image.open(io.BytesIO(small)) as image:
-        assert image.size == (24, 32)
-        assert np.asarray(image.convert("RGB")).astype(int)[8, 18] == pytest.approx(
-            [255, 0, 0], abs=25
-        )
-
-
-def test_a_thumbnail_of_a_sixteen_bit_grey_picture_is_not_white() -> None:
-    ramp = np.linspace(0, 65535, 64 * 48).reshape(48, 64).astype(np.uint16)
-    with Image.open(io.BytesIO(thumbnail(encoded("PNG", ramp), 64))) as image:
-        grey = np.asarray(image.convert("L"))
-    assert grey[0].mean() < 12
-    assert 118 < grey[24].mean() < 140
-    assert grey[-1].mean() > 240
-
-
-def test_a_long_thin_picture_still_has_a_thumbnail() -> None:
-    data = encoded("PNG", np.zeros((2, 3000, 3), np.uint8))
-    with Image.open(io.BytesIO(thumbnail(data, 64))) as image:
-        assert image.size == (64, 1)
+        assert inspect_image(turned("JPEG", value), LIMITS).width == 64
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -277,7 +242,6 @@ def test_any_damage_is_refused_by_a_code_or_harmless(
         data[place % len(data)] = value
     try:
         inspect_image(bytes(data[:length]), LIMITS)
-        thumbnail(bytes(data[:length]), 16)
         upright(bytes(data[:length]))
     except BrokenImage as refusal:
         code = refusal.code

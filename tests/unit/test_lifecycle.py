@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -311,7 +312,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.fact(set(), lambda j, m, e=error: life.refused_again(j, other, e, m, POLICY))
         self.fact(set(), lambda job, moment: life.submit_unknown(job, other, moment, POLICY))
 
-    @rule(seconds=st.floats(-100, 1e7))
+    @rule(seconds=st.floats(-100, 3_960))
     def credential_is_paused(self, seconds: float) -> None:
         until = self.now + round(seconds * 1000)
         self.fact({S.QUEUED}, lambda job, m: life.held_back(job, until, m, POLICY))
@@ -422,7 +423,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(job.history) <= 50
         path = [entry.status for entry in job.history[self.born - 1 :]]
         if len(job.history) < 50:
-            for one, other in zip(path, path[1:], strict=False):
+            for one, other in pairwise(path):
                 assert Status(other) in NEXT[Status(one)]
         assert (job.due_at is None) == job.status.terminal == (job.finished_at is not None)
         if job.due_at is not None:
@@ -455,7 +456,7 @@ def test_the_first_ten_and_the_last_forty_changes_are_kept() -> None:
     assert [entry.at for entry in job.history[:3]] == [START, START, START + 1000]
     assert job.history[9].at == START + 40_000
     assert job.history[-1].at == START + 991_000
-    assert job.history[10].at == START + 800_000 + 1000 - 1000
+    assert job.history[10].at == START + 800_000
     assert job.receipt.creates == 0
     assert job.attempts == 100
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from statistics import mean
 
 import pytest
@@ -74,7 +75,7 @@ def test_pauses_between_looks_grow_by_the_factor_until_the_ceiling(policy: Polic
         pauses.append(policy.look(elapsed, 0.5))
         elapsed += pauses[-1] / 1000
         assert len(pauses) < 200
-    for one, other in zip(pauses, pauses[1:-1], strict=False):
+    for one, other in pairwise(pauses[:-1]):
         assert other / one == pytest.approx(policy.poll_factor, rel=0.01)
     assert policy.look(elapsed, 0.5) == round(policy.poll_ceiling * 1000)
 

@@ -1,0 +1,150 @@
+"""A file of 256 MB goes from the provider to the bucket in constant memory.
+
+Run as a program, this module is both sides: `serve` gives the file, `store` carries a job's store
+step and says what it took.
+
+测试大文件在恒定内存中从生成服务复制到存储。
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+from infra.local.home import ROOT
+
+SIZE = 256 * 2**20
+MOST = 64 * 2**20
+PROGRAM = (sys.executable, "-m", "tests.e2e.test_big_artifact")
+_PIECE = 1 << 20
+
+
+def piece(number: int) -> bytes:
+    """The file's mebibytes; all of them different."""
+    return number.to_bytes(8, "big") * (_PIECE // 8)
+
+
+def expected() -> str:
+    digest = hashlib.sha256()
+    for number in range(SIZE // _PIECE):
+        digest.update(piece(number))
+    return digest.hexdigest()
+
+
+def test_a_file_of_256_megabytes_costs_less_than_64_of_memory(tmp_path: Path) -> None:
+    server = subprocess.Popen(
+        [*PROGRAM, "serve"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        command = [*PROGRAM, "store", url, str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    finally:
+        server.kill()
+        server.communicate()
+        big = [path for path in (tmp_path / "bucket").rglob("*") if path.is_file()]
+        sizes = [path.stat().st_size for path in big]
+        for path in big:
+            path.unlink()
+    said = json.loads(done.stdout)
+    assert sizes == [SIZE], "one whole object, and nothing left beside it"
+    assert (said["status"], said["bytes"], said["sha256"]) == ("processing", SIZE, expected())
+    assert said["woken"] == ["postprocess"]
+    assert said["after"] - said["before"] < MOST, said
+
+
+def serve() -> None:
+    """Give the file to whoever asks, until stdin ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(SIZE))
+            self.end_headers()
+            for number in range(SIZE // _PIECE):
+                self.wfile.write(piece(number))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+    server.serve_forever()
+
+
+def store(url: str, folder: Path) -> None:
+    """Carry the store step of a job whose provider's result is `url`, and measure."""
+    from infra.migrations.migrate import upgrade
+    from shared.buckets.folder import FolderBucket
+    from shared.clock import Deadline, SystemClock, new_id
+    from shared.jobs.advance import Ports, advance
+    from shared.jobs.model import Job, JobInput, ResultFile, Status
+    from shared.jobs.policy import Policy
+    from shared.jobs.repository import JobRepository
+    from shared.jobs.resource import event_of
+    from shared.links import Links
+    from shared.providers.tripo import Tripo
+    from shared.store.sql import SqlStore
+
+    clock = SystemClock()
+    database = f"sqlite:///{folder / 'maquette.db'}"
+    upgrade(database)
+    store, links = SqlStore(database), Links("http://localhost", b"s")
+    bucket = FolderBucket(folder / "bucket", base_url="http://localhost", secret=b"s", clock=clock)
+    tripo = Tripo(api_keys=["tsk_test"], base_url=url, clock=clock)
+    jobs = JobRepository(store, lambda job: event_of(job, links, new_id(clock)))
+    woken: list[str] = []
+    ports = Ports(jobs, bucket, {"tripo": tripo}, clock, Policy(), woken.append)
+    now = clock.now()
+    file = ResultFile("model", f"{url}/model.glb?signature=x", "model/gltf-binary")
+    fresh = Job(new_id(clock), "text-to-3d", "tripo", "shop", now, JobInput("a chair"))
+    job = replace(
+        fresh, status=Status.STORING, task_id="t", files=(file,), entered_at=now, due_at=now
+    )
+    claimed = replace(jobs.create(job, None), claims=1)
+    before = peak()
+    advance(ports, claimed, Deadline.after(60))
+    after = peak()
+    done = jobs.get(job.id)
+    assert done is not None
+    tripo.close()
+    store.close()
+    kept = {"status": done.status.value, "bytes": done.files[0].bytes, "woken": woken}
+    print(json.dumps({**kept, "sha256": done.files[0].sha256, "before": before, "after": after}))
+
+
+def peak() -> int:
+    """The most bytes of memory this process has held so far.
+
+    Linux counts into `ru_maxrss` what the parent held before this program was started, which
+    would hide a rise; its own account of this program does not.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve()
+    else:
+        store(sys.argv[2], Path(sys.argv[3]))

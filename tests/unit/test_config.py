@@ -1,0 +1,274 @@
+"""Settings: every fault is named at once, no secret is ever shown, what is left out has a default.
+
+测试设置的读取与检查。
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from shared import config
+from shared.config import Settings, SettingsError, named_keys, read_dotenv, variable_of
+
+LINK = "link-secret-of-thirty-two-characters"
+SIGNING = base64.b64encode(b"webhook-secret-of-32-characters!").decode()
+KEY = "an-api-key-nobody-may-see"
+TRIPO = "tsk_a-tripo-key-nobody-may-see"
+GOOD = {
+    "MAQUETTE_STORE_URL": "sqlite:///maquette.db",
+    "MAQUETTE_BUCKET_URL": "file:///bucket",
+    "MAQUETTE_LINK_SECRET": LINK,
+    "MAQUETTE_WEBHOOK_SECRETS": f"whsec_{SIGNING}",
+    "MAQUETTE_API_KEYS": f"shop:{KEY}",
+    "TRIPO_API_KEY": TRIPO,
+}
+DEPLOYED = {**GOOD, "MAQUETTE_STAGE": "prod", "MAQUETTE_PUBLIC_URL": "https://maquette.example"}
+HIDDEN = "zq7Xhush9Kzq"
+"""Goes into every wrong secret below: nothing that is said may contain it."""
+
+SECONDS = ["0", "-1", "soon", "nan", "inf", "2592001", "1e400"]
+COUNTS = ["0", "-1", "many", "1.5", "nan", "999999999999"]
+NUMBERS: dict[str, tuple[float, float, bool]] = {
+    "jitter": (0, 0.9, False),
+    "poll_factor": (1.0001, 10, False),
+    "retry_factor": (1.0001, 10, False),
+    "image_pixels": (1, 500_000_000, True),
+    "image_min_side": (1, 10_000, True),
+    "image_max_side": (1, 30_000, True),
+    "prompt_characters": (1, 100_000, True),
+    "artifact_link_seconds": (10, 7 * 24 * 3600, True),
+    "wait_seconds": (0, 25, True),
+}
+for _name in Settings.model_fields:
+    if _name.endswith("_seconds") and _name not in NUMBERS:
+        NUMBERS[_name] = (0.001, 30 * 24 * 3600, False)
+    if _name.endswith("_bytes"):
+        NUMBERS[_name] = (1, 5 * 2**30, True)
+
+WRONG: dict[str, list[str]] = {
+    "stage": ["Prod!", "1st", "x" * 33],
+    "log_level": ["LOUD", "debug"],
+    "log_format": ["xml"],
+    "store_url": [""],
+    "bucket_url": [""],
+    "public_url": ["maquette.example", "ftp://maquette.example", "https://maquette.example/?a=1"],
+    "link_secret": ["", HIDDEN],
+    "webhook_secrets": [
+        "",
+        HIDDEN,
+        f"whsec_{HIDDEN}",
+        f"whsec_{SIGNING},whsec_{HIDDEN}",
+        f"whsec_{SIGNING},whsec_{SIGNING}",
+    ],
+    "api_keys": [
+        f"{HIDDEN}forgot-the-name-before-it",
+        f"{HIDDEN}:short",
+        f"shop:{HIDDEN}",
+        f"a shop:{HIDDEN}-and-long-enough",
+        f":{HIDDEN}-and-long-enough",
+        f"{HIDDEN}:{KEY},{HIDDEN}:{KEY}",
+    ],
+    "tripo_api_key": [HIDDEN, f"{TRIPO},{HIDDEN}"],
+    "tripo_base_url": ["tripo.example", "https://tripo.example/?key=1"],
+    "image_formats": ["image/gif", "image/png,text/plain", ","],
+}
+for _name, (_, _, _whole) in NUMBERS.items():
+    WRONG[_name] = COUNTS if _whole else SECONDS
+WRONG["wait_seconds"] = ["-1", "26", "soon"]
+WRONG["jitter"] = ["-0.1", "0.91", "some", "nan"]
+WRONG["poll_factor"] = WRONG["retry_factor"] = ["1", "10.5", "fast", "nan"]
+NEVER_WRONG = {"callback_hosts", "cors_origins"}
+
+wrong_settings = st.dictionaries(
+    st.sampled_from(sorted(set(WRONG) - {"stage"})), st.none()
+).flatmap(
+    lambda chosen: st.fixed_dictionaries({name: st.sampled_from(WRONG[name]) for name in chosen})
+)
+
+
+def faults_of(environ: Mapping[str, str]) -> SettingsError | None:
+    try:
+        config.load(environ)
+    except SettingsError as error:
+        return error
+    return None
+
+
+def variables(error: SettingsError | None) -> list[str]:
+    return [] if error is None else sorted(fault.split()[0].rstrip(":") for fault in error.faults)
+
+
+def test_every_setting_is_part_of_these_tests() -> None:
+    assert set(WRONG) | NEVER_WRONG == set(Settings.model_fields)
+    assert variables(faults_of(GOOD)) == variables(faults_of(DEPLOYED)) == []
+
+
+@given(wrong_settings)
+def test_exactly_the_wrong_settings_are_named_all_at_once(wrong: dict[str, str]) -> None:
+    given_values = {variable_of(name): value for name, value in wrong.items()}
+    error = faults_of({**GOOD, **given_values})
+    assert variables(error) == sorted(given_values)
+    if error is not None:
+        report = error.report()
+        assert f" {len(wrong)} setting(s) " in report
+        assert all(report.count(f"- {name}") == 1 for name in given_values)
+
+
+@pytest.mark.parametrize("value", WRONG["stage"])
+def test_a_wrong_stage_is_named(value: str) -> None:
+    assert variables(faults_of({**DEPLOYED, "MAQUETTE_STAGE": value})) == ["MAQUETTE_STAGE"]
+
+
+@given(wrong_settings)
+def test_no_secret_is_in_what_is_said_of_wrong_settings(wrong: dict[str, str]) -> None:
+    error = faults_of({**GOOD, **{variable_of(name): value for name, value in wrong.items()}})
+    if error is None:
+        return
+    said = "\n".join(
+        [*error.faults, error.report(), str(error), repr(error), *traceback.format_exception(error)]
+    )
+    for secret in (HIDDEN, LINK, SIGNING, KEY, TRIPO):
+        assert secret not in said
+
+
+def test_no_secret_is_in_the_settings_written_out(caplog: pytest.LogCaptureFixture) -> None:
+    database = "mysql+pymysql://maquette:a-database-password@db.internal/maquette"
+    settings = config.load({**DEPLOYED, "MAQUETTE_STORE_URL": database})
+    assert settings.store_url == database
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("test").error("with %s and %r", settings, settings)
+    for text in (repr(settings), str(settings), f"{settings}", caplog.text):
+        assert "stage='prod'" in text
+        for secret in (LINK, SIGNING, KEY, TRIPO, "a-database-password"):
+            assert secret not in text
+
+
+@given(st.data())
+def test_a_number_in_its_range_is_taken_as_it_is(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(NUMBERS)))
+    low, high, whole = NUMBERS[name]
+    number: float
+    if whole:
+        number = data.draw(st.integers(int(low), int(high)))
+    else:
+        number = data.draw(st.floats(low, high, allow_nan=False))
+    settings = config.load({**GOOD, variable_of(name): repr(number)})
+    assert getattr(settings, name) == number
+
+
+@given(st.sets(st.sampled_from(sorted(set(Settings.model_fields) - {"stage"}))))
+def test_an_empty_value_is_no_value(names: set[str]) -> None:
+    without = {name: value for name, value in GOOD.items() if name not in map(variable_of, names)}
+    empty = {**GOOD, **dict.fromkeys(map(variable_of, names), "")}
+    assert variables(faults_of(empty)) == variables(faults_of(without))
+    if faults_of(without) is None:
+        assert config.load(empty) == config.load(without)
+
+
+def test_only_four_things_must_be_set_on_one_machine() -> None:
+    assert variables(faults_of({})) == [
+        "MAQUETTE_BUCKET_URL",
+        "MAQUETTE_LINK_SECRET",
+        "MAQUETTE_STORE_URL",
+        "MAQUETTE_WEBHOOK_SECRETS",
+    ]
+
+
+@pytest.mark.parametrize("keys", [None, "", " ", ",", " , ,"])
+@pytest.mark.parametrize("url", [None, "", "http://maquette.example"])
+def test_elsewhere_nothing_starts_without_keys_and_a_safe_address(
+    keys: str | None, url: str | None
+) -> None:
+    given_values = {"MAQUETTE_API_KEYS": keys, "MAQUETTE_PUBLIC_URL": url}
+    environ = {
+        **{name: value for name, value in DEPLOYED.items() if name not in given_values},
+        **{name: value for name, value in given_values.items() if value is not None},
+    }
+    assert variables(faults_of(environ)) == ["MAQUETTE_API_KEYS", "MAQUETTE_PUBLIC_URL"]
+    # Beside other faults these two are named as well.
+    error = faults_of({**environ, "MAQUETTE_JITTER": "7"})
+    assert variables(error) == ["MAQUETTE_API_KEYS", "MAQUETTE_JITTER", "MAQUETTE_PUBLIC_URL"]
+    assert variables(faults_of({**environ, "MAQUETTE_STAGE": "local"})) == []
+
+
+def test_what_is_given_goes_before_the_environment() -> None:
+    settings = config.load(DEPLOYED, stage="local", jitter=0.5, public_url="http://127.0.0.1:1/")
+    assert settings.is_local
+    assert settings.jitter == 0.5
+    assert settings.policy().jitter == 0.5
+    assert settings.public_url == "http://127.0.0.1:1"
+
+
+def test_lists_are_separated_by_commas_and_blanks_around_them_do_not_matter() -> None:
+    more = {"MAQUETTE_CALLBACK_HOSTS": " a.example , b.example,", "TRIPO_API_KEY": "tsk_a , tsk_b"}
+    settings = config.load({**GOOD, **more})
+    assert settings.callback_hosts == ("a.example", "b.example")
+    assert [key.get_secret_value() for key in settings.tripo_api_key] == ["tsk_a", "tsk_b"]
+
+
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
+keys = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=16, max_size=40)
+
+
+@given(st.dictionaries(names, keys))
+def test_api_keys_are_found_by_their_callers_names(known: dict[str, str]) -> None:
+    listed = ",".join(f"{name}:{key}" for name, key in known.items())
+    settings = config.load({**GOOD, "MAQUETTE_API_KEYS": listed})
+    assert named_keys(settings.api_keys) == known
+
+
+@pytest.mark.parametrize("entry", WRONG["api_keys"])
+def test_a_wrong_api_key_is_named_by_its_place_alone(entry: str) -> None:
+    entries = tuple(SecretStr(one) for one in f"other:{KEY},{entry}".split(","))
+    with pytest.raises(ValueError, match=r"entry [23]") as raised:
+        named_keys(entries)
+    assert HIDDEN not in str(raised.value)
+
+
+def test_a_key_may_hold_colons() -> None:
+    assert named_keys((SecretStr("shop:0123456789:abcdef"),)) == {"shop": "0123456789:abcdef"}
+
+
+def test_a_dotenv_file_is_read_as_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text(
+        "# a comment\n"
+        "MAQUETTE_JITTER=0.2  # behind a value\n"
+        "export TRIPO_API_KEY='tsk_quoted'\n"
+        'MAQUETTE_CORS_ORIGINS="https://店.example"\n'
+        "MAQUETTE_STAGE=\n"
+        "ONLY_A_NAME\n",
+        "utf-8",
+    )
+    assert read_dotenv(path) == {
+        "MAQUETTE_JITTER": "0.2",
+        "TRIPO_API_KEY": "tsk_quoted",
+        "MAQUETTE_CORS_ORIGINS": "https://店.example",
+        "MAQUETTE_STAGE": "",
+    }
+    settings = config.load({**GOOD, **read_dotenv(path)})
+    assert settings.cors_origins == ("https://店.example",)
+    assert settings.is_local
+
+
+def test_without_a_dotenv_file_there_is_nothing_to_read(tmp_path: Path) -> None:
+    assert read_dotenv(tmp_path / ".env") == {}
+    assert read_dotenv(tmp_path) == {}
+
+
+def test_the_environment_of_this_process_is_the_usual_one(monkeypatch: Any) -> None:
+    for name in map(variable_of, Settings.model_fields):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    assert config.load() == config.load(GOOD)

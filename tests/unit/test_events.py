@@ -1,0 +1,139 @@
+"""The events that wake a function, as AWS writes them, letter by letter.
+
+测试各种触发事件的解析。
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.events import WAKE, ObjectsCreated, Timer, Wake, parse
+
+SCHEDULER = """
+{
+  "version": "0",
+  "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+  "detail-type": "Scheduled Event",
+  "source": "aws.scheduler",
+  "account": "123456789012",
+  "time": "2026-11-21T21:00:00Z",
+  "region": "eu-central-1",
+  "resources": ["arn:aws:scheduler:eu-central-1:123456789012:schedule/default/EveryMinute"],
+  "detail": "{}"
+}
+"""
+OBJECTS = """
+{
+  "Records": [
+    {
+      "eventVersion": "2.1",
+      "eventSource": "aws:s3",
+      "awsRegion": "eu-central-1",
+      "eventTime": "2026-11-21T21:00:00.000Z",
+      "eventName": "ObjectCreated:Put",
+      "userIdentity": {"principalId": "AWS:AIDAINPONIXQXHT3IKHL2"},
+      "requestParameters": {"sourceIPAddress": "205.255.255.255"},
+      "responseElements": {
+        "x-amz-request-id": "D82B88E5F771F645",
+        "x-amz-id-2": "vlR7PnpV2Ce81l0PRw6jlUpck7Jo5ZsQjryTjKlc5aLWGVHPZLj5NeC6qMa0emYBDXOo6QBU0Wo="
+      },
+      "s3": {
+        "s3SchemaVersion": "1.0",
+        "configurationId": "828aa6fc-f7b5-4305-8584-487c791949c1",
+        "bucket": {
+          "name": "maquette-prod",
+          "ownerIdentity": {"principalId": "A3I5XTEXAMAI3E"},
+          "arn": "arn:aws:s3:::maquette-prod"
+        },
+        "object": {
+          "key": "incoming/01JD8G8T3M7XQ4S9Z2V5W6Y1AB/3-0-model.glb",
+          "size": 1305107,
+          "eTag": "b21b84d653bb07b05b1e6b33684dc11b",
+          "sequencer": "0C0F6F405D6ED209E1"
+        }
+      }
+    }
+  ]
+}
+"""
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def record(key: Any) -> dict[str, Any]:
+    return {"eventName": "ObjectCreated:Put", "s3": {"object": {"key": key, "size": 1}}}
+
+
+def test_a_schedule_is_a_timer() -> None:
+    assert parse(json.loads(SCHEDULER)) == Timer()
+
+
+def test_a_new_object_is_named_by_its_key() -> None:
+    key = "incoming/01JD8G8T3M7XQ4S9Z2V5W6Y1AB/3-0-model.glb"
+    assert parse(json.loads(OBJECTS)) == ObjectsCreated((key,))
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("incoming/J/a+chair.glb", "incoming/J/a chair.glb"),
+        ("incoming/J/a%20chair.glb", "incoming/J/a chair.glb"),
+        ("incoming/J/1%2B1.glb", "incoming/J/1+1.glb"),
+        ("incoming/J/%E6%9C%A8%E6%A4%85.glb", "incoming/J/木椅.glb"),
+        ("incoming/J/%F0%9F%AA%91.glb", "incoming/J/🪑.glb"),
+        ("incoming/J/100%25.glb", "incoming/J/100%.glb"),
+        ("incoming%2FJ%2Fa.glb", "incoming/J/a.glb"),
+    ],
+)
+def test_a_key_is_read_as_s3_encodes_it(written: str, key: str) -> None:
+    assert parse({"Records": [record(written)]}) == ObjectsCreated((key,))
+
+
+def test_several_objects_come_in_one_event() -> None:
+    event = {"Records": [record("incoming/A/a.glb"), record("incoming/B/b.glb")]}
+    assert parse(event) == ObjectsCreated(("incoming/A/a.glb", "incoming/B/b.glb"))
+
+
+def test_a_record_without_a_key_is_passed_over() -> None:
+    broken: list[Any] = [{}, {"s3": None}, {"s3": {"object": {"key": 7}}}, record(""), None, "x"]
+    assert parse({"Records": [*broken, record("a.glb")]}) == ObjectsCreated(("a.glb",))
+    assert parse({"Records": broken}) == ObjectsCreated(())
+
+
+def test_a_wake_up_is_a_wake_up_also_on_the_wire() -> None:
+    assert parse(json.loads(json.dumps(dict(WAKE)))) == Wake()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{}, {"detail-type": "Something Else"}, {"Records": "none"}, {"Records": None}, [], None, "x"],
+)
+def test_what_nobody_knows_is_a_wake_up(event: Any) -> None:
+    assert parse(event) == Wake()
+
+
+shapes = st.fixed_dictionaries(
+    {},
+    optional={
+        "detail-type": any_json | st.just("Scheduled Event"),
+        "Records": any_json
+        | st.lists(
+            any_json | st.builds(record, any_json) | st.builds(lambda s3: {"s3": s3}, any_json)
+        ),
+        "maquette": any_json,
+    },
+)
+
+
+@given(any_json | shapes)
+def test_no_json_whatever_raises(event: Any) -> None:
+    assert isinstance(parse(event), Timer | Wake | ObjectsCreated)
