@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,3 +47,23 @@ def store(database_url: str) -> Iterator[SqlStore]:
     opened = SqlStore(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def log_records() -> Iterator[list[logging.LogRecord]]:
+    """The records that the `maquette` loggers write during this test, each once.
+
+    Not `caplog`: what it sees depends on whether an earlier test has set up the logs.
+
+    本次测试中写下的日志。
+    """
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("maquette")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield records
+    logger.removeHandler(handler)
+    logger.setLevel(level)

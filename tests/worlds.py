@@ -23,8 +23,8 @@ from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
 from shared.jobs import lifecycle, polling
 from shared.jobs.advance import Ports, advance, check
-from shared.jobs.lifecycle import Moment
 from shared.jobs.model import Job, Queue, from_record
+from shared.jobs.moves import Moment
 from shared.jobs.policy import Policy
 from shared.jobs.repository import JobRepository
 from shared.jobs.resource import event_of

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from shared.buckets.base import Bucket, BucketUnavailable
 from shared.clock import Clock, Deadline, OutOfTime
 from shared.jobs import lifecycle
-from shared.jobs.lifecycle import Moment, Step
+from shared.jobs.lifecycle import Step
 from shared.jobs.model import Attempt, InputFile, Job, Status
+from shared.jobs.moves import Moment
 from shared.jobs.policy import Policy
 from shared.jobs.repository import JobRepository
 from shared.providers.base import (
@@ -318,7 +319,9 @@ def _find(ports: Ports, job: Job, deadline: Deadline) -> None:
         return
     if provider.takes_keys:
         deadline.check(_CREATE_NEEDS)
-        if ports.clock.now() < attempt.begun_at + round(ports.policy.find * 1000):
+        # What is not wanted any more is not asked for again: the first create may have failed.
+        wanted = job.status is Status.SUBMITTING
+        if wanted and ports.clock.now() < attempt.begun_at + round(ports.policy.find * 1000):
             _send(ports, job, provider, deadline, again=True)
         else:
             _unfound(ports, job, read=True)

@@ -9,21 +9,20 @@ has ended or moved on, gives back the very same job.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
-from typing import Any
 
 from shared.errors import Refused
 from shared.jobs.model import (
     Artifact,
     Attempt,
-    HistoryEntry,
     Job,
     JobError,
     Queue,
     ResultFile,
     Status,
 )
+from shared.jobs.moves import Moment, end_canceling, enter, fail, moved, ms
 from shared.jobs.policy import Policy
 from shared.providers.base import (
     OutOfCredit,
@@ -38,21 +37,6 @@ from shared.providers.base import (
 from shared.store.base import Lease
 
 S = Status
-NEXT: dict[Status, frozenset[Status]] = {
-    S.QUEUED: frozenset({S.SUBMITTING, S.FAILED, S.CANCELED, S.EXPIRED}),
-    S.SUBMITTING: frozenset({S.RUNNING, S.QUEUED, S.FAILED, S.CANCELING}),
-    S.RUNNING: frozenset({S.STORING, S.FAILED, S.CANCELING}),
-    S.STORING: frozenset({S.PROCESSING, S.FAILED, S.EXPIRED}),
-    S.PROCESSING: frozenset({S.SUCCEEDED, S.STORING, S.FAILED}),
-    S.CANCELING: frozenset({S.CANCELED, S.EXPIRED, S.FAILED}),
-    S.SUCCEEDED: frozenset(),
-    S.FAILED: frozenset(),
-    S.CANCELED: frozenset(),
-    S.EXPIRED: frozenset(),
-}
-"""Every move there is."""
-
-_FIRST_KEPT, _LAST_KEPT = 10, 40
 
 
 class Step(str, Enum):
@@ -70,17 +54,6 @@ class Step(str, Enum):
     GIVE_UP = "give up"
 
 
-@dataclass(frozen=True)
-class Moment:
-    """When something happened (ms) and the chance drawn for it, in [0, 1), to spread pauses.
-
-    事件发生的时刻与随机数。
-    """
-
-    now: int
-    chance: float = 0.5
-
-
 def step_of(job: Job, now: int, policy: Policy) -> Step:
     """The step a claimed job needs.
 
@@ -89,7 +62,7 @@ def step_of(job: Job, now: int, policy: Policy) -> Step:
     if job.claims > policy.max_claims:
         return Step.GIVE_UP
     if job.status is S.QUEUED:
-        late = now >= job.created_at + _ms(policy.queue)
+        late = now >= job.created_at + ms(policy.queue)
         return Step.EXPIRE if late else Step.SUBMIT
     if job.queue is Queue.CHECK:
         return Step.CHECK
@@ -138,7 +111,7 @@ def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job
         begun_at=at.now,
     )
     receipt = replace(job.receipt, creates=job.receipt.creates + 1)
-    return _enter(
+    return enter(
         job,
         S.SUBMITTING,
         at,
@@ -160,12 +133,12 @@ def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
         return job
     if job.status is S.SUBMITTING:
         begun = replace(job, task_id=task_id, started_at=at.now)
-        return _enter(
+        return enter(
             begun, S.RUNNING, at, due_at=next_look(begun, at, policy), failures=0, misses=0
         )
     if job.status is S.CANCELING:
-        return _moved(job, at, task_id=task_id, started_at=at.now, due_at=at.now)
-    return _moved(job, at, task_id=task_id) if job.status.terminal else job
+        return moved(job, at, task_id=task_id, started_at=at.now, due_at=at.now)
+    return moved(job, at, task_id=task_id) if job.status.terminal else job
 
 
 def not_submitted(
@@ -185,18 +158,18 @@ def not_submitted(
     receipt = replace(job.receipt, creates=job.receipt.creates - 1) if sent else job.receipt
     job = replace(job, attempt=None, receipt=receipt)
     if job.status is S.CANCELING:
-        return _end_canceling(job, at, billed=False)
+        return end_canceling(job, at, billed=False)
     if isinstance(error, Rejected | Unauthorized | OutOfCredit):
-        return _fail(job, _refusal(error), at)
+        return fail(job, _refusal(error), at)
     limited = isinstance(error, RateLimited)
     failures = job.failures if limited else job.failures + 1
     hint = error.retry_after if isinstance(error, RateLimited) else None
     due = at.now + policy.pause(failures, at.chance, hint)
-    due = min(due, max(at.now + 1, job.created_at + _ms(policy.queue)))
+    due = min(due, max(at.now + 1, job.created_at + ms(policy.queue)))
     if not sent:
-        return _moved(job, at, due_at=due, failures=failures)
+        return moved(job, at, due_at=due, failures=failures)
     note = "the provider is busy" if limited else "the provider is unavailable"
-    return _enter(job, S.QUEUED, at, note=note, due_at=due, failures=failures)
+    return enter(job, S.QUEUED, at, note=note, due_at=due, failures=failures)
 
 
 def held_back(job: Job, until: int, at: Moment, policy: Policy) -> Job:
@@ -206,8 +179,8 @@ def held_back(job: Job, until: int, at: Moment, policy: Policy) -> Job:
     """
     if job.status is not S.QUEUED:
         return job
-    end = job.created_at + _ms(policy.queue)
-    return _moved(job, at, due_at=max(at.now, min(until, end)))
+    end = job.created_at + ms(policy.queue)
+    return moved(job, at, due_at=max(at.now, min(until, end)))
 
 
 def handed_back(job: Job, at: Moment, *, begun: bool) -> Job:
@@ -231,7 +204,7 @@ def submit_unknown(job: Job, attempt: Attempt, at: Moment, policy: Policy) -> Jo
     if not _unanswered(job, attempt):
         return job
     failures = job.failures + 1
-    return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+    return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
 
 
 def refused_again(
@@ -250,8 +223,8 @@ def refused_again(
         hint = error.retry_after if isinstance(error, RateLimited) else None
         return not_found(job, at, policy, read=False, hint=hint)
     if job.status is S.CANCELING:
-        return _end_canceling(job, at, billed=True)
-    return _fail(job, _refusal(error), at, may_be_billed=True)
+        return end_canceling(job, at, billed=True)
+    return fail(job, _refusal(error), at, may_be_billed=True)
 
 
 def not_found(
@@ -274,16 +247,16 @@ def not_found(
         return job
     assert job.attempt is not None
     patience = policy.find if read else policy.find + policy.run
-    if at.now < job.attempt.begun_at + _ms(patience):
+    if at.now < job.attempt.begun_at + ms(patience):
         failures = job.failures + 1
         pause = policy.pause(failures, at.chance, hint)
-        return _moved(job, at, failures=failures, due_at=at.now + pause)
+        return moved(job, at, failures=failures, due_at=at.now + pause)
     if job.status is S.CANCELING:
-        return _end_canceling(job, at, billed=True)
+        return end_canceling(job, at, billed=True)
     found = f"{matches} tasks could be it" if matches else "the task was not found"
     message = f"The create was sent or about to be sent, no answer came, and {found}."
     error = JobError("submit_unconfirmed", message, retryable=True)
-    return _fail(job, error, at, may_be_billed=True)
+    return fail(job, error, at, may_be_billed=True)
 
 
 def observed(job: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
@@ -307,13 +280,13 @@ def observed(job: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
         if not files:
             message = "The provider says that it is done, but names no file."
             error = JobError("result_missing", message, retryable=True)
-            return _fail(seen, error, at, may_be_billed=True)
-        return _enter(seen, S.STORING, at, files=files, generated_at=at.now, progress=99)
+            return fail(seen, error, at, may_be_billed=True)
+        return enter(seen, S.STORING, at, files=files, generated_at=at.now, progress=99)
     if state.status in ("failed", "canceled"):
-        return _fail(seen, _task_error(state), at)
+        return fail(seen, _task_error(state), at)
     if at.now >= _watch_ends(job, policy):
         note = "it ran past its deadline"
-        return _enter(seen, S.CANCELING, at, note=note, cancel_cause="deadline")
+        return enter(seen, S.CANCELING, at, note=note, cancel_cause="deadline")
     return _progressed(job, seen, state, at, policy)
 
 
@@ -325,9 +298,9 @@ def unseen(job: Job, at: Moment, policy: Policy) -> Job:
     if job.queue is not Queue.CHECK or at.now < _watch_ends(job, policy):
         return job
     if job.status is S.CANCELING:
-        return _end_canceling(job, at, billed=True)
+        return end_canceling(job, at, billed=True)
     note = "it ran past its deadline and the provider did not answer"
-    return _enter(job, S.CANCELING, at, note=note, cancel_cause="deadline")
+    return enter(job, S.CANCELING, at, note=note, cancel_cause="deadline")
 
 
 def refreshed(job: Job, state: TaskState, at: Moment) -> Job:
@@ -357,8 +330,8 @@ def stored(job: Job, index: int, key: str, size: int, sha256: str, at: Moment) -
     kept = replace(job.files[index], key=key, bytes=size, sha256=sha256)
     files = (*job.files[:index], kept, *job.files[index + 1 :])
     if all(file.stored for file in files):
-        return _enter(job, S.PROCESSING, at, files=files, failures=0)
-    return _moved(job, at, files=files, failures=0, due_at=job.due_at)
+        return enter(job, S.PROCESSING, at, files=files, failures=0)
+    return moved(job, at, files=files, failures=0, due_at=job.due_at)
 
 
 def not_stored(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
@@ -368,12 +341,12 @@ def not_stored(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
     """
     if job.status is not S.STORING:
         return job
-    if at.now >= job.entered_at + _ms(policy.store):
+    if at.now >= job.entered_at + ms(policy.store):
         message = f"The result could not be stored in time: {reason}"
         error = JobError("store_expired", message, retryable=True)
-        return _enter(job, S.EXPIRED, at, error=error, may_be_billed=True)
+        return enter(job, S.EXPIRED, at, error=error, may_be_billed=True)
     failures = job.failures + 1
-    return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+    return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
 
 
 def published(job: Job, artifacts: Sequence[Artifact], warnings: Sequence[str], at: Moment) -> Job:
@@ -384,7 +357,7 @@ def published(job: Job, artifacts: Sequence[Artifact], warnings: Sequence[str], 
     if job.status is not S.PROCESSING:
         return job
     kept = tuple(dict.fromkeys((*job.warnings, *warnings)))
-    return _enter(job, S.SUCCEEDED, at, artifacts=tuple(artifacts), warnings=kept, progress=100)
+    return enter(job, S.SUCCEEDED, at, artifacts=tuple(artifacts), warnings=kept, progress=100)
 
 
 def invalid(job: Job, files: Sequence[ResultFile], reason: str, at: Moment) -> Job:
@@ -399,11 +372,11 @@ def invalid(job: Job, files: Sequence[ResultFile], reason: str, at: Moment) -> J
     if job.fetches == 0 and job.task_id is not None:
         files = tuple(ResultFile(f.role, f.url, f.media_type) for f in job.files)
         # A failure on record makes the next step take fresh links first.
-        return _enter(
+        return enter(
             job, S.STORING, at, note=f"fetched afresh: {reason}", files=files, fetches=1, failures=1
         )
     error = JobError("artifact_invalid", f"The provider's file is broken: {reason}", retryable=True)
-    return _fail(job, error, at, may_be_billed=True)
+    return fail(job, error, at, may_be_billed=True)
 
 
 def not_processed(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
@@ -413,12 +386,12 @@ def not_processed(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
     """
     if job.status is not S.PROCESSING:
         return job
-    if at.now >= job.entered_at + _ms(policy.store):
+    if at.now >= job.entered_at + ms(policy.store):
         message = f"The result could not be verified in time: {reason}"
         error = JobError("process_failed", message, retryable=True)
-        return _fail(job, error, at, may_be_billed=True)
+        return fail(job, error, at, may_be_billed=True)
     failures = job.failures + 1
-    return _moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+    return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
 
 
 def lost(job: Job, at: Moment) -> Job:
@@ -430,7 +403,7 @@ def lost(job: Job, at: Moment) -> Job:
         return job
     message = f"{job.claims - 1} workers in a row stopped while the job was {job.status.value}."
     error = JobError("worker_lost", message, retryable=True)
-    return _fail(job, error, at, may_be_billed=job.attempt is not None or job.task_id is not None)
+    return fail(job, error, at, may_be_billed=job.attempt is not None or job.task_id is not None)
 
 
 def overdue(job: Job, at: Moment) -> Job:
@@ -441,7 +414,7 @@ def overdue(job: Job, at: Moment) -> Job:
     if job.status is not S.QUEUED:
         return job
     error = JobError("queue_expired", "The provider took no task in time.", retryable=True)
-    return _enter(job, S.EXPIRED, at, error=error)
+    return enter(job, S.EXPIRED, at, error=error)
 
 
 def cancel(job: Job, at: Moment) -> Job:
@@ -450,12 +423,12 @@ def cancel(job: Job, at: Moment) -> Job:
     调用方取消任务。
     """
     if job.status is S.QUEUED:
-        return _enter(job, S.CANCELED, at, cancel_cause="caller")
+        return enter(job, S.CANCELED, at, cancel_cause="caller")
     if job.status is S.SUBMITTING:
         # The lease stays: the create may be in the air, and its answer is still wanted.
-        return _enter(job, S.CANCELING, at, due_at=job.due_at, cancel_cause="caller")
+        return enter(job, S.CANCELING, at, due_at=job.due_at, cancel_cause="caller")
     if job.status is S.RUNNING:
-        return _enter(job, S.CANCELING, at, cancel_cause="caller")
+        return enter(job, S.CANCELING, at, cancel_cause="caller")
     if job.status is S.CANCELING or job.status is S.CANCELED:
         return job
     message = f"The job is {job.status.value}: it is too late to cancel it."
@@ -467,45 +440,7 @@ def canceled_at_provider(job: Job, at: Moment) -> Job:
 
     生成服务确认任务已停止。
     """
-    return _end_canceling(job, at, billed=False) if job.status is S.CANCELING else job
-
-
-def retry(
-    job: Job, new_id: str, at: Moment, *, accept_possible_charge: bool = False
-) -> tuple[Job, Job]:
-    """A new job that takes up where an unsuccessful one left off, and the old one that names it.
-
-    It starts at process if the files are stored, at check if a task is known that may still give
-    a result, else at submit. Raises `Refused` for a job that has not ended, has succeeded, was
-    retried already or deleted, or may have been charged for nothing that can be taken over,
-    without `accept_possible_charge`.
-
-    用新任务重试失败的任务。
-    """
-    _may_retry(job, accept_possible_charge)
-    fresh = Job(
-        id=new_id,
-        kind=job.kind,
-        provider=job.provider,
-        caller=job.caller,
-        created_at=at.now,
-        input=job.input,
-        priority=job.priority,
-        metadata=job.metadata,
-        callback_url=job.callback_url,
-        trace=job.trace,
-        retry_of=job.id,
-    )
-    return _inherit(opened(fresh, at), job, at), _moved(job, at, retried_as=new_id)
-
-
-def opened(job: Job, at: Moment) -> Job:
-    """A job as it is first written: queued, due at once.
-
-    新建任务的初始状态。
-    """
-    entry = HistoryEntry(at.now, S.QUEUED.value)
-    return replace(job, due_at=at.now, entered_at=at.now, updated_at=at.now, history=(entry,))
+    return end_canceling(job, at, billed=False) if job.status is S.CANCELING else job
 
 
 def _unanswered(job: Job, attempt: Attempt | None) -> bool:
@@ -514,79 +449,23 @@ def _unanswered(job: Job, attempt: Attempt | None) -> bool:
     return waiting and attempt is not None and job.attempt == attempt
 
 
-def _may_retry(job: Job, accept_possible_charge: bool) -> None:
-    if not job.status.terminal:
-        raise Refused(
-            f"The job is {job.status.value}: only one that has ended can be retried.",
-            code="not_finished",
-            retryable=True,
-        )
-    if job.status is S.SUCCEEDED:
-        raise Refused("The job has succeeded: there is nothing to retry.", code="succeeded")
-    if job.retried_as is not None:
-        raise Refused(f"The job was retried already, as {job.retried_as}.", code="already_retried")
-    if job.deleted_at is not None:
-        raise Refused("The job was deleted, and its input with it.", code="deleted")
-    if job.may_be_billed and not _task_is_useful(job) and not accept_possible_charge:
-        raise Refused(
-            "The provider may have charged this job, and a retry would create another task. To "
-            "accept that, send accept_possible_charge: true.",
-            code="possible_charge",
-        )
-
-
-def _task_is_useful(old: Job) -> bool:
-    """Whether asking for the old task again, for free, may still give the result."""
-    code = old.error.code if old.error else ""
-    if old.task_id is None:
-        return False
-    if code in ("generation_failed", "provider_canceled", "task_not_found"):
-        return False
-    if old.cancel_cause is not None and not old.may_be_billed:
-        return False  # its task failed or was stopped while it was watched
-    # A broken file is asked for once more; a task that was inherited has had that chance.
-    adopted = old.retry_of is not None and old.receipt.creates == 0
-    return not (code == "artifact_invalid" and adopted)
-
-
-def _inherit(fresh: Job, old: Job, at: Moment) -> Job:
-    if not _task_is_useful(old):
-        return fresh
-    broken = old.error is not None and old.error.code == "artifact_invalid"
-    stored_all = bool(old.files) and all(file.stored for file in old.files)
-    inherited = replace(
-        fresh, task_id=old.task_id, attempt=old.attempt, started_at=at.now, progress=old.progress
-    )
-    if stored_all and not broken:
-        note = f"took over the files of {old.id}"
-        return _take_over(
-            inherited, S.PROCESSING, note, at, files=old.files, generated_at=old.generated_at
-        )
-    return _take_over(inherited, S.RUNNING, f"took over the task of {old.id}", at)
-
-
-def _take_over(job: Job, status: Status, note: str, at: Moment, **changes: Any) -> Job:
-    history = (*job.history, HistoryEntry(at.now, status.value, note))
-    return replace(job, status=status, history=history, **changes)
-
-
 def _missing(job: Job, at: Moment, policy: Policy) -> Job:
     misses = job.misses + 1
     if misses < policy.max_misses:
-        return _moved(job, at, misses=misses, due_at=next_look(job, at, policy))
+        return moved(job, at, misses=misses, due_at=next_look(job, at, policy))
     if job.status is S.CANCELING:
-        return _end_canceling(job, at, billed=True)
+        return end_canceling(job, at, billed=True)
     message = f"The provider does not know the task any more ({misses} answers in a row)."
-    return _fail(job, JobError("task_not_found", message, retryable=True), at, may_be_billed=True)
+    return fail(job, JobError("task_not_found", message, retryable=True), at, may_be_billed=True)
 
 
 def _watched(job: Job, seen: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
     if state.status in ("succeeded", "failed", "canceled"):
-        return _end_canceling(seen, at, billed=state.status == "succeeded")
+        return end_canceling(seen, at, billed=state.status == "succeeded")
     if at.now >= _watch_ends(job, policy):
-        return _end_canceling(seen, at, billed=True)
+        return end_canceling(seen, at, billed=True)
     if job.misses:
-        return _moved(seen, at, due_at=next_look(seen, at, policy))
+        return moved(seen, at, due_at=next_look(seen, at, policy))
     return job
 
 
@@ -600,15 +479,7 @@ def _progressed(job: Job, seen: Job, state: TaskState, at: Moment, policy: Polic
     if progress == job.progress and eta == job.eta_at and not job.misses:
         return job
     news = replace(seen, progress=progress, eta_at=eta)
-    return _moved(news, at, due_at=next_look(news, at, policy))
-
-
-def _end_canceling(job: Job, at: Moment, *, billed: bool) -> Job:
-    if job.cancel_cause == "deadline":
-        message = "The provider did not finish the task in time."
-        error = JobError("run_expired", message, retryable=True)
-        return _enter(job, S.EXPIRED, at, error=error, may_be_billed=billed)
-    return _enter(job, S.CANCELED, at, may_be_billed=billed)
+    return moved(news, at, due_at=next_look(news, at, policy))
 
 
 def _refusal(error: ProviderError) -> JobError:
@@ -633,34 +504,10 @@ def _task_error(state: TaskState) -> JobError:
     return JobError("generation_failed", text, retryable=True, provider=said)
 
 
-def _fail(job: Job, error: JobError, at: Moment, *, may_be_billed: bool = False) -> Job:
-    return _enter(job, S.FAILED, at, error=error, may_be_billed=may_be_billed)
-
-
 def _watch_ends(job: Job, policy: Policy) -> int:
     if job.status is S.CANCELING:
-        return job.entered_at + _ms(policy.cancel)
-    return (job.started_at or job.entered_at) + _ms(policy.run)
-
-
-def _enter(job: Job, status: Status, at: Moment, *, note: str | None = None, **changes: Any) -> Job:
-    if status not in NEXT[job.status]:
-        raise AssertionError(f"{job.id}: no move from {job.status.value} to {status.value}")
-    history = (*job.history, HistoryEntry(at.now, status.value, note))
-    if len(history) > _FIRST_KEPT + _LAST_KEPT:
-        history = history[:_FIRST_KEPT] + history[-_LAST_KEPT:]
-    changes.setdefault("due_at", at.now)
-    if status.terminal:
-        changes.update(due_at=None, finished_at=at.now, eta_at=None)
-    return _moved(job, at, status=status, history=history, entered_at=at.now, **changes)
-
-
-def _moved(job: Job, at: Moment, **changes: Any) -> Job:
-    return replace(job, updated_at=max(job.updated_at, at.now), claims=0, **changes)
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+        return job.entered_at + ms(policy.cancel)
+    return (job.started_at or job.entered_at) + ms(policy.run)
 
 
 def remote(file: ResultFile) -> RemoteFile:

@@ -15,6 +15,7 @@ from shared.jobs import lifecycle
 from shared.jobs.advance import Ports, advance, apply, check
 from shared.jobs.lifecycle import Step
 from shared.jobs.model import Job, Queue
+from shared.jobs.moves import Moment
 from shared.store.base import Lease, StoreUnavailable
 from shared.store.tables import LANES
 
@@ -146,7 +147,7 @@ def _claim(
     at = ports.moment()
 
     def lease(job: Job) -> Lease:
-        drawn = lifecycle.Moment(at.now, ports.clock.chance())
+        drawn = Moment(at.now, ports.clock.chance())
         return lifecycle.lease(job, drawn, lasts, ports.policy)
 
     try:

@@ -14,11 +14,11 @@ from typing import Any
 from shared.buckets.base import Bucket
 from shared.clock import Clock, new_id
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
-from shared.jobs import lifecycle
+from shared.jobs import lifecycle, retrying
 from shared.jobs.advance import extension
 from shared.jobs.kinds import KINDS
-from shared.jobs.lifecycle import Moment
 from shared.jobs.model import Artifact, InputFile, Job, JobInput, Status
+from shared.jobs.moves import Moment, opened
 from shared.jobs.repository import Conflict, IdempotencyKey, JobPage, JobRepository
 from shared.providers.base import Provider
 
@@ -146,7 +146,7 @@ class JobService:
         job_id = new_id(self._clock)
         images = {role: self._keep(job_id, image) for role, image in new.images.items()}
         at = Moment(self._clock.now())
-        job = lifecycle.opened(
+        job = opened(
             Job(
                 id=job_id,
                 kind=new.kind,
@@ -223,7 +223,7 @@ class JobService:
             if old.retried_as is not None:
                 return self.get(caller, old.retried_as)
             at = Moment(self._clock.now())
-            fresh, marked = lifecycle.retry(
+            fresh, marked = retrying.retry(
                 old, new_id(self._clock), at, accept_possible_charge=accept_possible_charge
             )
             try:

@@ -192,7 +192,7 @@ def test_other_pages_are_told_nothing(build_house: Build, origin: str) -> None:
 def test_faults_of_our_own_are_logged_and_not_told(
     house: House,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    log_records: list[logging.LogRecord],
     error: Exception,
     status: int,
     code: str,
@@ -202,7 +202,6 @@ def test_faults_of_our_own_are_logged_and_not_told(
 
     monkeypatch.setattr(house.bundle.jobs, "create", broken)
     monkeypatch.setattr(house.bundle.jobs, "get", broken)
-    monkeypatch.setattr(logging.getLogger("maquette"), "propagate", True)
     for answer in (
         post_json("/api/v1/models", {"prompt": "a cup"}),
         post_form("/api/v1/models", files=[("image", picture())]),
@@ -212,7 +211,7 @@ def test_faults_of_our_own_are_logged_and_not_told(
         assert "secret" not in answer.body
         assert answer.json["retryable"] is (status == 503)
         assert (int(answer.headers.get("retry-after", 0)) > 0) is (status == 503)
-    faults = [record for record in caplog.records if record.levelno == logging.ERROR]
+    faults = [record for record in log_records if record.levelno == logging.ERROR]
     assert len(faults) == 3
     assert all((record.exc_info is not None) is (status == 500) for record in faults)
 
@@ -226,14 +225,12 @@ def test_wrong_settings_are_told_as_a_503(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_one_line_is_logged_per_request_with_the_template_and_no_key(
-    build_house: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    build_house: Build, log_records: list[logging.LogRecord]
 ) -> None:
     build_house(api_keys=KEYS)
-    monkeypatch.setattr(logging.getLogger("maquette"), "propagate", True)
-    caplog.set_level("INFO", "maquette.api")
     get(f"/api/v1/jobs/{'0' * 26}?signature=abc", headers=bearer(ALICE))
     get("/api/v1/jobs", headers=bearer("wrong-key-of-somebody"))
-    lines = [record.getMessage() for record in caplog.records if record.name == "maquette.api"]
+    lines = [record.getMessage() for record in log_records if record.name == "maquette.api"]
     assert len(lines) == 2
     assert lines[0].startswith("GET /api/v1/jobs/{job_id} 404 ")
     assert lines[0].endswith("caller=alice")

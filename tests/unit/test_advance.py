@@ -18,7 +18,6 @@ from shared.buckets.base import BucketUnavailable
 from shared.errors import Refused
 from shared.jobs import lifecycle, polling
 from shared.jobs.advance import advance
-from shared.jobs.lifecycle import Moment
 from shared.jobs.model import (
     InputFile,
     Job,
@@ -29,6 +28,7 @@ from shared.jobs.model import (
     lane_of,
     to_record,
 )
+from shared.jobs.moves import Moment, opened
 from shared.jobs.policy import Policy
 from shared.providers.base import (
     OutOfCredit,
@@ -468,7 +468,7 @@ def test_ten_thousand_running_jobs_cost_a_hundred_requests_a_round(tmp_path: Pat
 
 def running_jobs(world: World, number: int) -> Iterator[Record]:
     at = Moment(world.clock.now())
-    job = lifecycle.opened(Job("0", "text-to-3d", "tripo", CALLER, at.now, JobInput()), at)
+    job = opened(Job("0", "text-to-3d", "tripo", CALLER, at.now, JobInput()), at)
     job = lifecycle.begin_submit(job, Request("/v3/make", "{}", "1"), "main", at)
     job = lifecycle.submitted(job, "task", at, world.policy)
     record = replace(to_record(job), due_at=at.now)

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.errors import Refused
 from shared.jobs import lifecycle as life
-from shared.jobs.lifecycle import NEXT, Moment, Step
+from shared.jobs.lifecycle import Step
 from shared.jobs.model import (
     TERMINAL,
     Artifact,
@@ -29,7 +29,9 @@ from shared.jobs.model import (
     from_record,
     to_record,
 )
+from shared.jobs.moves import NEXT, Moment, opened
 from shared.jobs.policy import Policy
+from shared.jobs.retrying import retry
 from shared.providers.base import (
     OutOfCredit,
     ProviderError,
@@ -69,7 +71,7 @@ def saved(job: Job, old: Job | None = None) -> Job:
 
 def queued(**more: Any) -> Job:
     job = Job("1", "text-to-3d", "tripo", "caller", START, JobInput("a chair"), **more)
-    return life.opened(job, at())
+    return opened(job, at())
 
 
 def submitting(seconds: float = 0.0) -> Job:
@@ -391,7 +393,7 @@ class AnyOrder(RuleBasedStateMachine):
     def retried(self, accept: bool, goes_on: bool) -> None:
         old, moment = self.job, Moment(self.now)
         try:
-            fresh, marked = life.retry(old, "2", moment, accept_possible_charge=accept)
+            fresh, marked = retry(old, "2", moment, accept_possible_charge=accept)
         except Refused:
             assert (
                 not old.status.terminal
@@ -412,7 +414,7 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             assert fresh.task_id == old.task_id is not None
         with pytest.raises(Refused):
-            life.retry(marked, "3", moment, accept_possible_charge=True)
+            retry(marked, "3", moment, accept_possible_charge=True)
         if goes_on:
             self.job, self.born = saved(fresh), len(fresh.history)
 
@@ -690,7 +692,7 @@ def never_found_after_a_cancel() -> Job:
 
 
 def broken_again_after_a_retry() -> Job:
-    fresh, _ = life.retry(broken_twice(), "2", at(100))
+    fresh, _ = retry(broken_twice(), "2", at(100))
     job = life.observed(fresh, DONE, at(101), POLICY)
     job = life.stored(job, 0, "incoming/2/0.glb", 3, "ab", at(102))
     return life.invalid(replace(job, fetches=1), job.files, "torn", at(103))
@@ -733,20 +735,20 @@ def test_a_retry_starts_where_the_job_left_off(end: str) -> None:
     old = made()
     if needs_word:
         with pytest.raises(Refused) as refusal:
-            life.retry(old, "new", at(9_999_999))
+            retry(old, "new", at(9_999_999))
         assert refusal.value.code == "possible_charge"
-    fresh, marked = life.retry(old, "new", at(9_999_999), accept_possible_charge=needs_word)
+    fresh, marked = retry(old, "new", at(9_999_999), accept_possible_charge=needs_word)
     assert fresh.status is start
     assert fresh.receipt.creates == 0
     assert fresh.due_at == at(9_999_999).now
     assert marked.retried_as == "new"
     with pytest.raises(Refused) as refusal:
-        life.retry(marked, "newer", at(9_999_999), accept_possible_charge=True)
+        retry(marked, "newer", at(9_999_999), accept_possible_charge=True)
     assert refusal.value.code == "already_retried"
 
 
 def test_a_retry_has_a_run_deadline_of_its_own() -> None:
-    fresh, _ = life.retry(MOVES[S.CANCELING, S.EXPIRED](), "2", at(20_000))
+    fresh, _ = retry(MOVES[S.CANCELING, S.EXPIRED](), "2", at(20_000))
     assert life.observed(fresh, GOING, at(20_100), POLICY).status is S.RUNNING
 
 
@@ -764,14 +766,14 @@ def test_a_retry_has_a_run_deadline_of_its_own() -> None:
 )
 def test_what_has_not_failed_cannot_be_retried(name: str, code: str) -> None:
     with pytest.raises(Refused) as refusal:
-        life.retry(JOBS[name](), "2", at(1), accept_possible_charge=True)
+        retry(JOBS[name](), "2", at(1), accept_possible_charge=True)
     assert (refusal.value.code, refusal.value.retryable) == (code, code == "not_finished")
 
 
 def test_a_deleted_job_cannot_be_retried() -> None:
     job = replace(JOBS["failed"](), deleted_at=START)
     with pytest.raises(Refused) as refusal:
-        life.retry(job, "2", at(1))
+        retry(job, "2", at(1))
     assert refusal.value.code == "deleted"
 
 

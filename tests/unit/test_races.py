@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 )
 
 from shared.errors import MaquetteError
-from shared.jobs import lifecycle
 from shared.jobs.advance import check
 from shared.jobs.model import Job, Queue, Status
+from shared.jobs.moves import NEXT
 from tests.faulty import Step
 from tests.worlds import CALLER, THOROUGH, World, effort, published, real_world
 
@@ -226,7 +226,7 @@ class Races(RuleBasedStateMachine):
         assert before.receipt.checks <= job.receipt.checks
         path = [entry.status for entry in job.history[len(before.history) - 1 :]]
         for one, other in pairwise(path):
-            assert Status(other) in lifecycle.NEXT[Status(one)]
+            assert Status(other) in NEXT[Status(one)]
         if before.status.terminal:
             assert neutral(job) == neutral(before)
 

@@ -115,10 +115,8 @@ def test_wrap_is_put_around_store_bucket_and_every_provider(build: Build) -> Non
 
 
 def test_who_cannot_be_woken_harms_nobody(
-    build: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    build: Build, log_records: list[logging.LogRecord]
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("maquette"), "propagate", True)
-
     def wake(function: str) -> None:
         raise ConnectionError(f"{function} is not there")
 
@@ -126,7 +124,8 @@ def test_who_cannot_be_woken_harms_nobody(
     job, new = bundle.jobs.create("shop", NewJob("text-to-3d", "throwaway", prompt="a chair"))
     assert new
     assert bundle.jobs.get("shop", job.id).status.value == "queued"
-    assert "poll could not be woken; its timer will find the work" in caplog.text
+    said = [record.getMessage() for record in log_records]
+    assert "poll could not be woken; its timer will find the work" in said
     bundle.ports.wake("callback")
 
 

@@ -1,0 +1,100 @@
+"""A retry: a new job that takes up where an unsuccessful one left off.
+
+重试：新任务从旧任务停下的地方继续。
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from shared.errors import Refused
+from shared.jobs.model import HistoryEntry, Job, Status
+from shared.jobs.moves import Moment, moved, opened
+
+S = Status
+
+
+def retry(
+    job: Job, new_id: str, at: Moment, *, accept_possible_charge: bool = False
+) -> tuple[Job, Job]:
+    """A new job that takes up where an unsuccessful one left off, and the old one that names it.
+
+    It starts at process if the files are stored, at check if a task is known that may still give
+    a result, else at submit. Raises `Refused` for a job that has not ended, has succeeded, was
+    retried already or deleted, or may have been charged for nothing that can be taken over,
+    without `accept_possible_charge`.
+
+    用新任务重试失败的任务。
+    """
+    _may_retry(job, accept_possible_charge)
+    fresh = Job(
+        id=new_id,
+        kind=job.kind,
+        provider=job.provider,
+        caller=job.caller,
+        created_at=at.now,
+        input=job.input,
+        priority=job.priority,
+        metadata=job.metadata,
+        callback_url=job.callback_url,
+        trace=job.trace,
+        retry_of=job.id,
+    )
+    return _inherit(opened(fresh, at), job, at), moved(job, at, retried_as=new_id)
+
+
+def _may_retry(job: Job, accept_possible_charge: bool) -> None:
+    if not job.status.terminal:
+        raise Refused(
+            f"The job is {job.status.value}: only one that has ended can be retried.",
+            code="not_finished",
+            retryable=True,
+        )
+    if job.status is S.SUCCEEDED:
+        raise Refused("The job has succeeded: there is nothing to retry.", code="succeeded")
+    if job.retried_as is not None:
+        raise Refused(f"The job was retried already, as {job.retried_as}.", code="already_retried")
+    if job.deleted_at is not None:
+        raise Refused("The job was deleted, and its input with it.", code="deleted")
+    if job.may_be_billed and not _task_is_useful(job) and not accept_possible_charge:
+        raise Refused(
+            "The provider may have charged this job, and a retry would create another task. To "
+            "accept that, send accept_possible_charge: true.",
+            code="possible_charge",
+        )
+
+
+def _task_is_useful(old: Job) -> bool:
+    """Whether asking for the old task again, for free, may still give the result."""
+    code = old.error.code if old.error else ""
+    if old.task_id is None:
+        return False
+    if code in ("generation_failed", "provider_canceled", "task_not_found"):
+        return False
+    if old.cancel_cause is not None and not old.may_be_billed:
+        return False  # its task failed or was stopped while it was watched
+    # A broken file is asked for once more; a task that was inherited has had that chance.
+    adopted = old.retry_of is not None and old.receipt.creates == 0
+    return not (code == "artifact_invalid" and adopted)
+
+
+def _inherit(fresh: Job, old: Job, at: Moment) -> Job:
+    if not _task_is_useful(old):
+        return fresh
+    broken = old.error is not None and old.error.code == "artifact_invalid"
+    stored_all = bool(old.files) and all(file.stored for file in old.files)
+    inherited = replace(
+        fresh, task_id=old.task_id, attempt=old.attempt, started_at=at.now, progress=old.progress
+    )
+    if stored_all and not broken:
+        note = f"took over the files of {old.id}"
+        return _take_over(
+            inherited, S.PROCESSING, note, at, files=old.files, generated_at=old.generated_at
+        )
+    return _take_over(inherited, S.RUNNING, f"took over the task of {old.id}", at)
+
+
+def _take_over(job: Job, status: Status, note: str, at: Moment, **changes: Any) -> Job:
+    history = (*job.history, HistoryEntry(at.now, status.value, note))
+    return replace(job, status=status, history=history, **changes)
