@@ -145,7 +145,9 @@ def _greet(home: Home, listener: socket.socket, settings: Settings) -> None:
     if not home.environ.get("MAQUETTE_WEBHOOK_SECRETS"):
         secret = f"{home.secrets_file} (webhook_secret)"
     maker = (
-        "a stand-in: set TRIPO_API_KEY for the real one" if home.needs_standin else "the real one"
+        "a stand-in: set TRIPO_API_KEY for the real one"
+        if home.needs_standin
+        else settings.tripo_base_url
     )
     lines = {
         "API": f"{here}/api/v1",

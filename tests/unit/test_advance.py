@@ -300,6 +300,17 @@ def test_a_late_refusal_does_not_requeue_what_another_worker_has_sent_again(keye
     assert keyed.provider.mistakes == []
 
 
+def test_a_canceled_job_is_not_asked_for_again(keyed: World) -> None:
+    job_id = keyed.create()
+    step = keyed.begin(job_id)
+    up_to(step, "before provider.submit")
+    step.kill()
+    keyed.service.cancel(CALLER, job_id)
+    keyed.until(job_id, "canceled")
+    assert keyed.provider.executions.get(job_id, 0) == 0
+    assert keyed.job(job_id).may_be_billed
+
+
 def test_every_attempt_has_a_key_of_its_own(keyed: World) -> None:
     job_id = keyed.create()
     keyed.provider.will("submit", RateLimited("busy"), ProviderUnavailable("down"))
