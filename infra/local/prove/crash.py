@@ -19,6 +19,9 @@ from shared.providers.base import Download
 KILLED = 137
 """The exit status of a killed process, as a shell gives it for SIGKILL."""
 
+IDLE = " (nothing due)"
+"""Marks the name of a claim that took nothing, and so changed nothing."""
+
 When = Literal["before", "after"]
 _HARMLESS = frozenset({"close", "path", "verify"})
 
@@ -44,14 +47,18 @@ class Plan:
         """
         with self._lock:
             self.names.append(name)
-            chosen = len(self.names) == self.at
+            place = len(self.names)
+        chosen = place == self.at
         if chosen and self.when == "before":
             os._exit(KILLED)
         try:
-            return call()
+            result = call()
         finally:
             if chosen:
                 os._exit(KILLED)
+        if name.endswith(".claim") and not result:
+            self.names[place - 1] = name + IDLE
+        return result
 
     def wrap(self, name: str, part: Any) -> Any:
         """The same part, each of its calls counted; fits `wiring.build(wrap=...)`.

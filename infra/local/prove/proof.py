@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from queue import Queue
 from typing import Any
 
+from infra.local.prove.crash import IDLE
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.world import Scenario
 from shared.deliveries.signing import new_secret
@@ -151,7 +152,7 @@ class Proof:
             if at % self._sample:
                 continue
             yield scenario, times, at, "before", name
-            if name.rsplit(".")[-1] not in READS:
+            if not name.endswith(IDLE) and name.rsplit(".")[-1] not in READS:
                 yield scenario, times, at, "after", name
 
     def die(self, scenario: Scenario, times: int, at: int, when: str, name: str) -> None:
@@ -220,6 +221,8 @@ def _carry_out(proof: Proof, chosen: list[Scenario], options: argparse.Namespace
                 task = progress.add_task(label, total=len(deaths))
                 for _ in as_completed([threads.submit(proof.die, *death) for death in deaths]):
                     progress.advance(task)
+                if not console.is_terminal:
+                    print(f"{label}, {len(deaths)} deaths", file=sys.stderr, flush=True)
 
 
 def _report(tally: Tally) -> int:
