@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.buckets.base import Bucket, BucketUnavailable
+from shared.buckets.base import Bucket, BucketUnavailable, ObjectMissing
 from shared.clock import Clock, Deadline, OutOfTime
 from shared.jobs import lifecycle
 from shared.jobs.lifecycle import Step
@@ -228,6 +228,10 @@ def _submit(ports: Ports, job: Job, deadline: Deadline) -> None:
     except (ProviderError, BucketUnavailable) as error:
         known = error if isinstance(error, ProviderError) else ProviderUnavailable(str(error))
         _not_submitted(ports, job, provider, credential, known)
+        return
+    except ObjectMissing:
+        gone = ports.moment()
+        apply(ports, job, lambda now: lifecycle.input_missing(now, gone), insist=False)
         return
     deadline.check(_CREATE_NEEDS)
     at = ports.moment()

@@ -417,6 +417,17 @@ def overdue(job: Job, at: Moment) -> Job:
     return enter(job, S.EXPIRED, at, error=error)
 
 
+def input_missing(job: Job, at: Moment) -> Job:
+    """A picture the job was asked with is not in the bucket any more; nothing was sent.
+
+    输入图片已不在存储中。
+    """
+    if job.status is not S.QUEUED:
+        return job
+    error = JobError("input_missing", "An input picture is no longer in the bucket.", False)
+    return fail(job, error, at)
+
+
 def cancel(job: Job, at: Moment) -> Job:
     """The caller wants the job gone; raises `Refused` once its files are being copied.
 

@@ -30,6 +30,7 @@ from shared.jobs.model import (
 )
 from shared.jobs.moves import Moment, opened
 from shared.jobs.policy import Policy
+from shared.jobs.service import NewImage
 from shared.providers.base import (
     OutOfCredit,
     ProviderUnavailable,
@@ -309,6 +310,17 @@ def test_a_canceled_job_is_not_asked_for_again(keyed: World) -> None:
     keyed.until(job_id, "canceled")
     assert keyed.provider.executions.get(job_id, 0) == 0
     assert keyed.job(job_id).may_be_billed
+
+
+def test_a_vanished_input_picture_ends_the_job_with_a_code_of_its_own(world: World) -> None:
+    picture = NewImage(b"a picture", "image/png", 20, 20)
+    job_id = world.create(images={"image": picture})
+    world.bucket.delete(world.job(job_id).input.images["image"].key)
+    world.settle()
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.status, job.error.code) == (Status.FAILED, "input_missing")
+    assert (job.receipt.creates, job.may_be_billed) == (0, False)
 
 
 def test_every_attempt_has_a_key_of_its_own(keyed: World) -> None:
