@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from shared.deliveries.model import QUEUE, Delivery, from_record, to_record
 from shared.store.base import Conflict, Lease, Record, Store, Value
-from shared.store.tables import DELIVERIES, LANES
+from shared.store.due import earliest_due
+from shared.store.tables import DELIVERIES
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,7 @@ def next_due(store: Store) -> int | None:
 
     下一条通知的到期时间。
     """
-    instants = [instant for lane in range(LANES) if (instant := _first(store, lane)) is not None]
-    return min(instants, default=None)
-
-
-def any_due(store: Store, now: int) -> bool:
-    """Whether a delivery is due at `now` (ms since 1970); looks without claiming.
-
-    是否有到期的通知。
-    """
-    return any(_first(store, lane, now) is not None for lane in range(LANES))
+    return earliest_due(store, DELIVERIES, [QUEUE])
 
 
 def for_job(store: Store, job_id: str) -> list[Delivery]:
@@ -106,9 +98,3 @@ def for_job(store: Store, job_id: str) -> list[Delivery]:
         cursor = page.cursor
         if cursor is None:
             return found
-
-
-def _first(store: Store, lane: int, now: int | None = None) -> int | None:
-    where: dict[str, Value] = {"queue": QUEUE, "lane": lane}
-    page = store.query(DELIVERIES, "due", where, high=now, limit=1)
-    return page.records[0].due_at if page.records else None

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
+from shared.deliveries.repository import next_due as next_delivery
 from shared.jobs.model import Job, Queue, from_record, to_record
 from shared.store.base import Conflict, Lease, Record, Store, Table
+from shared.store.due import earliest_due
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, LANES
 
 
@@ -145,7 +147,7 @@ class JobRepository:
 
         最近一条通知的到期时间。
         """
-        return earliest_due(self._store, DELIVERIES, [deliveries.QUEUE])
+        return next_delivery(self._store)
 
     def page(
         self,
@@ -184,19 +186,4 @@ class JobRepository:
 _SCANNED = 500
 
 
-def earliest_due(store: Store, table: Table, queues: Sequence[str]) -> int | None:
-    """When (ms) the next record of these queues is due, over all lanes; None if there is none.
-
-    各分道中最近的到期时间。
-    """
-    earliest: int | None = None
-    for queue in queues:
-        for lane in range(LANES):
-            page = store.query(table, "due", {"queue": queue, "lane": lane}, limit=1)
-            for record in page.records:
-                if record.due_at is not None:
-                    earliest = record.due_at if earliest is None else min(earliest, record.due_at)
-    return earliest
-
-
-__all__ = ["Conflict", "IdempotencyKey", "JobPage", "JobRepository", "earliest_due"]
+__all__ = ["Conflict", "IdempotencyKey", "JobPage", "JobRepository"]
