@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from shared.jobs.policy import Policy
+from shared.store.tables import LANES
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 Bytes = Annotated[int, Field(gt=0, le=5 * 2**30)]
-Listed = Annotated[tuple[str, ...], NoDecode]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+Listed = tuple[str, ...]
+Secrets = tuple[SecretStr, ...]
 
 _NEEDED_OUTSIDE_LOCAL = ("MAQUETTE_API_KEYS", "MAQUETTE_PUBLIC_URL")
 
@@ -42,15 +42,13 @@ class SettingsError(Exception):
         return f"Maquette cannot start, {len(self.faults)} setting(s) are wrong:\n{lines}"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting there is; `.env.example` explains each. Lists are separated by commas.
 
     全部设置项。
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="MAQUETTE_", extra="ignore", env_ignore_empty=True, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, validate_default=True)
 
     stage: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")] = "local"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -58,8 +56,12 @@ class Settings(BaseSettings):
 
     store_url: Annotated[str, Field(repr=False)]  # a database's URL holds its password
     bucket_url: str
+    wake_url: str = ""
+    secrets_url: str = ""
+    metrics: Literal["off", "emf"] = "off"
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = "http://127.0.0.1:8000"
     link_secret: SecretStr
+    origin_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     webhook_secrets: Secrets
     api_keys: Secrets = ()
     callback_hosts: Listed = ()
@@ -83,6 +85,7 @@ class Settings(BaseSettings):
     cancel_seconds: Seconds = 3600.0
     find_seconds: Seconds = 900.0
     lease_margin_seconds: Seconds = 60.0
+    poll_helpers: Annotated[int, Field(ge=0, le=LANES)] = 0
 
     body_bytes: Bytes = 24 * 2**20
     image_bytes: Bytes = 20 * 2**20
@@ -90,7 +93,7 @@ class Settings(BaseSettings):
     image_min_side: Annotated[int, Field(gt=0, le=10_000)] = 20
     image_max_side: Annotated[int, Field(gt=0, le=30_000)] = 6000
     image_formats: Listed = ("image/jpeg", "image/png", "image/webp")
-    prompt_characters: Annotated[int, Field(gt=0, le=100_000)] = 1024
+    prompt_characters: Annotated[int, Field(gt=0, le=20_000)] = 1024
     artifact_bytes: Bytes = 2 * 2**30
     measure_below_bytes: Bytes = 64 * 2**20
     artifact_link_seconds: Annotated[int, Field(ge=10, le=7 * 24 * 3600)] = 900
@@ -209,7 +212,7 @@ def load(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     faults = _missing_outside_local(source, given)
     values = {**_of_interest(source), **given}
     try:
-        settings = _Given(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(_described(error) + faults) from None
     if faults:
@@ -227,16 +230,6 @@ def read_dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     return {name: value for name, value in dotenv_values(path).items() if value is not None}
-
-
-class _Given(Settings):
-    """Settings from given values alone: the environment has been read already."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any
-    ) -> Any:
-        return (init_settings,)
 
 
 def _of_interest(source: Mapping[str, str]) -> dict[str, str]:

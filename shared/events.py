@@ -28,6 +28,16 @@ class Wake:
 
 
 @dataclass(frozen=True)
+class Help:
+    """A `poll` with a backlog asks another one to carry these lanes forward.
+
+    请求协助处理积压的分道。
+    """
+
+    lanes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ObjectsCreated:
     """Objects appeared in the bucket; a hint that may come twice, late, early or never.
 
@@ -37,17 +47,26 @@ class ObjectsCreated:
     keys: tuple[str, ...]
 
 
-Event = Timer | Wake | ObjectsCreated
+Event = Timer | Wake | Help | ObjectsCreated
 
 WAKE: Mapping[str, Any] = {"maquette": "wake"}
 """The event one function wakes another with."""
 
 
+def help_event(lane: int) -> dict[str, Any]:
+    """The event by which `poll` hands a lane to a further one.
+
+    请求协助的事件。
+    """
+    return {"maquette": "help", "lanes": [lane]}
+
+
 def parse(event: Any) -> Event:
     """What happened, from the event's JSON; anything unknown counts as a wake-up.
 
-    Shapes: EventBridge Scheduler ("detail-type": "Scheduled Event"), S3 notifications ("Records"
-    with URL-encoded keys), and `WAKE`.
+    Shapes: EventBridge Scheduler ("detail-type": "Scheduled Event"), S3 by way of EventBridge
+    ("Object Created", the key as it is), S3 notifications ("Records" with URL-encoded keys), `WAKE`
+    and `help_event`. EventBridge's older rules send the same "detail-type" as its Scheduler.
 
     解析事件。
     """
@@ -55,11 +74,25 @@ def parse(event: Any) -> Event:
         return Wake()
     if event.get("detail-type") == "Scheduled Event":
         return Timer()
+    if event.get("detail-type") == "Object Created":
+        return ObjectsCreated(_rule_keys(event))
+    if event.get("maquette") == "help":
+        lanes = event.get("lanes")
+        known = lanes if isinstance(lanes, list) else []
+        return Help(tuple(lane for lane in known if type(lane) is int))
     records = event.get("Records")
     if isinstance(records, list):
         keys = [_s3_key(record) for record in records]
         return ObjectsCreated(tuple(key for key in keys if key))
     return Wake()
+
+
+def _rule_keys(event: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        key = event["detail"]["object"]["key"]
+    except (KeyError, TypeError):
+        return ()
+    return (key,) if isinstance(key, str) and key else ()
 
 
 def _s3_key(record: Any) -> str:

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
-import contextvars
+import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Literal
 
-request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
+from shared import context
+from shared.context import invocation, job, request, request_id
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
+_HIDDEN = "***"
+_SHORTEST = 8
+"""Characters of a text worth hiding; without shorter ones most lines could not be read."""
+_ORDER = ["level", "timestamp", "name", "request_id", "job_id", "message"]
 
 
 def set_up_logs(level: str, style: Literal["auto", "json", "text"] = "auto") -> None:
@@ -23,44 +27,71 @@ def set_up_logs(level: str, style: Literal["auto", "json", "text"] = "auto") -> 
     初始化日志。
     """
     logger = logging.getLogger("maquette")
-    logger.setLevel(level)
-    logger.propagate = False
     if logger.handlers:
+        logger.setLevel(level)
         return
-    handler = logging.StreamHandler(sys.stderr)
-    as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
-    handler.setFormatter(_text() if as_text else _json())
-    handler.addFilter(_add_request_id)
-    logger.addHandler(handler)
+    logger.propagate = False
+    handler = _Handler(sys.stderr)
+    handler.addFilter(_add_context)
+    if style == "text" or (style == "auto" and sys.stderr.isatty()):
+        handler.setFormatter(logging.Formatter(_FORMAT, datefmt="%H:%M:%S"))
+        logger.addHandler(handler)
+        logger.setLevel(level)
+    else:
+        _write_json(level, handler)
 
 
-@contextmanager
-def request(identifier: str) -> Iterator[None]:
-    """Name the request that the lines logged inside belong to.
+def hide(secrets: Iterable[str]) -> None:
+    """Never let these texts into a log line, whoever says them: a provider's error, say, that
+    repeats the key it was sent. The last call counts.
 
-    标明日志所属的请求。
+    日志中隐藏这些密文。
     """
-    token = request_id.set(identifier)
-    try:
-        yield
-    finally:
-        request_id.reset(token)
+    global _secrets
+    kept = {secret for secret in secrets if len(secret) >= _SHORTEST}
+    quoted = {json.dumps(secret, ensure_ascii=False)[1:-1] for secret in kept}
+    _secrets = tuple(sorted(kept | quoted, key=len, reverse=True))
 
 
-def _add_request_id(record: logging.LogRecord) -> bool:
-    record.request_id = request_id.get()
+_secrets: tuple[str, ...] = ()
+
+
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # takes none before 3.11
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        for secret in _secrets:
+            line = line.replace(secret, _HIDDEN)
+        return line
+
+
+def _write_json(level: str, handler: logging.Handler) -> None:
+    """Let Powertools' Logger take over `maquette`.
+
+    The core goes on logging with Python's own loggers below that one: it knows no SDK, and what
+    Powertools adds (the format, X-Ray's trace id, sampling by its variables) reaches their lines as
+    well. Ids come from `shared.context` instead of `append_keys`, whose keys are one set for the
+    whole process, while many jobs are worked on at once. The formatter alone would cost the same
+    40 ms of import (beside boto3): the package imports everything.
+    """
+    from aws_lambda_powertools import Logger
+
+    Logger(
+        service="maquette",
+        level=level,
+        logger_handler=handler,
+        utc=True,
+        log_record_order=_ORDER,
+        json_deserializer=str,  # a message that looks like JSON stays a text
+        name="%(name)s",
+    )
+
+
+def _add_context(record: logging.LogRecord) -> bool:
+    record.request_id = context.request_id.get()
+    # None is left out of the JSON.
+    record.job_id = context.job_id.get()
+    record.__dict__.update(context.function.get())
     return True
 
 
-def _text() -> logging.Formatter:
-    return logging.Formatter(_FORMAT, datefmt="%H:%M:%S")
-
-
-def _json() -> logging.Formatter:
-    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-
-    return LambdaPowertoolsFormatter(
-        utc=True,
-        log_record_order=["level", "timestamp", "name", "request_id", "message"],
-        name="%(name)s",
-    )
+__all__ = ["hide", "invocation", "job", "request", "request_id", "set_up_logs"]

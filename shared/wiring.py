@@ -6,32 +6,44 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from shared import config
+from pydantic import SecretStr
+
+from shared import config, observability
 from shared.buckets.base import Bucket, ObjectInfo
 from shared.clock import Clock, Deadline, SystemClock, new_id
 from shared.config import Settings
+from shared.jobs import figures
 from shared.jobs.advance import Ports
 from shared.jobs.model import Job
-from shared.jobs.repository import JobRepository
+from shared.jobs.repository import JobRepository, Observer
 from shared.jobs.resource import event_of
 from shared.jobs.service import JobService
 from shared.links import Links
+from shared.metrics import CLAIMS_LOST, DELIVERIES, OFF, Gathered, Metrics
 from shared.observability import set_up_logs
 from shared.providers.base import Provider
+from shared.providers.lazy import on_first_use
+from shared.providers.measured import measured
 from shared.store.base import Store
 
 if TYPE_CHECKING:
+    from shared.deliveries.model import Delivery
     from shared.deliveries.runner import DeliveryRunner
+    from shared.deliveries.schedule import Outcome
 
 log = logging.getLogger("maquette.wiring")
+
+T = TypeVar("T")
 
 ProviderFactory = Callable[[Settings, Clock], Provider | None]
 
@@ -39,39 +51,52 @@ ProviderFactory = Callable[[Settings, Clock], Provider | None]
 def _tripo(settings: Settings, clock: Clock) -> Provider | None:
     if not settings.tripo_api_key:
         return None
-    from shared.providers.tripo import Tripo
 
-    return Tripo(
-        api_keys=[key.get_secret_value() for key in settings.tripo_api_key],
-        base_url=settings.tripo_base_url,
-        clock=clock,
-        max_download_bytes=settings.artifact_bytes,
-    )
+    def make() -> Provider:
+        from shared.providers.tripo import Tripo
+
+        return Tripo(
+            api_keys=[key.get_secret_value() for key in settings.tripo_api_key],
+            base_url=settings.tripo_base_url,
+            clock=clock,
+            max_download_bytes=settings.artifact_bytes,
+        )
+
+    return on_first_use(make)
 
 
 PROVIDERS: dict[str, ProviderFactory] = {"tripo": _tripo}
 """Every provider's factory; it gives None where its settings are absent. One line adds one."""
 
 
-def _sqlite(settings: Settings) -> Store:
+def _sqlite(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
     from shared.store.sql import SqlStore
 
     return SqlStore(settings.store_url)
 
 
-STORES: dict[str, Callable[[Settings], Store]] = {"sqlite": _sqlite}
+def _dynamodb(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
+    from shared.store.dynamodb import DynamoStore
+
+    table = urlsplit(settings.store_url).netloc
+    return DynamoStore(table, clock, on_lost=lambda number: metrics.add(CLAIMS_LOST, number))
+
+
+StoreFactory = Callable[[Settings, Clock, Metrics], Store]
+
+STORES: dict[str, StoreFactory] = {"dynamodb": _dynamodb, "sqlite": _sqlite}
 """Store adapters by the scheme of `store_url`."""
 
 
 @dataclass(frozen=True)
 class Outside:
-    """What the place the bundle runs in brings along: its clock, how a function is woken, who
-    hears of new objects (where the bucket itself cannot tell).
+    """What the place the bundle runs in brings along: its clock, how a function is woken (None: as
+    `wake_url` says), who hears of new objects (where the bucket itself cannot tell).
 
     运行环境提供的部件。
     """
 
-    wake: Callable[[str], None] = lambda function: None
+    wake: Callable[[str], None] | None = None
     on_created: Callable[[ObjectInfo], None] | None = None
     clock: Clock = field(default_factory=SystemClock)
 
@@ -88,8 +113,80 @@ def _folder(settings: Settings, outside: Outside) -> Bucket:
     )
 
 
-BUCKETS: dict[str, Callable[[Settings, Outside], Bucket]] = {"file": _folder}
+def _s3(settings: Settings, outside: Outside) -> Bucket:
+    from shared.buckets.s3 import S3Bucket
+
+    return S3Bucket(urlsplit(settings.bucket_url).netloc)
+
+
+BUCKETS: dict[str, Callable[[Settings, Outside], Bucket]] = {"file": _folder, "s3": _s3}
 """Bucket adapters by the scheme of `bucket_url`."""
+
+
+class Waker(Protocol):
+    """Wakes functions, and asks for one more `poll`; may raise anything.
+
+    唤醒函数的部件。
+    """
+
+    def wake(self, function: str) -> None:
+        """Tell a function that work waits for it.
+
+        唤醒一个函数。
+        """
+
+    def help(self, lane: int) -> None:
+        """Have one more `poll` carry a lane forward.
+
+        请求协助处理一条分道。
+        """
+
+
+class _Timers:
+    """Where nobody is woken: the timers find everything."""
+
+    def wake(self, function: str) -> None:
+        pass
+
+    def help(self, lane: int) -> None:
+        pass
+
+
+def _lambda(settings: Settings) -> Waker:
+    from shared.aws.wake import LambdaWake
+
+    return LambdaWake(urlsplit(settings.wake_url).netloc)
+
+
+WAKERS: dict[str, Callable[[Settings], Waker]] = {"": lambda _: _Timers(), "lambda": _lambda}
+"""How functions are woken, by the scheme of `wake_url`."""
+
+
+def _aws_secrets(url: str) -> Mapping[str, str]:
+    from shared.aws.secrets import SecretsUnavailable, read
+
+    try:
+        return read(url)
+    except SecretsUnavailable as error:
+        raise config.SettingsError([f"MAQUETTE_SECRETS_URL: {error}"]) from None
+
+
+SECRETS: dict[str, Callable[[str], Mapping[str, str]]] = {
+    "": lambda _: {},
+    "secretsmanager": _aws_secrets,
+    "ssm": _aws_secrets,
+}
+"""Where settings that are secret are read from, by the scheme of `secrets_url`."""
+
+
+def _emf(settings: Settings, clock: Clock) -> Metrics:
+    from shared.aws.emf import Emf
+
+    return Gathered(Emf(settings.stage), clock.now)
+
+
+METRICS: dict[str, Callable[[Settings, Clock], Metrics]] = {"off": lambda *_: OFF, "emf": _emf}
+"""Where measurements go, by the setting `metrics`."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +204,7 @@ class Bundle:
     links: Links
     jobs: JobService
     ports: Ports
+    metrics: Metrics = OFF
 
     @cached_property
     def deliveries(self) -> DeliveryRunner:
@@ -120,7 +218,13 @@ class Bundle:
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         sender = Sender(secrets, callback_policy(self.settings), self.clock)
         margin = round(self.ports.policy.lease_margin * 1000)
-        return DeliveryRunner(self.store, sender, self.clock, lease_margin_ms=margin)
+        return DeliveryRunner(
+            self.store,
+            sender,
+            self.clock,
+            lease_margin_ms=margin,
+            observe=_delivery_observer(self.metrics),
+        )
 
     def faults(self, seconds: float = 5.0) -> dict[str, str]:
         """Which part does not answer, and what it says; empty when all do.
@@ -176,16 +280,23 @@ def build(
 
     按设置接好全部部件。
     """
+    observability.hide(_secrets(settings))
     outside = outside or Outside()
-    clock, wake = outside.clock, _harmless(outside.wake)
-    store = wrap("store", _adapter(STORES, "MAQUETTE_STORE_URL", settings.store_url)(settings))
+    clock = outside.clock
+    metrics = METRICS[settings.metrics](settings, clock)
+    waker = _adapter(WAKERS, "MAQUETTE_WAKE_URL", settings.wake_url)(settings)
+    wake = _harmless(outside.wake or waker.wake)
+    store_factory = _adapter(STORES, "MAQUETTE_STORE_URL", settings.store_url)
+    store = wrap("store", store_factory(settings, clock, metrics))
     bucket = wrap(
         "bucket", _adapter(BUCKETS, "MAQUETTE_BUCKET_URL", settings.bucket_url)(settings, outside)
     )
     made = {name: factory(settings, clock) for name, factory in PROVIDERS.items()}
     providers = {name: wrap(f"provider {name}", one) for name, one in made.items() if one}
+    if metrics is not OFF:
+        providers = {name: measured(one, name, metrics, clock) for name, one in providers.items()}
     links = Links(settings.public_url, settings.link_secret.get_secret_value().encode())
-    jobs = JobRepository(store, lambda job: _event(job, links, clock))
+    jobs = JobRepository(store, lambda job: _event(job, links, clock), _job_observer(metrics))
     ports = Ports(
         jobs,
         bucket,
@@ -193,10 +304,12 @@ def build(
         clock,
         settings.policy(),
         wake,
+        _harmless(waker.help),
         measure_below=settings.measure_below_bytes,
+        metrics=metrics,
     )
     service = JobService(jobs, bucket, providers, clock, wake)
-    return Bundle(settings, clock, store, bucket, providers, links, service, ports)
+    return Bundle(settings, clock, store, bucket, providers, links, service, ports, metrics)
 
 
 _current: Bundle | None = None
@@ -213,7 +326,7 @@ def current() -> Bundle:
     global _current
     with _lock:
         if _current is None:
-            settings = config.load()
+            settings = config.load(_environment())
             set_up_logs(settings.log_level, settings.log_format)
             _current = build(settings)
         return _current
@@ -229,6 +342,21 @@ def install(bundle: Bundle | None) -> None:
         _current = bundle
 
 
+@contextmanager
+def invocation(context: Any) -> Iterator[Deadline]:
+    """One invocation, by Lambda's context object: log lines inside name it, and what was measured
+    is written at its end, however it ends. Gives its deadline.
+
+    包裹一次函数调用。
+    """
+    with observability.invocation(context):
+        try:
+            yield deadline_of(context)
+        finally:
+            if _current is not None:
+                _current.metrics.flush()
+
+
 def deadline_of(context: Any) -> Deadline:
     """The invocation's deadline, from Lambda's context object.
 
@@ -237,26 +365,60 @@ def deadline_of(context: Any) -> Deadline:
     return Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
 
 
-def _harmless(wake: Callable[[str], None]) -> Callable[[str], None]:
+def _environment() -> dict[str, str]:
+    """The process's environment, which goes first, above the secrets kept elsewhere."""
+    url = os.environ.get("MAQUETTE_SECRETS_URL", "")
+    secrets = _adapter(SECRETS, "MAQUETTE_SECRETS_URL", url)(url)
+    return {**secrets, **{name: value for name, value in os.environ.items() if value}}
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """Every secret of the settings, also without what is written around it (`name:`, `whsec_`)."""
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, SecretStr):
+                text = item.get_secret_value()
+                yield from (text, text.partition(":")[2], text.removeprefix("whsec_"))
+    yield urlsplit(settings.store_url).password or ""
+
+
+def _harmless(wake: Callable[[T], None]) -> Callable[[T], None]:
     """A wake-up that cannot fail its caller: what it announces is saved, the timer finds it."""
 
-    def call(function: str) -> None:
+    def call(whom: T) -> None:
         try:
-            wake(function)
+            wake(whom)
         except Exception:
-            log.warning(
-                "%s could not be woken; its timer will find the work", function, exc_info=True
-            )
+            log.warning("%s could not be woken; the timer will find the work", whom, exc_info=True)
 
     return call
 
 
 def _adapter(known: Mapping[str, Any], variable: str, url: str) -> Any:
     scheme = urlsplit(url).scheme
-    if scheme not in known:
-        choices = ", ".join(f"{name}:" for name in sorted(known))
+    if scheme not in known or (url and not scheme):
+        choices = ", ".join(f"{name}:" for name in sorted(known) if name)
         raise config.SettingsError([f"{variable}: {scheme!r} is not known; choose from {choices}"])
     return known[scheme]
+
+
+def _job_observer(metrics: Metrics) -> Observer:
+    def observe(old: Job | None, new: Job) -> None:
+        for metric, value, dimensions in figures.of_change(old, new):
+            metrics.add(metric, value, **dimensions)
+
+    return observe
+
+
+def _delivery_observer(metrics: Metrics) -> Callable[[Delivery, Outcome], None]:
+    """One that is still pending after a try has failed this time and is tried again."""
+
+    def observe(delivery: Delivery, outcome: Outcome) -> None:
+        status = delivery.status.value
+        metrics.add(DELIVERIES, result="failed" if status == "pending" else status)
+
+    return observe
 
 
 def _event(job: Job, links: Links, clock: Clock) -> Any:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from infra.aws.emulator import Emulator
 from infra.migrations.migrate import upgrade
+from shared.aws import clients
 from shared.store.sql import SqlStore
 
 # On CI the same examples every time: a red build is one that can be repeated.
@@ -47,6 +49,31 @@ def store(database_url: str) -> Iterator[SqlStore]:
     opened = SqlStore(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """The emulated AWS, one for all tests; make things of your own name in it.
+
+    全部测试共用的 AWS 模拟器。
+    """
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """The emulated AWS, with this process's environment and clients pointing to it.
+
+    让本进程的 AWS 客户端连到模拟器。
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in emulator.environ.items():
+        monkeypatch.setenv(name, value)
+    clients.forget()
+    yield emulator
+    clients.forget()
 
 
 @pytest.fixture

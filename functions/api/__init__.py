@@ -1,4 +1,8 @@
-"""The HTTP function.
+"""The HTTP function: accepts jobs, answers about them.
 
-对外的 HTTP 接口函数。
+对外提供 HTTP 接口的函数。
 """
+
+from functions.api import lean
+
+lean.load()

@@ -10,8 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
-from functions.api import docs, openapi, problems
+from functions.api import docs, problems
 from functions.api.gate import Gate
+from functions.api.routes import ROUTERS
 from shared.errors import MaquetteError
 
 HANDLED: tuple[type[Exception], ...] = (MaquetteError, HTTPException, RequestValidationError)
@@ -29,7 +30,7 @@ def make() -> FastAPI:
     answer: ExceptionHandler = problems.respond
     for kind in HANDLED:
         application.add_exception_handler(kind, answer)
-    for router in (*openapi.ROUTERS, docs.router):
+    for router in (*ROUTERS, docs.router):
         application.include_router(router)
     application.add_middleware(Gate)
     return application

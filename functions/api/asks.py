@@ -18,7 +18,8 @@ class Asked(BaseModel):
     请求正文的共同父类。
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Most requests have no body, and most starts are for one of those.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class CreateModel(Asked):

@@ -17,7 +17,6 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from functions.api import openapi
 from functions.api.answers import answer
 from shared import wiring
 from shared.wiring import Bundle
@@ -86,7 +85,9 @@ def page(document: dict[str, Any]) -> str:
 
 
 def _document() -> dict[str, Any]:
-    """The document of this process's bundle, made once."""
+    """This process's document, made once; what it takes is imported when first asked for."""
+    from functions.api import openapi
+
     global _made
     bundle = wiring.current()
     if _made is None or _made[0] is not bundle:

@@ -40,6 +40,18 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
+def answers(schema: str, *statuses: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """An operation's answers: its own, of a schema among the components, and the errors.
+
+    By name, not as FastAPI's `response_model`: that is compiled at every cold start, and used for
+    nothing where an endpoint writes its answer itself.
+
+    一个接口的全部应答。
+    """
+    shown = {"description": "Successful Response", "content": {"application/json": _ref(schema)}}
+    return {status: shown, **errors(*statuses)}
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation; 500 and 503 are always possible.
 

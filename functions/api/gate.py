@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import re
 import time
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -103,6 +105,8 @@ class _Passage:
         ):
             await Response(status_code=204)(self._scope, self._receive, self._out)
             return
+        if self._settings is not None and not _is_let_in(asked, self._settings):
+            raise HTTPException(403, "The API answers at its public address only.")
         await self._app(self._scope, self._receive, self._out)
 
     async def _out(self, message: Message) -> None:
@@ -134,6 +138,14 @@ class _Passage:
         }
         line = "%(method)s %(route)s %(status)s %(milliseconds)s ms caller=%(caller)s"
         _logger.info(line % facts, extra=facts)
+
+
+def _is_let_in(asked: Headers, settings: Settings) -> bool:
+    """Whether a request came by way of the CDN, where there is one: it alone knows the secret."""
+    if settings.origin_secret is None:
+        return True
+    expected = settings.origin_secret.get_secret_value().encode()
+    return hmac.compare_digest(asked.get("x-origin-secret", "").encode(), expected)
 
 
 def _add_cors(headers: MutableHeaders, origins: tuple[str, ...], asked: Headers) -> None:

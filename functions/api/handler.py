@@ -15,6 +15,7 @@ from typing import Any
 from mangum import Mangum
 
 from functions.api.app import app
+from shared import wiring
 
 _READABLE = {
     "host": re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?"),
@@ -31,6 +32,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     处理一次 HTTP 请求。
     """
+    with wiring.invocation(context):
+        return _answered(event, context)
+
+
+def _answered(event: dict[str, Any], context: Any) -> dict[str, Any]:
     _own_loop()
     try:
         answer: dict[str, Any] = _adapter()(_plain(event), context)

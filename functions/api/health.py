@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request, Response
 
-from functions.api import documents, problems, schemas
+from functions.api import documents, problems
 from functions.api.answers import answer
 from functions.api.problems import Problem
 from shared import wiring
@@ -39,11 +39,10 @@ _lock = threading.Lock()
 
 @router.get(
     "/health",
-    response_model=schemas.Health,
     tags=["operation"],
     summary="Is the process there?",
     description="Answers without touching anything; no API key is needed.",
-    responses=documents.errors(),
+    responses=documents.answers("Health"),
 )
 def health() -> Response:
     """Say that the process is alive.
@@ -55,12 +54,11 @@ def health() -> Response:
 
 @router.get(
     "/ready",
-    response_model=schemas.Readiness,
     tags=["operation"],
     summary="Do all parts answer?",
     description="Asks the store, the bucket and every provider; 503 names those that do not "
     "answer. The answer holds for three seconds; no API key is needed.",
-    responses=documents.errors(),
+    responses=documents.answers("Readiness"),
 )
 def ready(request: Request) -> Response:
     """Say whether every part answers.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import asks, bodies, documents, inputs, schemas
+from functions.api import asks, bodies, documents, inputs
 from functions.api.answers import answer, create, job_answer
 from functions.api.bodies import Body
 from functions.api.security import Caller
@@ -47,12 +47,11 @@ class Listing(BaseModel):
 @router.post(
     "",
     status_code=202,
-    response_model=schemas.Job,
     tags=["jobs"],
     summary="Create a job",
     description="Like `POST /api/v1/models`, with the kind named. Pictures are sent as files of a "
     "multipart/form-data body, options and metadata there as JSON text.",
-    responses=documents.errors(400, 401, 413, 415, 422),
+    responses=documents.answers("Job", 400, 401, 413, 415, 422, status=202),
     openapi_extra=documents.creates("CreateJob"),
 )
 def create_job(request: Request, caller: Caller, body: Body) -> Response:
@@ -65,12 +64,11 @@ def create_job(request: Request, caller: Caller, body: Body) -> Response:
 
 @router.get(
     "",
-    response_model=schemas.JobList,
     tags=["jobs"],
     summary="List jobs",
     description="The caller's own jobs, newest first unless told otherwise. Go on with "
     "`after=<last_id>` while `has_more` is true.",
-    responses=documents.errors(400, 401),
+    responses=documents.answers("JobList", 400, 401),
 )
 def list_jobs(caller: Caller, query: Annotated[Listing, Query()]) -> Response:
     """List the caller's jobs.
@@ -101,11 +99,10 @@ def list_jobs(caller: Caller, query: Annotated[Listing, Query()]) -> Response:
 
 @router.get(
     "/{job_id}",
-    response_model=schemas.Job,
     tags=["jobs"],
     summary="Read a job",
     description="The whole job. While it is unfinished, Retry-After says when to look again.",
-    responses=documents.errors(401, 404),
+    responses=documents.answers("Job", 401, 404),
 )
 def get_job(job_id: str, caller: Caller) -> Response:
     """Read one job.
@@ -118,12 +115,11 @@ def get_job(job_id: str, caller: Caller) -> Response:
 
 @router.delete(
     "/{job_id}",
-    response_model=schemas.Job,
     tags=["jobs"],
     summary="Delete a job's files",
     description="Removes the files of a job that has ended, for good; their links answer 410 from "
     "then on. The job itself stays readable. Asking twice is harmless.",
-    responses=documents.errors(401, 404, 409),
+    responses=documents.answers("Job", 401, 404, 409),
 )
 def delete_job(job_id: str, caller: Caller) -> Response:
     """Delete the files of an ended job.
@@ -136,12 +132,11 @@ def delete_job(job_id: str, caller: Caller) -> Response:
 
 @router.post(
     "/{job_id}/cancel",
-    response_model=schemas.Job,
     tags=["jobs"],
     summary="Cancel a job",
     description="A waiting job ends at once. A running one becomes `canceling` until the "
     "provider's task has ended; it may be billed. Once files are being stored it is too late: 409.",
-    responses=documents.errors(401, 404, 409),
+    responses=documents.answers("Job", 401, 404, 409),
 )
 def cancel_job(job_id: str, caller: Caller) -> Response:
     """Cancel a job.
@@ -155,13 +150,12 @@ def cancel_job(job_id: str, caller: Caller) -> Response:
 @router.post(
     "/{job_id}/retry",
     status_code=202,
-    response_model=schemas.Job,
     tags=["jobs"],
     summary="Retry a job",
     description="Makes a new job of one that did not succeed, going on where it stopped, and "
     "answers with it; asked again, with the same one. Where the provider may already have charged "
     "for a task, `accept_possible_charge` is needed.",
-    responses=documents.errors(400, 401, 404, 409),
+    responses=documents.answers("Job", 400, 401, 404, 409, status=202),
     openapi_extra=documents.json_body("Retry", required=False),
 )
 def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Response:
@@ -178,12 +172,11 @@ def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Resp
 
 @router.get(
     "/{job_id}/deliveries",
-    response_model=schemas.DeliveryList,
     tags=["jobs"],
     summary="List a job's webhooks",
     description="Every webhook of the job with all its tries: when, the receiver's status or why "
     "there was none, and when the next try is due.",
-    responses=documents.errors(401, 404),
+    responses=documents.answers("DeliveryList", 401, 404),
 )
 def list_deliveries(job_id: str, caller: Caller) -> Response:
     """List the deliveries of a job.

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from functions.api import documents, problems, schemas
+from functions.api import documents, problems
 from functions.api.answers import again, answer, create
 from functions.api.bodies import Body
 from functions.api.problems import Problem
@@ -28,14 +28,13 @@ router = APIRouter(prefix="/api/v1/models", generate_unique_id_function=document
 @router.post(
     "",
     status_code=202,
-    response_model=schemas.Job,
     tags=["models"],
     summary="Create a model",
     description="Accepts a job and answers at once. A `prompt` gives text-to-3d; an `image` file "
     "image-to-3d; `front`, `left`, `back`, `right` files (front and one more at least) "
     "multiview-to-3d. In a form, single options may be fields of their own. `Prefer: wait=20` "
     "holds the answer until the job has ended or the time is up.",
-    responses=documents.errors(400, 401, 413, 415, 422),
+    responses=documents.answers("Job", 400, 401, 413, 415, 422, status=202),
     openapi_extra=documents.creates("CreateModel"),
 )
 def create_model(request: Request, caller: Caller, body: Body) -> Response:
@@ -48,12 +47,11 @@ def create_model(request: Request, caller: Caller, body: Body) -> Response:
 
 @router.get(
     "/{job_id}/status",
-    response_model=schemas.ModelStatus,
     tags=["models"],
     summary="Read a model's progress",
     description="Status, progress from 0 to 100, and the provider's guess of the seconds left. "
     "While unfinished, Retry-After says when to look again.",
-    responses=documents.errors(401, 404),
+    responses=documents.answers("ModelStatus", 401, 404),
 )
 def get_status(job_id: str, caller: Caller) -> Response:
     """Read how far a job has come.
@@ -75,13 +73,12 @@ def get_status(job_id: str, caller: Caller) -> Response:
 
 @router.get(
     "/{job_id}/result",
-    response_model=schemas.ModelResult,
     tags=["models"],
     summary="Fetch a model's result",
     description="The finished model: permanent links, size, hash and facts. 409 while unfinished "
     "(`retryable` is true) and for a job that ended without a result (false, with its error); 410 "
     "once its files were deleted.",
-    responses=documents.errors(401, 404, 409, 410),
+    responses=documents.answers("ModelResult", 401, 404, 409, 410),
 )
 def get_result(job_id: str, request: Request, caller: Caller) -> Response:
     """Read the result of a job.

@@ -16,14 +16,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions.api import asks, health, jobs, models, problems, schemas
+from functions.api import asks, problems, schemas
 from functions.api.examples import EXAMPLE_ID
 from functions.api.inputs import ROLES
 from functions.api.problems import Problem
+from functions.api.routes import ROUTERS
 from shared.wiring import Bundle
-
-ROUTERS = (models.router, jobs.router, health.router)
-"""The routes that are part of the API."""
 
 _SCHEMAS = "#/components/schemas/"
 _ABOUT = """One HTTP API in front of generators of 3D models.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared import wiring
-from shared.observability import request
+from shared import events, wiring
+
+AGAIN_SECONDS = 1.0
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
@@ -16,6 +17,10 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
     发送到期的通知。
     """
-    bundle = wiring.current()
-    with request(context.aws_request_id):
-        bundle.deliveries.run(wiring.deadline_of(context))
+    with wiring.invocation(context) as deadline:
+        bundle = wiring.current()
+        sent = bundle.deliveries.run(deadline)
+        if not sent and isinstance(events.parse(event), events.Wake):
+            # What it was woken for may not be in the index yet.
+            bundle.clock.sleep(AGAIN_SECONDS)
+            bundle.deliveries.run(deadline)

@@ -8,25 +8,34 @@ from __future__ import annotations
 from typing import Any
 
 from shared import events, wiring
-from shared.jobs.polling import poll
+from shared.jobs.polling import ask_for_help, poll
 from shared.jobs.watch import Watch
-from shared.observability import request
+from shared.store.tables import LANES
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
     """Carry jobs forward; on a timer (or when nobody else does) stay while any is unfinished.
 
+    Asked for help, it carries its lanes forward and leaves.
+
     推进任务。
     """
-    bundle = wiring.current()
-    deadline = wiring.deadline_of(context)
-    name = context.aws_request_id
-    on_timer = isinstance(events.parse(event), events.Timer)
-    watch = Watch(
-        bundle.store, bundle.clock, name, seconds=deadline.remaining(), take_over=on_timer
-    )
-    with request(name):
+    with wiring.invocation(context) as deadline:
+        bundle = wiring.current()
+        what = events.parse(event)
+        if isinstance(what, events.Help):
+            poll(bundle.ports, deadline, lambda: False, _known(what.lanes))
+            return
+        on_timer = isinstance(what, events.Timer)
+        if on_timer:
+            ask_for_help(bundle.ports, bundle.settings.poll_helpers)
+        name, seconds = context.aws_request_id, deadline.remaining()
+        watch = Watch(bundle.store, bundle.clock, name, seconds=seconds, take_over=on_timer)
         try:
-            poll(bundle.ports, deadline, watch.stays)
+            poll(bundle.ports, deadline, watch.stays, woken=isinstance(what, events.Wake))
         finally:
             watch.leave()
+
+
+def _known(lanes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(lane for lane in range(LANES) if lane in lanes) or tuple(range(LANES))

@@ -10,7 +10,6 @@ from typing import Any
 from shared import wiring
 from shared.jobs.model import Queue
 from shared.jobs.polling import drain
-from shared.observability import request
 
 AT_ONCE = 2
 """Models in memory at once; the work is the processor's."""
@@ -21,6 +20,5 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
     处理到期的任务；对象事件只是提示。
     """
-    bundle = wiring.current()
-    with request(context.aws_request_id):
-        drain(bundle.ports, wiring.deadline_of(context), Queue.PROCESS, at_once=AT_ONCE)
+    with wiring.invocation(context) as deadline:
+        drain(wiring.current().ports, deadline, Queue.PROCESS, at_once=AT_ONCE)

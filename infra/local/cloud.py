@@ -18,7 +18,14 @@ from typing import Any
 from uuid import uuid4
 
 from infra.local import payloads
-from infra.local.payloads import ACCOUNT, REGION, HttpAnswer, HttpRequest
+from infra.local.payloads import (
+    ACCOUNT,
+    REGION,
+    AnswerTooLarge,
+    EventTooLarge,
+    HttpAnswer,
+    HttpRequest,
+)
 from infra.local.stop import Stop
 from infra.local.template import Function, TemplateError
 from shared.buckets.base import ObjectInfo
@@ -128,10 +135,7 @@ class Cloud:
             self.handler(name)
 
     def request(self, request: HttpRequest) -> Future[HttpAnswer]:
-        """Answer a request through the function that takes HTTP, as API Gateway would.
-
-        The future's `EventTooLarge` and `AnswerTooLarge` mean Lambda's limit; any other exception
-        is the handler's own.
+        """Answer a request through the function that takes HTTP; see `Gateway`.
 
         处理一个 HTTP 请求。
         """
@@ -266,17 +270,3 @@ class Cloud:
                 log.exception("%s failed (%s, try %d)", name, context.aws_request_id, attempt)
             if attempt < _TRIES and self.stop.wait(self._retry_seconds):
                 return
-
-
-class EventTooLarge(Exception):
-    """The request makes an event beyond Lambda's limit, so no function ever hears of it.
-
-    请求超出事件大小上限。
-    """
-
-
-class AnswerTooLarge(Exception):
-    """The function's answer is beyond Lambda's limit.
-
-    应答超出大小上限。
-    """

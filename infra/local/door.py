@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from infra.local.cloud import Cloud, EventTooLarge
 from infra.local.inputs import Wanted
-from infra.local.payloads import HttpAnswer, HttpRequest
+from infra.local.payloads import EventTooLarge, Gateway, HttpAnswer, HttpRequest
 from shared.config import Settings, named_keys
 
 
@@ -34,8 +33,8 @@ class Door:
     向接口发送请求。
     """
 
-    def __init__(self, cloud: Cloud, settings: Settings) -> None:
-        self._cloud = cloud
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        self._gateway = gateway
         self._headers: tuple[tuple[str, str], ...] = (("host", "localhost"),)
         for key in named_keys(settings.api_keys).values():
             self._headers += (("authorization", f"Bearer {key}"),)
@@ -52,7 +51,9 @@ class Door:
             ("content-type", media_type),
             ("idempotency-key", secrets.token_hex(16)),
         )
-        return self._cloud.request(HttpRequest("POST", "/api/v1/jobs", headers=headers, body=body))
+        return self._gateway.request(
+            HttpRequest("POST", "/api/v1/jobs", headers=headers, body=body)
+        )
 
     def job(self, job_id: str) -> dict[str, Any]:
         """A job as the API shows it; raises `Refused`.
@@ -60,7 +61,7 @@ class Door:
         读取任务。
         """
         request = HttpRequest("GET", f"/api/v1/jobs/{job_id}", headers=self._headers)
-        return resource(self._cloud.request(request))
+        return resource(self._gateway.request(request))
 
 
 def resource(answer: Future[HttpAnswer]) -> dict[str, Any]:
@@ -75,7 +76,9 @@ def resource(answer: Future[HttpAnswer]) -> dict[str, Any]:
         raise Refused({"message": message, "code": "event_too_large"}) from None
     found: dict[str, Any] = json.loads(given.body)
     if given.status >= 400:
-        raise Refused(found["error"])
+        # Where the function itself failed, the answer is the gateway's and has another form.
+        unlike = {"message": f"The API answered {given.status}: {found}", "code": "no_answer"}
+        raise Refused(found.get("error", unlike))
     return found
 
 

@@ -17,9 +17,16 @@ from uuid import uuid4
 
 import uvicorn
 
-from infra.local.cloud import AnswerTooLarge, Cloud, EventTooLarge
 from infra.local.files import PREFIX, BucketFiles, Receive, Send
-from infra.local.payloads import PAYLOAD_BYTES, HttpAnswer, HttpRequest, http_answer
+from infra.local.payloads import (
+    PAYLOAD_BYTES,
+    AnswerTooLarge,
+    EventTooLarge,
+    Gateway,
+    HttpAnswer,
+    HttpRequest,
+    http_answer,
+)
 from infra.local.stop import GRACE, Stop
 
 log = logging.getLogger("maquette.local")
@@ -39,8 +46,8 @@ class Front:
     请求的入口。
     """
 
-    def __init__(self, cloud: Cloud, stop: Stop, files: BucketFiles | None = None) -> None:
-        self._cloud = cloud
+    def __init__(self, gateway: Gateway, stop: Stop, files: BucketFiles | None = None) -> None:
+        self._gateway = gateway
         self._stop = stop
         self._files = files
 
@@ -63,7 +70,7 @@ class Front:
         if body is None:
             return _too_large()
         request = _request(scope, body)
-        answer = asyncio.wrap_future(self._cloud.request(request))
+        answer = asyncio.wrap_future(self._gateway.request(request))
         while not answer.done():
             await asyncio.wait({answer}, timeout=_LOOK)
             if not answer.done() and self._stop.remaining() < GRACE - _PATIENCE:

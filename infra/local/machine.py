@@ -10,12 +10,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from infra.local import template
 from infra.local.cloud import Cloud
-from infra.local.home import ROOT, STANDIN_KEY, Home
+from infra.local.home import ROOT, STANDIN_KEY, Home, open_home
+from infra.local.payloads import Gateway
 from infra.local.standin import Standin, StandinError
 from infra.local.stop import Stop
 from infra.local.template import TemplateError
@@ -23,6 +26,9 @@ from shared import wiring
 from shared.buckets.base import BucketUnavailable
 from shared.config import Settings, SettingsError
 from shared.store.base import StoreUnavailable
+
+if TYPE_CHECKING:
+    from infra.local.files import BucketFiles
 
 SNAPPY = {"MAQUETTE_POLL_FIRST_SECONDS": "0.5", "MAQUETTE_POLL_FACTOR": "1.1"}
 """How the stand-in is looked at, where the operator did not say: it is quick, so looks are too."""
@@ -38,22 +44,87 @@ def made_for(standin: Standin | None) -> dict[str, str]:
     return {**SNAPPY, "TRIPO_API_KEY": STANDIN_KEY, "TRIPO_BASE_URL": standin.url()}
 
 
-@dataclass
-class Machine:
-    """A local cloud; leaving the `with` stops it: nothing new begins, what runs comes to its end.
+class Machine(Protocol):
+    """The whole bundle, running; leaving the `with` stops it.
 
-    `left` says afterwards how many invocations still run, by function.
+    Either in this process (`LocalMachine`) or as functions of an emulated AWS.
 
-    运行中的本机环境。
+    运行中的整套服务。
     """
 
     settings: Settings
     stop: Stop
-    cloud: Cloud
+    lasting: bool
+    """Whether the next machine on this state folder finds the jobs again."""
+    left: Mapping[str, int]
+    """How many invocations still run after the end, by function."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """What takes the requests.
+
+        接收请求的网关。
+        """
+
+    def __enter__(self) -> object:
+        """Make it ready to take requests.
+
+        准备就绪。
+        """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop: nothing new begins.
+
+        停止。
+        """
+
+    def begin(self) -> None:
+        """Have the timers fire.
+
+        启动定时器。
+        """
+
+    def warm_up(self) -> None:
+        """Get ready, in the background, what will be needed later.
+
+        在后台预热。
+        """
+
+    def files(self) -> BucketFiles | None:
+        """What serves the bucket's objects, where this process has to.
+
+        由本进程提供的存储文件服务。
+        """
+
+    def place(self, job: dict[str, Any]) -> None:
+        """Write into each artifact of a finished job the `path` of its file on this disk, or None.
+
+        给出每个成果文件的本机路径。
+        """
+
+
+@dataclass
+class LocalMachine:
+    """A local cloud: functions in this process, jobs in SQLite, a folder for a bucket.
+
+    What runs comes to its end within the grace when this is left.
+
+    在本进程内运行的整套服务。
+    """
+
+    settings: Settings
+    stop: Stop
+    gateway: Cloud
     bundle: wiring.Bundle
+    lasting: bool = True
     left: Mapping[str, int] = field(default_factory=dict)
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> LocalMachine:
         wiring.install(self.bundle)
         return self
 
@@ -63,9 +134,17 @@ class Machine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.left = self.cloud.close()
+        self.left = self.gateway.close()
         if not self.left:
             self.bundle.close()
+
+    def begin(self) -> None:
+        """Import every handler, and have the timers fire.
+
+        启动定时器。
+        """
+        self.gateway.import_handlers()
+        self.gateway.start_timers()
 
     def warm_up(self) -> None:
         """Import, in the background, what only `postprocess` needs; it takes half a second.
@@ -74,8 +153,65 @@ class Machine:
         """
         threading.Thread(target=_import_slow_parts, name="warm-up", daemon=True).start()
 
+    def files(self) -> BucketFiles | None:
+        """The folder's objects over HTTP; None where the bucket serves them itself.
 
-def assemble(settings: Settings, stop: Stop, *, http_threads: int = 32) -> Machine:
+        通过 HTTP 提供存储中的文件。
+        """
+        from infra.local.files import BucketFiles
+        from shared.buckets.folder import FolderBucket
+
+        bucket = self.bundle.bucket
+        if not isinstance(bucket, FolderBucket):
+            return None
+        return BucketFiles(bucket, self.settings.artifact_bytes)
+
+    def place(self, job: dict[str, Any]) -> None:
+        """The files are where the bucket, a folder, has them.
+
+        给出成果文件在存储目录中的路径。
+        """
+        kept = self.bundle.ports.jobs.get(job["id"])
+        keys = {item.name: item.key for item in kept.artifacts} if kept else {}
+        path_of = getattr(self.bundle.bucket, "path", None)
+        for artifact in job["artifacts"]:
+            key = keys.get(artifact["name"])
+            artifact["path"] = str(Path(path_of(key)).absolute()) if path_of and key else None
+
+
+CLOUDS = ("local", "aws")
+"""Where the functions can run: in this process, or on an emulated AWS."""
+
+
+def home_for(cloud: str) -> Home:
+    """The state folder and environment for one of `CLOUDS`.
+
+    打开数据目录。
+    """
+    home = open_home()
+    if cloud == "aws":
+        # On an emulated AWS, too, this is the stage that may use plain http and loopback.
+        return replace(home, environ={**home.environ, "MAQUETTE_STAGE": "local"})
+    return home
+
+
+def assemble(
+    cloud: str, home: Home, made: Mapping[str, str], stop: Stop, *, http_threads: int = 32
+) -> Machine:
+    """The machine of one of `CLOUDS`; `made` are settings that the home leaves open.
+
+    Raises what `assemble_local` raises.
+
+    组装运行环境。
+    """
+    if cloud == "aws":
+        from infra.aws.emulated import EmulatedMachine
+
+        return EmulatedMachine(home, made, stop, http_threads=http_threads)
+    return assemble_local(home.settings(made), stop, http_threads=http_threads)
+
+
+def assemble_local(settings: Settings, stop: Stop, *, http_threads: int = 32) -> LocalMachine:
     """Read the template, bring the tables up to date, wire the bundle.
 
     Raises `SettingsError`, `TemplateError`, `BucketUnavailable` or `StoreUnavailable`.
@@ -88,14 +224,17 @@ def assemble(settings: Settings, stop: Stop, *, http_threads: int = 32) -> Machi
     upgrade(settings.store_url)
     cloud = Cloud(functions, stop, http_threads=http_threads)
     outside = wiring.Outside(wake=cloud.wake, on_created=cloud.created)
-    return Machine(settings, stop, cloud, wiring.build(settings, outside))
+    return LocalMachine(settings, stop, cloud, wiring.build(settings, outside))
 
 
-def preload() -> None:
-    """Import what answers HTTP, the slowest part of a start, while the stand-in starts beside it.
+def preload(cloud: str) -> None:
+    """Import what a start needs most time for, while the stand-in starts beside it.
 
-    预先加载 HTTP 函数。
+    预先加载启动时最慢的部分。
     """
+    if cloud == "aws":
+        importlib.import_module("infra.aws.emulated")
+        return
     for function in template.read(ROOT / "template.yaml").values():
         if function.http:
             importlib.import_module(function.handler.rpartition(".")[0])

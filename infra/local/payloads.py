@@ -9,13 +9,13 @@ import base64
 import json
 import re
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
-from urllib.parse import quote_plus, unquote
+from typing import Any, Protocol
+from urllib.parse import unquote
 
 from shared.buckets.base import ObjectInfo
-from shared.clock import iso
 
 PAYLOAD_BYTES = 6 * 2**20
 """The largest event, and the largest answer, of a synchronous invocation (AWS, "Lambda quotas")."""
@@ -114,37 +114,28 @@ OBJECT_CREATED = "s3:ObjectCreated:Put"
 
 
 def object_event(info: ObjectInfo, identifier: str, now: int) -> dict[str, Any]:
-    """S3's notification of one new object, version 2.1, its key URL-encoded as S3 does it.
+    """One new object as S3 tells EventBridge, which passes it on; the key is as it is.
 
     新对象事件。
     """
     return {
-        "Records": [
-            {
-                "eventVersion": "2.1",
-                "eventSource": "aws:s3",
-                "awsRegion": REGION,
-                "eventTime": iso(now),
-                "eventName": OBJECT_CREATED.removeprefix("s3:"),
-                "userIdentity": {"principalId": "AWS:LOCAL"},
-                "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-                "responseElements": {"x-amz-request-id": identifier, "x-amz-id-2": identifier},
-                "s3": {
-                    "s3SchemaVersion": "1.0",
-                    "configurationId": "local",
-                    "bucket": {
-                        "name": BUCKET,
-                        "ownerIdentity": {"principalId": "LOCAL"},
-                        "arn": f"arn:aws:s3:::{BUCKET}",
-                    },
-                    "object": {
-                        "key": quote_plus(info.key, safe="/"),
-                        "size": info.bytes,
-                        "sequencer": f"{now:016X}",
-                    },
-                },
-            }
-        ]
+        "version": "0",
+        "id": identifier,
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": ACCOUNT,
+        "time": _moment(now).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": REGION,
+        "resources": [f"arn:aws:s3:::{BUCKET}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": BUCKET},
+            "object": {"key": info.key, "size": info.bytes, "sequencer": f"{now:016X}"},
+            "request-id": identifier,
+            "requester": ACCOUNT,
+            "source-ip-address": "127.0.0.1",
+            "reason": "PutObject",
+        },
     }
 
 
@@ -167,6 +158,36 @@ class HttpAnswer:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+
+
+class EventTooLarge(Exception):
+    """The request makes an event beyond Lambda's limit, so no function ever hears of it.
+
+    请求超出事件大小上限。
+    """
+
+
+class AnswerTooLarge(Exception):
+    """The function's answer is beyond Lambda's limit.
+
+    应答超出大小上限。
+    """
+
+
+class Gateway(Protocol):
+    """What stands before the function that takes HTTP, as API Gateway does.
+
+    HTTP 函数前的网关。
+    """
+
+    def request(self, request: HttpRequest) -> Future[HttpAnswer]:
+        """Answer a request, in the background.
+
+        The future's `EventTooLarge` and `AnswerTooLarge` mean Lambda's limit; any other exception
+        is a failure behind the gateway.
+
+        处理一个 HTTP 请求。
+        """
 
 
 def http_answer(result: Any) -> HttpAnswer:

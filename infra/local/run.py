@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from infra.local import inputs
 from infra.local.door import Door, Refused, resource
-from infra.local.home import open_home
 from infra.local.inputs import InputError, Wanted
 from infra.local.machine import (
+    CLOUDS,
     Machine,
     assemble,
     check_settings,
+    home_for,
     leave,
     made_for,
     preload,
@@ -34,7 +34,6 @@ from infra.local.show import Board, summary
 from infra.local.stop import Stop, on_signals
 from shared.jobs.model import TERMINAL
 from shared.observability import set_up_logs
-from shared.wiring import Bundle
 
 _LOOK = 0.2
 _HTTP_THREADS = 4
@@ -73,24 +72,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"./scripts/run: {error}", file=sys.stderr)
         return 1
-    return reporting(lambda: _run(wanted, more, as_json=options.json))
+    return reporting(lambda: _run(options.cloud, wanted, more, as_json=options.json))
 
 
-def _run(wanted: Sequence[Wanted], more: Mapping[str, str], *, as_json: bool) -> int:
-    home, stop = open_home(), Stop()
+def _run(cloud: str, wanted: Sequence[Wanted], more: Mapping[str, str], *, as_json: bool) -> int:
+    home, stop = home_for(cloud), Stop()
     check_settings(home, _QUIET)
     on_signals(stop, say=_note)
     standin = standin_for(home)
     try:
-        preload()
-        settings = home.settings({**_QUIET, **made_for(standin)})
+        preload(cloud)
+        made = {**_QUIET, **made_for(standin)}
         board = Board([one.label for one in wanted])
-        machine = assemble(settings, stop, http_threads=_HTTP_THREADS)
+        machine = assemble(cloud, home, made, stop, http_threads=_HTTP_THREADS)
         with machine, board:
-            set_up_logs(settings.log_level, settings.log_format)
+            set_up_logs(machine.settings.log_level, machine.settings.log_format)
             asked = _carry_out(machine, board, wanted, more)
         _print(asked, as_json=as_json)
-        return leave(_status(asked, stop, board), machine.left, standin)
+        return leave(_status(asked, machine, board), machine.left, standin)
     finally:
         if standin is not None:
             standin.close()
@@ -100,8 +99,8 @@ def _carry_out(
     machine: Machine, board: Board, wanted: Sequence[Wanted], more: Mapping[str, str]
 ) -> list[Asked]:
     """Have the jobs made, side by side; returns early when a stop is asked for."""
-    door = Door(machine.cloud, machine.settings)
-    machine.cloud.start_timers()
+    door = Door(machine.gateway, machine.settings)
+    machine.begin()
     answers = [door.create(one, more) for one in wanted]
     asked = [_accepted(one, answer) for one, answer in zip(wanted, answers, strict=True)]
     machine.warm_up()
@@ -114,7 +113,7 @@ def _carry_out(
             break
     for one in asked:
         if one.job["id"] is not None:
-            _add_paths(machine.bundle, one.job)
+            machine.place(one.job)
     return asked
 
 
@@ -123,16 +122,6 @@ def _accepted(wanted: Wanted, answer: Future[HttpAnswer]) -> Asked:
         return Asked(wanted, resource(answer))
     except Refused as refused:
         return Asked(wanted, {"id": None, "status": "refused", "error": dict(refused.error)})
-
-
-def _add_paths(bundle: Bundle, job: dict[str, Any]) -> None:
-    """Each artifact's file on this disk; None where the bucket is not a folder."""
-    kept = bundle.ports.jobs.get(job["id"])
-    keys = {item.name: item.key for item in kept.artifacts} if kept else {}
-    path_of = getattr(bundle.bucket, "path", None)
-    for artifact in job["artifacts"]:
-        key = keys.get(artifact["name"])
-        artifact["path"] = str(Path(path_of(key)).absolute()) if path_of and key else None
 
 
 def _print(asked: Sequence[Asked], *, as_json: bool) -> None:
@@ -144,14 +133,12 @@ def _print(asked: Sequence[Asked], *, as_json: bool) -> None:
         print(text, file=sys.stdout if one.job["status"] == "succeeded" else sys.stderr)
 
 
-def _status(asked: Sequence[Asked], stop: Stop, board: Board) -> int:
+def _status(asked: Sequence[Asked], machine: Machine, board: Board) -> int:
     left = [one.job["id"] for one in asked if not one.ended]
     if left:
-        board.say(
-            f"Stopped. Kept, and carried on by the next ./scripts/run or ./scripts/serve: "
-            f"{', '.join(left)}"
-        )
-        return 128 + (stop.signal or 2)
+        what = "Kept, and carried on by the next ./scripts/run or ./scripts/serve"
+        board.say(f"Stopped. {what if machine.lasting else 'Not kept'}: {', '.join(left)}")
+        return 128 + (machine.stop.signal or 2)
     if any(one.job["status"] != "succeeded" for one in asked):
         if len(asked) > 1 or not asked:
             board.say(
@@ -208,6 +195,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="NAME=VALUE",
         help="an option of the provider's, face_limit=5000 say",
+    )
+    parser.add_argument(
+        "--cloud",
+        choices=CLOUDS,
+        default="local",
+        help="where the functions run: in this process, or as AWS Lambda functions of an emulated "
+        "AWS that is gone afterwards (local)",
     )
     parser.add_argument("--json", action="store_true", help="print the jobs as one JSON object")
     return parser.parse_args(argv)

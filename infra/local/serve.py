@@ -11,10 +11,14 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from infra.local.home import Home, open_home
+from infra.local.home import Home
 from infra.local.machine import (
+    CLOUDS,
+    Machine,
     assemble,
+    assemble_local,
     check_settings,
+    home_for,
     leave,
     made_for,
     preload,
@@ -49,19 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    home, stop = open_home(), Stop()
+    home, stop = home_for(options.cloud), Stop()
     check_settings(home, {})
     listener = _listen(options.host, options.port)
     made = {"MAQUETTE_PUBLIC_URL": _address(listener)}
     standin = standin_for(home)
     try:
-        preload()
+        preload(options.cloud)
+        made.update(made_for(standin))
         if options.workers > 1:
-            return _parent(options.workers, listener, home, {**made, **made_for(standin)}, stop)
+            return _parent(options.workers, listener, home, made, stop)
         on_signals(stop, say=_say)
-        settings = home.settings({**made, **made_for(standin)})
-        set_up_logs(settings.log_level, settings.log_format)
-        left = _run(settings, listener, stop, lambda: _greet(home, listener, settings))
+        machine = assemble(options.cloud, home, made, stop)
+        kept = str(home.folder) if machine.lasting else "the emulated AWS, until this stops"
+        left = _run(machine, listener, lambda: _greet(home, listener, machine.settings, kept))
         return leave(0, left, standin)
     finally:
         # The last to go: until here others may be asking it for their tasks.
@@ -69,23 +74,15 @@ def _serve(options: argparse.Namespace) -> int:
             standin.close()
 
 
-def _run(
-    settings: Settings, listener: socket.socket, stop: Stop, ready: Callable[[], None]
-) -> Mapping[str, int]:
-    from infra.local.files import BucketFiles
+def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -> Mapping[str, int]:
     from infra.local.http import Front, serve
-    from shared.buckets.folder import FolderBucket
 
-    machine = assemble(settings, stop)
-    bucket = machine.bundle.bucket
-    files = (
-        BucketFiles(bucket, settings.artifact_bytes) if isinstance(bucket, FolderBucket) else None
-    )
+    set_up_logs(machine.settings.log_level, machine.settings.log_format)
     with machine:
-        machine.cloud.import_handlers()
-        machine.cloud.start_timers()
+        files = machine.files()
+        machine.begin()
         machine.warm_up()
-        serve(Front(machine.cloud, stop, files), listener, stop, ready)
+        serve(Front(machine.gateway, machine.stop, files), listener, machine.stop, ready)
         if files is not None:
             files.close()
     return machine.left
@@ -99,7 +96,7 @@ def _parent(
     settings = home.settings(made)
     set_up_logs(settings.log_level, settings.log_format)
     upgrade(settings.store_url)
-    ready = lambda: _greet(home, listener, settings)  # noqa: E731
+    ready = lambda: _greet(home, listener, settings, str(home.folder))  # noqa: E731
     workers = Workers(count, listener, home.complete(made), stop, ready)
     on_signals(stop, last=workers.kill, say=_say)
     return workers.run()
@@ -109,9 +106,8 @@ def _worker(inherited: Inherited) -> int:
     stop = Stop()
     on_signals(stop)
     inherited.watch(stop)
-    settings = config.load()
-    set_up_logs(settings.log_level, settings.log_format)
-    return leave(0, _run(settings, inherited.listener, stop, inherited.say_ready), None)
+    machine = assemble_local(config.load(), stop)
+    return leave(0, _run(machine, inherited.listener, inherited.say_ready), None)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -139,7 +135,7 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greet(home: Home, listener: socket.socket, settings: Settings) -> None:
+def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -> None:
     here = _address(listener)
     secret = "as set in MAQUETTE_WEBHOOK_SECRETS"
     if not home.environ.get("MAQUETTE_WEBHOOK_SECRETS"):
@@ -153,7 +149,7 @@ def _greet(home: Home, listener: socket.socket, settings: Settings) -> None:
         "API": f"{here}/api/v1",
         "docs": f"{here}/docs",
         "webhook secret": secret,
-        "kept in": str(home.folder),
+        "kept in": kept,
         "Tripo": maker,
     }
     if settings.public_url != here:
@@ -175,8 +171,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--port", type=int, default=8000, help="port (8000); 0 lets the system choose"
     )
     parser.add_argument("--workers", type=_count, default=1, help="processes (1)")
+    parser.add_argument(
+        "--cloud",
+        choices=CLOUDS,
+        default="local",
+        help="where the functions run: in this process, or as AWS Lambda functions of an emulated "
+        "AWS, with its DynamoDB and S3; all of that is gone when this stops (local)",
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.cloud != "local" and options.workers > 1:
+        parser.error("--workers is for --cloud local; on AWS each function has its own processes")
+    return options
 
 
 def _count(text: str) -> int:

@@ -85,20 +85,30 @@ def read(path: Path) -> dict[str, Function]:
         raise TemplateError(f"{path} cannot be read: {error}") from None
 
 
+def parse(text: str) -> Any:
+    """A template's document, with `!Ref X` as `{"Ref": "X"}`, `!Sub X` as `{"Sub": "X"}` and so on.
+
+    解析模板文本，保留 CloudFormation 的标签。
+    """
+    return yaml.load(text, _Loader)  # a SafeLoader that keeps CloudFormation's tags
+
+
 def functions(text: str) -> dict[str, Function]:
     """The functions of a template by name; raises `TemplateError`.
 
     解析模板内容。
     """
-    document = yaml.load(text, _Loader)  # a SafeLoader that keeps CloudFormation's tags
+    document = parse(text)
     if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
         raise TemplateError("the template has no Resources")
     shared = document.get("Globals", {}).get("Function", {})
     plain = _Parameters(document.get("Parameters", {}))
     found: dict[str, Function] = {}
+    behind_http = _behind_http(document["Resources"])
     for label, resource in document["Resources"].items():
         if resource.get("Type") == _FUNCTION:
-            function = _function(label, {**shared, **resource.get("Properties", {})}, plain)
+            properties = {**shared, **resource.get("Properties", {})}
+            function = _function(label, properties, plain, http=label in behind_http)
             if function.name in found:
                 raise TemplateError(f"{label}: there is another function in {function.handler}")
             found[function.name] = function
@@ -150,12 +160,40 @@ class _Parameters:
         return declared["Default"]
 
 
-def _function(label: str, properties: Mapping[str, Any], plain: _Parameters) -> Function:
+def _behind_http(resources: Mapping[str, Any]) -> set[str]:
+    """Labels of the functions that an HTTP API leads to, by a route and its integration."""
+    found: set[str] = set()
+    for label, route in resources.items():
+        if route.get("Type") != "AWS::ApiGatewayV2::Route":
+            continue
+        given = route["Properties"]
+        if given.get("RouteKey") != "$default":
+            raise TemplateError(
+                f"{label}: the local cloud knows only routes that take every request"
+            )
+        integration = _label(f"{label}.Target", given.get("Target"), "integrations/")
+        given = resources.get(integration, {}).get("Properties", {})
+        found.add(_label(f"{integration}.IntegrationUri", given.get("IntegrationUri")))
+    return found
+
+
+def _label(where: str, value: Any, before: str = "") -> str:
+    """The label in `!Sub before${Label}` or `!GetAtt Label.Arn`."""
+    text = str(next(iter(value.values()))) if isinstance(value, dict) else ""
+    match = re.fullmatch(re.escape(before) + r"\$\{(\w+)\}|(\w+)\.Arn", text)
+    if match is None:
+        raise TemplateError(f"{where}: {value} names no resource that is known here")
+    return str(match[1] or match[2])
+
+
+def _function(
+    label: str, properties: Mapping[str, Any], plain: _Parameters, *, http: bool
+) -> Function:
     handler = str(plain.of(properties.get("Handler", ""), f"{label}.Handler"))
     parts = handler.split(".")
     if len(parts) < 3:
         raise TemplateError(f"{label}.Handler: {handler!r} is not package.folder.module.function")
-    http = "FunctionUrlConfig" in properties
+    http = http or "FunctionUrlConfig" in properties
     schedules: list[Schedule] = []
     objects: list[ObjectCreated] = []
     for name, event in (properties.get("Events") or {}).items():
@@ -168,6 +206,8 @@ def _function(label: str, properties: Mapping[str, Any], plain: _Parameters) -> 
             schedules += _schedule(where, name, given, plain)
         elif kind == "S3":
             objects.append(_notification(where, given, plain))
+        elif kind == "EventBridgeRule":
+            objects += _created(where, given.get("Pattern", {}))
         else:
             raise TemplateError(f"{where}: the local cloud knows no events of type {kind!r}")
     return Function(
@@ -224,6 +264,22 @@ def _notification(where: str, given: Mapping[str, Any], plain: _Parameters) -> O
             raise TemplateError(f"{where}: a rule is named {name!r}, not prefix or suffix")
         rules[name] = str(plain.of(rule.get("Value", ""), where))
     return ObjectCreated(patterns, **rules)
+
+
+def _created(where: str, pattern: Mapping[str, Any]) -> list[ObjectCreated]:
+    """A rule for the bucket's new objects, one entry for each condition on the key."""
+    detail = pattern.get("detail", {})
+    plain = {**pattern, "detail": set(detail) - {"bucket"}}
+    if plain != {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": {"object"}}:
+        raise TemplateError(
+            f"{where}: the local cloud knows only rules for the bucket's new objects"
+        )
+    made: list[ObjectCreated] = []
+    for condition in detail["object"].get("key", []):
+        if not isinstance(condition, dict) or not set(condition) <= {"prefix", "suffix"}:
+            raise TemplateError(f"{where}: {condition!r} is neither a prefix nor a suffix of a key")
+        made.append(ObjectCreated(("s3:ObjectCreated:*",), **condition))
+    return made
 
 
 def _covers(pattern: str, event: str) -> bool:

@@ -8,12 +8,15 @@ At least once: a message whose result could not be saved is sent again, never lo
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 
+from shared import context
 from shared.clock import Clock, Deadline
+from shared.context import Pool
 from shared.deliveries import repository
 from shared.deliveries.model import Delivery
 from shared.deliveries.queues import Caps, HostQueues
@@ -22,6 +25,8 @@ from shared.deliveries.send import Sender
 from shared.deliveries.targets import host_of
 from shared.store.base import Store, StoreUnavailable
 from shared.store.tables import LANES
+
+log = logging.getLogger("maquette.deliveries")
 
 MOST_CLAIMS = 5
 """After this many claims in a row without a save, the next one counts as a failed try."""
@@ -71,7 +76,7 @@ class DeliveryRunner:
 
         发送所有到期的通知。
         """
-        with ThreadPoolExecutor(self.caps.total, "deliver") as pool:
+        with Pool(self.caps.total, "deliver") as pool:
             run = _Run(self, pool, deadline)
             try:
                 run.loop()
@@ -87,7 +92,7 @@ class DeliveryRunner:
 class _Run:
     """One invocation's work. Only the main thread touches its fields."""
 
-    def __init__(self, runner: DeliveryRunner, pool: ThreadPoolExecutor, deadline: Deadline):
+    def __init__(self, runner: DeliveryRunner, pool: Pool, deadline: Deadline):
         self.sent = 0
         self.failure: BaseException | None = None
         self._store = runner.store
@@ -196,6 +201,10 @@ class _Run:
 
     def _send(self, delivery: Delivery) -> None:
         """In a thread of the pool: one try and its result."""
+        with context.job(delivery.job_id):
+            self._try(delivery)
+
+    def _try(self, delivery: Delivery) -> None:
         try:
             outcome = self._sender.attempt(delivery, self._deadline)
         except Exception as problem:
@@ -207,4 +216,6 @@ class _Run:
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         after = next_try(delivery, outcome, self._clock.now(), self._clock.chance())
         if repository.save(self._store, after):
+            said = outcome.error or f"HTTP {outcome.status}"
+            log.info("%s: delivery %s is %s: %s", after.job_id, after.id, after.status.value, said)
             self._observe(after, outcome)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shared import context
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectMissing
 from shared.clock import Clock, Deadline, OutOfTime
 from shared.jobs import lifecycle
@@ -20,6 +21,7 @@ from shared.jobs.model import Attempt, InputFile, Job, Status
 from shared.jobs.moves import Moment
 from shared.jobs.policy import Policy
 from shared.jobs.repository import JobRepository
+from shared.metrics import OFF, Metrics
 from shared.providers.base import (
     Ask,
     DownloadFailed,
@@ -85,7 +87,9 @@ class Pauses:
 class Ports:
     """All that jobs need of the world outside.
 
-    Files of up to `measure_below` bytes are verified from a local copy, larger ones by ranges.
+    `wake` tells a function that work waits, `help` asks for one more `poll` on a lane; neither may
+    fail. Files of up to `measure_below` bytes are verified from a local copy, larger ones by
+    ranges.
 
     任务流转所需的外部接口。
     """
@@ -96,8 +100,10 @@ class Ports:
     clock: Clock
     policy: Policy
     wake: Callable[[str], None]
+    help: Callable[[int], None] = lambda lane: None
     measure_below: int = 64 * 2**20
     pauses: Pauses = field(default_factory=Pauses)
+    metrics: Metrics = OFF
 
     def moment(self) -> Moment:
         """Now, with a chance drawn for it.
@@ -146,6 +152,11 @@ def advance(ports: Ports, job: Job, deadline: Deadline) -> None:
 
     推进一个已认领的任务。
     """
+    with context.job(job.id):
+        _advance(ports, job, deadline)
+
+
+def _advance(ports: Ports, job: Job, deadline: Deadline) -> None:
     step = lifecycle.step_of(job, ports.clock.now(), ports.policy)
     if deadline.remaining() <= 0:
         _hand_back(ports, job, begun=False)
@@ -168,10 +179,8 @@ def check(
     """
     for job in jobs:
         if job.status is Status.CANCELING:
-            try:
+            with context.job(job.id):
                 _cancel_at_provider(ports, provider, credential, job, deadline)
-            except StoreUnavailable:
-                log.warning("%s: its stopped task could not be saved; it will be", job.id)
     tasks = [job.task_id for job in jobs if job.task_id is not None]
     states: Mapping[str, TaskState] = {}
     try:
@@ -179,11 +188,15 @@ def check(
     except ProviderError as error:
         log.warning("%s: %d tasks could not be read: %s", provider.name, len(tasks), error)
     for job in jobs:
-        state = states.get(job.task_id or "")
-        try:
-            apply(ports, job, _seen(state, ports))
-        except StoreUnavailable:
-            log.warning("%s: a look could not be saved and will be repeated", job.id)
+        with context.job(job.id):
+            _look(ports, job, _seen(states.get(job.task_id or ""), ports))
+
+
+def _look(ports: Ports, job: Job, seen: Fact) -> None:
+    try:
+        apply(ports, job, seen)
+    except StoreUnavailable:
+        log.warning("%s: a look could not be saved and will be repeated", job.id)
 
 
 def _seen(state: TaskState | None, ports: Ports) -> Fact:
@@ -202,9 +215,13 @@ def _cancel_at_provider(
     except ProviderError as error:
         log.info("%s: the provider could not be told to cancel: %s", job.id, error)
         return
-    if stopped:
-        at = ports.moment()
+    if not stopped:
+        return
+    at = ports.moment()
+    try:
         apply(ports, job, lambda now: lifecycle.canceled_at_provider(now, at))
+    except StoreUnavailable:
+        log.warning("%s: its stopped task could not be saved; it will be", job.id)
 
 
 def _submit(ports: Ports, job: Job, deadline: Deadline) -> None:
@@ -293,6 +310,7 @@ def _not_submitted(
     attempt: Attempt | None = None,
 ) -> None:
     at = _rested(ports, provider, credential, error)
+    log.warning("%s: not submitted: %s", job.id, error)
 
     def fact(now: Job) -> Job:
         # Where keys are taken, whoever claimed the job since may have sent the same create.

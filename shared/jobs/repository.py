@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from shared import context
 from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
 from shared.deliveries.repository import next_due as next_delivery
@@ -15,6 +17,15 @@ from shared.jobs.model import Job, Queue, from_record, to_record
 from shared.store.base import Conflict, Lease, Record, Store, Table
 from shared.store.due import earliest_due
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, LANES
+
+log = logging.getLogger("maquette.jobs")
+
+Observer = Callable[[Job | None, Job], None]
+"""Told of every saved change: the job before (None: it is new) and after."""
+
+
+def _nobody(old: Job | None, new: Job) -> None:
+    """Hears of changes and does nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +52,18 @@ class JobPage:
 
 
 class JobRepository:
-    """Reads and writes jobs. `event_of` makes the delivery of a job that has just ended.
+    """Reads and writes jobs. `event_of` makes the delivery of a job that has just ended;
+    `observe` hears of every change that was saved.
 
     任务的读写。
     """
 
-    def __init__(self, store: Store, event_of: Callable[[Job], Delivery]) -> None:
+    def __init__(
+        self, store: Store, event_of: Callable[[Job], Delivery], observe: Observer = _nobody
+    ) -> None:
         self._store = store
         self._event_of = event_of
+        self._observe = observe
 
     def get(self, job_id: str) -> Job | None:
         """The job as last written, or None.
@@ -73,7 +88,7 @@ class JobRepository:
             record = self._store.put(*writes[0])
         else:
             record = self._store.transact(writes)[0]
-        return from_record(record)
+        return self._saved(old, record)
 
     def create(self, job: Job, key: IdempotencyKey | None) -> Job:
         """Write a new job, with its idempotency record; `Conflict` if that key was taken.
@@ -84,7 +99,7 @@ class JobRepository:
         if key is not None:
             document = {"fingerprint": key.fingerprint, "job_id": job.id, "at": job.created_at}
             writes.append((IDEMPOTENCY, Record(key.key, document)))
-        return from_record(self._store.transact(writes)[0])
+        return self._saved(None, self._store.transact(writes)[0])
 
     def known_key(self, key: IdempotencyKey) -> tuple[str, str] | None:
         """The fingerprint and the job's id that an idempotency key already stands for.
@@ -103,7 +118,7 @@ class JobRepository:
         """
         marked = replace(marked, version=old.version)
         records = self._store.transact([(JOBS, to_record(fresh)), (JOBS, to_record(marked))])
-        return from_record(records[0])
+        return self._saved(None, records[0])
 
     def claim(
         self,
@@ -113,21 +128,21 @@ class JobRepository:
         limit: int,
         *,
         total: int | None = None,
-        first_lane: int = 0,
+        lanes: Iterable[int] = range(LANES),
     ) -> list[Job]:
-        """Take up to `limit` due jobs of a queue per lane, up to `total` of all lanes together.
+        """Take up to `limit` due jobs of a queue per lane, up to `total` of these lanes together.
 
         认领到期的任务。
         """
         claimed: list[Job] = []
-        for lane in range(first_lane, first_lane + LANES):
+        for lane in lanes:
             room = limit if total is None else min(limit, total - len(claimed))
             if room <= 0:
                 break
             records = self._store.claim(
                 JOBS,
                 "due",
-                {"queue": queue.value, "lane": lane % LANES},
+                {"queue": queue.value, "lane": lane},
                 now=now,
                 lease=lambda record: lease(from_record(record)),
                 limit=room,
@@ -135,12 +150,12 @@ class JobRepository:
             claimed.extend(from_record(record) for record in records)
         return claimed
 
-    def next_due(self, queues: Sequence[Queue]) -> int | None:
-        """When (ms) the next job of these queues is due, None if none is unfinished.
+    def next_due(self, queues: Sequence[Queue], lanes: Iterable[int] = range(LANES)) -> int | None:
+        """When (ms) the next job of these queues and lanes is due, None if none is unfinished.
 
         最近的到期时间。
         """
-        return earliest_due(self._store, JOBS, [queue.value for queue in queues])
+        return earliest_due(self._store, JOBS, [queue.value for queue in queues], tuple(lanes))
 
     def delivery_due(self) -> int | None:
         """When (ms) the next delivery is due, None if none is waiting.
@@ -182,8 +197,20 @@ class JobRepository:
             return JobPage(tuple(kept[:limit]), True, kept[limit - 1].id)
         return JobPage(tuple(kept), more, jobs[-1].id if jobs else None)
 
+    def _saved(self, old: Job | None, record: Record) -> Job:
+        new = from_record(record)
+        if old is None or old.status is not new.status:
+            why = f" ({new.error.code})" if new.error else ""
+            with context.job(new.id):
+                log.info("%s is %s%s", new.id, new.status.value, why)
+        try:
+            self._observe(old, new)
+        except Exception:  # what is saved is saved, whatever an observer makes of it
+            log.warning("%s: a change could not be observed", new.id, exc_info=True)
+        return new
+
 
 _SCANNED = 500
 
 
-__all__ = ["Conflict", "IdempotencyKey", "JobPage", "JobRepository"]
+__all__ = ["Conflict", "IdempotencyKey", "JobPage", "JobRepository", "Observer"]

@@ -59,12 +59,16 @@ class Index:
 class Table:
     """One kind of record: its name, its index fields with their types, its indexes.
 
+    `keep_seconds` is how long after its last write a record is needed at least (None: for good);
+    a store may remove it after that, and need not.
+
     一类记录的声明。
     """
 
     name: str
     fields: Mapping[str, type[str] | type[int]]
     indexes: tuple[Index, ...] = ()
+    keep_seconds: int | None = None
 
     def index(self, name: str) -> Index:
         """The index of that name; `KeyError` if there is none.

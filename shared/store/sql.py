@@ -7,7 +7,6 @@ Every statement the store sends is written here; the database itself is in `sql_
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import threading
@@ -33,6 +32,7 @@ from shared.store.base import (
     check_query,
     check_writes,
 )
+from shared.store.cursors import cursor_after, read_cursor, sort_type
 from shared.store.sql_engine import (
     SCHEMA_VERSION,
     SQL_TABLES,
@@ -130,12 +130,12 @@ class SqlStore:
         按索引查询。
         """
         declared = check_query(table, index, equals, limit)
-        after = None if cursor is None else _read_cursor(cursor, _sort_type(table, declared))
+        after = None if cursor is None else read_cursor(table, declared, cursor)
         statement = _select(table, declared, equals, low, high, descending, after)
         rows = self._read(statement.limit(limit + 1))
         records = tuple(_record(table, row) for row in rows[:limit])
         more = len(rows) > limit
-        return Page(records, _cursor(declared, records[-1]) if more else None)
+        return Page(records, cursor_after(declared, records[-1]) if more else None)
 
     def claim(
         self,
@@ -243,7 +243,7 @@ def _select(
     highest: Any = high
     if low is None and sort is not key:
         # A bound though none was asked for: it keeps out the rows without a sort value.
-        lowest = _FLOOR[_sort_type(table, index)]
+        lowest = _FLOOR[sort_type(table, index)]
     found = sa.select(*columns).where(*(columns[name] == equals[name] for name in index.equals))
     if after is not None:
         value, last = after
@@ -321,28 +321,3 @@ def _row(table: Table, record: Record) -> dict[str, Any]:
         # ASCII: NUL and every other character survive any column's character set.
         "document": json.dumps(dict(record.document), separators=(",", ":"), allow_nan=False),
     }
-
-
-# Cursors
-
-
-def _sort_type(table: Table, index: Index) -> type[str] | type[int]:
-    return {"key": str, "due_at": int, **table.fields}[index.sort]
-
-
-def _cursor(index: Index, last: Record) -> str:
-    sort = {"key": last.key, "due_at": last.due_at, **last.fields}[index.sort]
-    return base64.urlsafe_b64encode(json.dumps([sort, last.key]).encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str, kind: type[str] | type[int]) -> tuple[Value, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        sort, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, TypeError) as error:
-        raise ValueError("malformed cursor") from error
-    if type(sort) is not kind or type(key) is not str:
-        raise ValueError("malformed cursor")
-    if isinstance(sort, int) and abs(sort) >= 2**63:
-        raise ValueError("malformed cursor")
-    return sort, key

@@ -22,7 +22,7 @@ DELIVERIES = Table(
     {"queue": str, "lane": int, "job_id": str},
     (_DUE, Index("by_job", ("job_id",), "key")),
 )
-IDEMPOTENCY = Table("idempotency", {})
+IDEMPOTENCY = Table("idempotency", {}, keep_seconds=7 * 24 * 3600)
 RUNNERS = Table("runners", {})
 
 TABLES = (JOBS, DELIVERIES, IDEMPOTENCY, RUNNERS)

@@ -13,14 +13,17 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.aws.clients import client
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.buckets.folder import FolderBucket
 from shared.buckets.names import MEDIA_TYPES, clean_filename, content_disposition
+from shared.buckets.s3 import S3Bucket
 
 OnCreated = Callable[[ObjectInfo], None] | None
 GLB = "model/gltf-binary"
@@ -50,10 +53,11 @@ class StoppedClock:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A bucket under test: how an empty one is made."""
+    """A bucket under test: how an empty one is made, and the fixture of where it lies."""
 
     name: str
-    make: Callable[[Path, OnCreated], AbstractContextManager[Bucket]]
+    make: Callable[[Path], AbstractContextManager[Bucket]]
+    needs: str = "tmp_path"
 
 
 def folder_bucket(
@@ -69,23 +73,29 @@ def folder_bucket(
 
 
 @contextmanager
-def folder(root: Path, on_created: OnCreated) -> Iterator[Bucket]:
-    bucket = folder_bucket(root / "bucket", on_created)
+def folder(root: Path) -> Iterator[Bucket]:
+    bucket = folder_bucket(root / "bucket")
     yield bucket
     bucket.close()
 
 
-ADAPTERS = [Adapter("folder", folder)]
+@contextmanager
+def s3(_root: Path) -> Iterator[Bucket]:
+    name = f"contract-{uuid4().hex}"
+    client("s3").create_bucket(Bucket=name)
+    bucket = S3Bucket(name)
+    yield bucket
+    bucket.close()
+
+
+ADAPTERS = [Adapter("folder", folder), Adapter("s3", s3, needs="aws")]
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
-def adapter(request: pytest.FixtureRequest) -> Adapter:
-    return request.param
-
-
-@pytest.fixture
-def bucket(adapter: Adapter, tmp_path: Path) -> Iterator[Bucket]:
-    with adapter.make(tmp_path, None) as made:
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
+    adapter: Adapter = request.param
+    request.getfixturevalue(adapter.needs)
+    with adapter.make(tmp_path) as made:
         yield made
 
 
@@ -404,33 +414,6 @@ def test_writers_and_deleters_in_one_folder_do_not_disturb_each_other(bucket: Bu
         list(pool.map(churn, range(6)))
 
 
-# Events
-
-
-def test_an_object_is_readable_when_its_creation_is_told(adapter: Adapter, tmp_path: Path) -> None:
-    told: list[tuple[ObjectInfo, bytes]] = []
-    with adapter.make(tmp_path, lambda info: told.append((info, content(made, info.key)))) as made:
-        first = made.put_stream(KEY, [b"abc"], media_type=GLB)
-        second = made.copy(KEY, OTHER)
-        with pytest.raises(Interrupted):
-            made.put_stream(KEY, chunks_then(Interrupted()), media_type=GLB)
-        made.delete(KEY)
-    assert told == [(first, b"abc"), (second, b"abc")]
-
-
-def test_an_event_that_fails_is_logged_and_the_object_stays(
-    adapter: Adapter, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(_info: ObjectInfo) -> None:
-        raise RuntimeError("nobody listens")
-
-    with adapter.make(tmp_path, fail) as made:
-        assert made.put_stream(KEY, [b"abc"], media_type=GLB).bytes == 3
-        assert content(made, KEY) == b"abc"
-    assert KEY in caplog.text
-    assert "nobody listens" in caplog.text
-
-
 def test_a_bucket_is_fit_to_use_and_may_be_closed_twice(bucket: Bucket) -> None:
     bucket.check()
     bucket.close()
@@ -588,6 +571,30 @@ def test_what_a_killed_process_left_is_cleared_when_it_is_an_hour_old(tmp_path: 
     folder_bucket(tmp_path, clock=StoppedClock(now + 3_610_000))
     assert not left.exists()
     local.check()
+
+
+def test_an_object_is_readable_when_its_creation_is_told(tmp_path: Path) -> None:
+    told: list[tuple[ObjectInfo, bytes]] = []
+    local = folder_bucket(tmp_path, lambda info: told.append((info, content(local, info.key))))
+    first = local.put_stream(KEY, [b"abc"], media_type=GLB)
+    second = local.copy(KEY, OTHER)
+    with pytest.raises(Interrupted):
+        local.put_stream(KEY, chunks_then(Interrupted()), media_type=GLB)
+    local.delete(KEY)
+    assert told == [(first, b"abc"), (second, b"abc")]
+
+
+def test_an_event_that_fails_is_logged_and_the_object_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_info: ObjectInfo) -> None:
+        raise RuntimeError("nobody listens")
+
+    local = folder_bucket(tmp_path, fail)
+    assert local.put_stream(KEY, [b"abc"], media_type=GLB).bytes == 3
+    assert content(local, KEY) == b"abc"
+    assert KEY in caplog.text
+    assert "nobody listens" in caplog.text
 
 
 def test_a_file_put_there_by_hand_has_the_type_of_its_name(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -22,10 +23,12 @@ from hypothesis.stateful import (
     rule,
 )
 
+from infra.aws import tables
 from infra.migrations.migrate import upgrade
 from shared.store.base import Conflict, Lease, Page, Record, Store, Table
+from shared.store.dynamodb import DynamoStore
 from shared.store.sql import SqlStore
-from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS
+from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, LANES
 from tests.contract.stale import StaleStore, page_of
 
 THREADS = 16
@@ -34,11 +37,13 @@ QUEUE = {"queue": "poll", "lane": 1}
 
 @dataclass(frozen=True)
 class Adapter:
-    """A store under test: where an empty one is made, and how it is opened there."""
+    """A store under test: where an empty one is made, how it is opened there, and the fixtures
+    that must stand while it is used."""
 
     name: str
     place: Callable[[Path], AbstractContextManager[str]]
     open: Callable[[str], Store]
+    needs: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -48,11 +53,21 @@ def sqlite_file(folder: Path) -> Iterator[str]:
     yield url
 
 
-ADAPTERS = [Adapter("sqlite", sqlite_file, SqlStore)]
-STALE = [
-    Adapter(f"{a.name}-stale", a.place, lambda where, a=a: StaleStore(a.open(where)))
-    for a in ADAPTERS
+@contextmanager
+def dynamodb_table(_folder: Path) -> Iterator[str]:
+    name = f"store-{uuid4().hex}"
+    tables.create(name)
+    yield name
+    tables.drop(name)
+
+
+ADAPTERS = [
+    Adapter("sqlite", sqlite_file, SqlStore),
+    Adapter("dynamodb", dynamodb_table, DynamoStore, needs=("aws",)),
 ]
+# What lags there is its own, so one store below is enough; how DynamoDB's indexes lag is tested
+# with its adapter.
+STALE = [Adapter("sqlite-stale", sqlite_file, lambda where: StaleStore(SqlStore(where)))]
 
 
 def adapter_named(name: str) -> Adapter:
@@ -61,6 +76,8 @@ def adapter_named(name: str) -> Adapter:
 
 @pytest.fixture(params=ADAPTERS + STALE, ids=lambda adapter: adapter.name)
 def adapter(request: pytest.FixtureRequest) -> Adapter:
+    for fixture in request.param.needs:
+        request.getfixturevalue(fixture)
     return request.param
 
 
@@ -111,16 +128,16 @@ def lease_until(due_at: int, counted: bool = True) -> Callable[[Record], Lease]:
     return lambda _record: Lease(due_at, counted)
 
 
-def at_once(work: Callable[[int], Any]) -> list[Any]:
-    """What `work` returns in each of 16 threads that start together."""
-    barrier = Barrier(THREADS)
+def at_once(work: Callable[[int], Any], threads: int = THREADS) -> list[Any]:
+    """What `work` returns in each of these threads, which start together."""
+    barrier = Barrier(threads)
 
     def run(number: int) -> Any:
         barrier.wait(timeout=30)
         return work(number)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(run, range(THREADS)))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, range(threads)))
 
 
 # Single records
@@ -611,6 +628,43 @@ def test_of_16_threads_that_create_a_record_one_wins(store: Store) -> None:
     assert [store.get(JOBS, f"job-{n}") is not None for n in range(THREADS)] == won
 
 
+@pytest.mark.timeout(300)
+def test_of_16_workers_racing_for_a_version_one_wins_in_each_of_500_rounds(store: Store) -> None:
+    rounds = range(1, 501)
+    store.put(JOBS, Record("k", {}))
+    together = Barrier(THREADS)
+
+    def race(number: int) -> list[int]:
+        won = []
+        for version in rounds:
+            together.wait(timeout=60)
+            with suppress(Conflict):
+                store.put(JOBS, Record("k", {"by": number}, version=version))
+                won.append(version)
+        return won
+
+    assert sorted(version for won in at_once(race) for version in won) == list(rounds)
+    assert store.get(JOBS, "k").version == rounds[-1] + 1
+
+
+@pytest.mark.timeout(300)
+def test_8_workers_claim_5000_due_jobs_none_twice_none_missed(store: Store) -> None:
+    total, workers = 5000, 8
+    fill(store, [job(f"k{n:04}", n % 99, lane=n % LANES) for n in range(total)])
+    taken: list[str] = []
+
+    def work(number: int) -> None:
+        rounds = 0
+        while len(taken) < total and rounds < 4000:
+            lane = {"queue": "poll", "lane": (number + rounds) % LANES}
+            claimed = store.claim(JOBS, "due", lane, now=99, lease=lease_until(1000), limit=50)
+            taken.extend(keys(claimed))
+            rounds += not claimed
+
+    at_once(work, workers)
+    assert sorted(taken) == [f"k{n:04}" for n in range(total)]
+
+
 # Opening and closing
 
 
@@ -784,5 +838,7 @@ for _adapter in ADAPTERS:
     _machine = type(
         f"StoreAgainstDictionary_{_adapter.name}", (StoreAgainstDictionary,), {"adapter": _adapter}
     )
+    for _fixture in _adapter.needs:
+        pytest.mark.usefixtures(_fixture)(_machine.TestCase)
     globals()[f"Test_{_adapter.name}_against_a_dictionary"] = _machine.TestCase
     _machine.TestCase.settings = settings(max_examples=30, stateful_step_count=25)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from infra.local import template
 from infra.local.cloud import Cloud
 from infra.local.home import ROOT, Home
-from infra.local.machine import Machine
+from infra.local.machine import LocalMachine
 from infra.local.prove.crash import Plan
 from infra.local.standins.tripo import Standin
 from infra.local.stop import Stop
@@ -54,13 +54,13 @@ class Watched(Plan):
         return result
 
 
-def machine(settings: Settings, stop: Stop, plan: Plan | None = None) -> Machine:
+def machine(settings: Settings, stop: Stop, plan: Plan | None = None) -> LocalMachine:
     """A local cloud as `assemble` puts it together, its parts watched."""
     upgrade(settings.store_url)
     cloud = Cloud(template.read(ROOT / "template.yaml"), stop, http_threads=1)
     outside = wiring.Outside(wake=cloud.wake, on_created=cloud.created)
     wrap = plan.wrap if plan else lambda name, part: part
-    return Machine(settings, stop, cloud, wiring.build(settings, outside, wrap=wrap))
+    return LocalMachine(settings, stop, cloud, wiring.build(settings, outside, wrap=wrap))
 
 
 def working() -> list[str]:
@@ -82,13 +82,13 @@ def first_life(settings: Settings, new: NewJob, at: int) -> str:
     try:
         with here:
             job, _ = plain.jobs.create(CALLER, new)
-            here.cloud.start_timers()
-            here.cloud.wake("poll")
+            here.gateway.start_timers()
+            here.gateway.wake("poll")
             # Stopped at its chosen call, or when there is nothing left to be done.
             while not stop.wait(0.02) and not ended(plain, job.id):
                 pass
         assert here.left == {}
-        assert here.cloud.busy() == {}
+        assert here.gateway.busy() == {}
         assert working() == []
         assert clients_of(here.bundle) == 0
         # With nobody at work, nothing changes any more; what is unfinished waits for somebody.
@@ -106,7 +106,7 @@ def second_life(settings: Settings, job_id: str) -> Job:
     stop = Stop()
     here = machine(settings, stop)
     with here:
-        here.cloud.start_timers()
+        here.gateway.start_timers()
         waiting = threading.Timer(SOON, stop.ask)
         waiting.start()
         while not ended(here.bundle, job_id) and not stop.wait(0.02):

@@ -56,6 +56,17 @@ def test_without_a_known_key_there_is_no_way_in(
     assert house.rows() == 0
 
 
+@pytest.mark.parametrize(
+    "sent", [{}, {"x-origin-secret": "another"}, {"x-origin-secret": "\u00e4"}]
+)
+def test_behind_a_cdn_only_what_it_passes_on_is_answered(
+    build_house: Build, sent: dict[str, str]
+) -> None:
+    build_house(origin_secret="known-to-the-cdn-alone")
+    is_problem(get("/api/v1/jobs", headers=sent), 403, "http_error")
+    assert get("/api/v1/jobs", headers={"x-origin-secret": "known-to-the-cdn-alone"}).status == 200
+
+
 def test_each_caller_sees_its_own_jobs_only(build_house: Build) -> None:
     build_house(api_keys=KEYS)
     job = post_json("/api/v1/models", {"prompt": "a cup"}, headers=bearer(ALICE)).json

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from shared.buckets.base import BucketUnavailable
+from shared.context import Pool
 from shared.errors import Refused
 from shared.jobs import lifecycle, polling
 from shared.jobs.advance import advance
@@ -71,9 +72,7 @@ def up_to(step: Step, where: str, times: int = 1) -> None:
 
 
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        polling, "ThreadPoolExecutor", lambda threads, name: ThreadPoolExecutor(1, name)
-    )
+    monkeypatch.setattr(polling, "Pool", lambda threads, name: Pool(1, name))
 
 
 def poll_once(world: World, ports: Any = None) -> None:
@@ -560,8 +559,8 @@ def test_a_provider_that_hangs_is_not_asked_by_ever_more_threads(
     claims: list[int] = []
     claim = polling._claim
 
-    def counted(ports: Any, deadline: Any, queue: Queue, limit: int) -> list[Job]:
-        jobs = claim(ports, deadline, queue, limit)
+    def counted(ports: Any, deadline: Any, queue: Queue, *how: Any) -> list[Job]:
+        jobs = claim(ports, deadline, queue, *how)
         if queue is Queue.CHECK and not over.is_set():
             claims.extend([1] * len(jobs))
         if len(claims) and queue is Queue.STEP:

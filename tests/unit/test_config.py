@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from shared import config
 from shared.config import Settings, SettingsError, named_keys, read_dotenv, variable_of
+from shared.store.tables import LANES
 
 LINK = "link-secret-of-thirty-two-characters"
 SIGNING = base64.b64encode(b"webhook-secret-of-32-characters!").decode()
@@ -45,9 +46,10 @@ NUMBERS: dict[str, tuple[float, float, bool]] = {
     "image_pixels": (1, 500_000_000, True),
     "image_min_side": (1, 10_000, True),
     "image_max_side": (1, 30_000, True),
-    "prompt_characters": (1, 100_000, True),
+    "prompt_characters": (1, 20_000, True),
     "artifact_link_seconds": (10, 7 * 24 * 3600, True),
     "wait_seconds": (0, 25, True),
+    "poll_helpers": (0, LANES, True),
 }
 for _name in Settings.model_fields:
     if _name.endswith("_seconds") and _name not in NUMBERS:
@@ -59,10 +61,12 @@ WRONG: dict[str, list[str]] = {
     "stage": ["Prod!", "1st", "x" * 33],
     "log_level": ["LOUD", "debug"],
     "log_format": ["xml"],
+    "metrics": ["on", "EMF"],
     "store_url": [""],
     "bucket_url": [""],
     "public_url": ["maquette.example", "ftp://maquette.example", "https://maquette.example/?a=1"],
     "link_secret": ["", HIDDEN],
+    "origin_secret": [HIDDEN],
     "webhook_secrets": [
         "",
         HIDDEN,
@@ -85,9 +89,10 @@ WRONG: dict[str, list[str]] = {
 for _name, (_, _, _whole) in NUMBERS.items():
     WRONG[_name] = COUNTS if _whole else SECONDS
 WRONG["wait_seconds"] = ["-1", "26", "soon"]
+WRONG["poll_helpers"] = ["-1", str(LANES + 1), "few", "0.5"]
 WRONG["jitter"] = ["-0.1", "0.91", "some", "nan"]
 WRONG["poll_factor"] = WRONG["retry_factor"] = ["1", "10.5", "fast", "nan"]
-NEVER_WRONG = {"callback_hosts", "cors_origins"}
+NEVER_WRONG = {"callback_hosts", "cors_origins", "secrets_url", "wake_url"}
 
 wrong_settings = st.dictionaries(
     st.sampled_from(sorted(set(WRONG) - {"stage"})), st.none()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import WAKE, ObjectsCreated, Timer, Wake, parse
+from shared.events import WAKE, Help, ObjectsCreated, Timer, Wake, help_event, parse
 
 SCHEDULER = """
 {
@@ -25,6 +25,33 @@ SCHEDULER = """
   "region": "eu-central-1",
   "resources": ["arn:aws:scheduler:eu-central-1:123456789012:schedule/default/EveryMinute"],
   "detail": "{}"
+}
+"""
+OBJECT = """
+{
+  "version": "0",
+  "id": "17793124-05d4-b198-2fde-7ededc63b103",
+  "detail-type": "Object Created",
+  "source": "aws.s3",
+  "account": "123456789012",
+  "time": "2026-11-21T21:00:00Z",
+  "region": "eu-central-1",
+  "resources": ["arn:aws:s3:::maquette-prod"],
+  "detail": {
+    "version": "0",
+    "bucket": {"name": "maquette-prod"},
+    "object": {
+      "key": "incoming/01JD8G8T3M7XQ4S9Z2V5W6Y1AB/3-0-a+b%20c.glb",
+      "size": 5,
+      "etag": "b1946ac92492d2347c6235b4d2611184",
+      "version-id": "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+      "sequencer": "617f08299329d189"
+    },
+    "request-id": "N4N7GDK58NMKJ12R",
+    "requester": "123456789012",
+    "source-ip-address": "1.2.3.4",
+    "reason": "PutObject"
+  }
 }
 """
 OBJECTS = """
@@ -82,6 +109,16 @@ def test_a_new_object_is_named_by_its_key() -> None:
     assert parse(json.loads(OBJECTS)) == ObjectsCreated((key,))
 
 
+def test_a_new_object_that_eventbridge_tells_of_has_its_key_unquoted() -> None:
+    key = "incoming/01JD8G8T3M7XQ4S9Z2V5W6Y1AB/3-0-a+b%20c.glb"
+    assert parse(json.loads(OBJECT)) == ObjectsCreated((key,))
+
+
+@pytest.mark.parametrize("detail", [None, {}, {"object": None}, {"object": {"key": 7}}, [], "x"])
+def test_a_new_object_without_a_key_is_none(detail: Any) -> None:
+    assert parse({"detail-type": "Object Created", "detail": detail}) == ObjectsCreated(())
+
+
 @pytest.mark.parametrize(
     ("written", "key"),
     [
@@ -113,6 +150,15 @@ def test_a_wake_up_is_a_wake_up_also_on_the_wire() -> None:
     assert parse(json.loads(json.dumps(dict(WAKE)))) == Wake()
 
 
+def test_a_call_for_help_names_a_lane_also_on_the_wire() -> None:
+    assert parse(json.loads(json.dumps(help_event(3)))) == Help((3,))
+
+
+@pytest.mark.parametrize("lanes", [None, "3", {}, [], ["3", None, True, 1.5, [3]]])
+def test_a_call_for_help_without_a_lane_names_none(lanes: Any) -> None:
+    assert parse({"maquette": "help", "lanes": lanes}) == Help(())
+
+
 @pytest.mark.parametrize(
     "event",
     [{}, {"detail-type": "Something Else"}, {"Records": "none"}, {"Records": None}, [], None, "x"],
@@ -124,16 +170,18 @@ def test_what_nobody_knows_is_a_wake_up(event: Any) -> None:
 shapes = st.fixed_dictionaries(
     {},
     optional={
-        "detail-type": any_json | st.just("Scheduled Event"),
+        "detail-type": any_json | st.sampled_from(["Scheduled Event", "Object Created"]),
+        "detail": any_json | st.builds(lambda item: {"object": item}, any_json),
         "Records": any_json
         | st.lists(
             any_json | st.builds(record, any_json) | st.builds(lambda s3: {"s3": s3}, any_json)
         ),
-        "maquette": any_json,
+        "maquette": any_json | st.just("help"),
+        "lanes": any_json,
     },
 )
 
 
 @given(any_json | shapes)
 def test_no_json_whatever_raises(event: Any) -> None:
-    assert isinstance(parse(event), Timer | Wake | ObjectsCreated)
+    assert isinstance(parse(event), Timer | Wake | Help | ObjectsCreated)

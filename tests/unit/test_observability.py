@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -46,6 +47,45 @@ with request("request-1"):
 set_up_logs("ERROR", "text")
 log.warning("not said any more")
 logging.getLogger("somebody.else").warning("a stranger's line")
+"""
+
+INVOKED = """
+import logging
+from shared import context
+from shared.observability import invocation, job, request, set_up_logs
+
+class Context:
+    aws_request_id = "request-1"
+    function_name = "maquette-dev-poll"
+
+set_up_logs("INFO")
+log = logging.getLogger("maquette.test")
+with invocation(Context()), context.Pool(2) as pool:
+    log.info("begun")
+    with job("01J"):
+        log.info("worked on")
+        pool.submit(log.info, "in a thread").result()
+    pool.submit(log.info, "in a thread of no job").result()
+with invocation(object()):
+    with request("request-2"):
+        log.info('{"level": "not a level"}')
+log.info("ended")
+"""
+
+LEAKS = """
+import logging
+from shared import observability
+
+keys = ["a-key-nobody-may-see", 'one "with\\\\quotes"', "木椅木椅木椅木椅", "short", ""]
+observability.hide(keys)
+observability.set_up_logs("INFO", "json")
+log = logging.getLogger("maquette.test")
+log.info("invalid key %s, a short word", "tsk_a-key-nobody-may-see!")
+log.info("", extra={"answer": {"error": 'one "with\\\\quotes"', "of": "木椅木椅木椅木椅"}})
+try:
+    raise ValueError("a-key-nobody-may-see")
+except ValueError:
+    log.exception("it failed")
 """
 
 FAILS = """
@@ -151,6 +191,59 @@ def test_requests_side_by_side_do_not_mix() -> None:
 
 
 @pytest.fixture(scope="module")
+def invoked() -> dict[str, dict[str, Any]]:
+    return {line["message"]: line for line in lines_of(said(INVOKED)[1])}
+
+
+def test_a_functions_lines_name_the_invocation(invoked: dict[str, dict[str, Any]]) -> None:
+    line = invoked["begun"]
+    assert line["request_id"] == line["function_request_id"] == "request-1"
+    assert line["function_name"] == "maquette-dev-poll"
+    assert line["cold_start"] is True
+    assert "job_id" not in line
+
+
+def test_a_jobs_lines_name_it_also_in_threads(invoked: dict[str, dict[str, Any]]) -> None:
+    for message in ("worked on", "in a thread"):
+        assert invoked[message]["job_id"] == "01J"
+        assert invoked[message]["request_id"] == "request-1"
+    later = invoked["in a thread of no job"]
+    assert (later["request_id"], later.get("job_id")) == ("request-1", None)
+
+
+def test_only_a_processs_first_invocation_is_a_cold_start(
+    invoked: dict[str, dict[str, Any]],
+) -> None:
+    # A message stays a text, even one that looks like the line's own form.
+    line = invoked['{"level": "not a level"}']
+    assert (line["level"], line["request_id"], line["cold_start"]) == ("INFO", "request-2", False)
+
+
+def test_outside_of_an_invocation_nothing_of_it_is_said(
+    invoked: dict[str, dict[str, Any]],
+) -> None:
+    assert invoked["ended"]["request_id"] == "-"
+    assert not {"function_name", "cold_start", "job_id"} & set(invoked["ended"])
+
+
+def test_the_trace_of_lambda_is_in_every_line() -> None:
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+    lines = lines_of(said(INVOKED, _X_AMZN_TRACE_ID=trace)[1])
+    assert {line["xray_trace_id"] for line in lines} == {"1-5759e988-bd862e3fe1be46a994272793"}
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_is_to_be_hidden_is_in_no_line_whoever_says_it(style: str) -> None:
+    text = said(LEAKS.replace('"json"', f'"{style}"'))[1]
+    assert "invalid key tsk_***!, a short word" in text
+    for secret in ("a-key-nobody-may-see", "with", "木椅"):
+        assert secret not in text
+    if style == "json":
+        assert lines_of(text)[1]["answer"] == {"error": "***", "of": "***"}
+        assert "ValueError: ***" in lines_of(text)[2]["exception"]
+
+
+@pytest.fixture(scope="module")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """All that a bundle says whose provider and whose callers do not answer, at level DEBUG."""
     folder: Path = tmp_path_factory.mktemp("home")
@@ -176,6 +269,18 @@ def test_no_secret_is_in_the_lines_of_a_bundle_that_fails(failing: tuple[str, st
     for text in failing:
         for secret in (LINK, SIGNING, KEY, TRIPO, TRIPO.removeprefix("tsk_")):
             assert secret not in text
+
+
+def test_every_line_about_a_job_names_it_and_the_request(failing: tuple[str, str]) -> None:
+    about = [line for line in lines_of(failing[1]) if "job_id" in line]
+    assert {line["request_id"] for line in about} == {"request-1"}
+    assert len({line["job_id"] for line in about}) == 2
+    assert all(line["message"].startswith(line["job_id"]) for line in about)
+    # The create, its failure and its wait happen in threads.
+    said = {line["message"][26:].partition("(")[0].strip() for line in about}
+    assert said >= {"is queued", "is submitting", ": not submitted: no connection"}
+    others = [line for line in lines_of(failing[1]) if "job_id" not in line]
+    assert not [line for line in others if re.match("[0-9A-Z]{26}", line["message"])]
 
 
 def test_what_fails_is_told_all_the_same(failing: tuple[str, str]) -> None:

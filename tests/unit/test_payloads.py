@@ -105,20 +105,31 @@ def test_a_timer_brings_the_schedulers_event() -> None:
     assert events.parse(event) == events.Timer()
 
 
-def test_a_new_object_brings_s3s_notification() -> None:
+def test_a_new_object_brings_what_s3_tells_eventbridge() -> None:
     info = ObjectInfo("incoming/JOB/0-model one+.glb", 1234, "model/gltf-binary")
     event = payloads.object_event(info, "id-3", NOW)
-    (record,) = event["Records"]
-    assert record["s3"]["object"] == {
-        "key": "incoming/JOB/0-model+one%2B.glb",
-        "size": 1234,
-        "sequencer": "000001A1FFE8A8FB",
-    }
-    assert record["eventName"] == "ObjectCreated:Put"
-    assert record["eventTime"] == "2026-11-21T21:00:00.123Z"
-    assert set(record) == {
-        *("eventVersion", "eventSource", "awsRegion", "eventTime", "eventName"),
-        *("userIdentity", "requestParameters", "responseElements", "s3"),
+    assert event == {
+        "version": "0",
+        "id": "id-3",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "000000000000",
+        "time": "2026-11-21T21:00:00Z",
+        "region": "local",
+        "resources": ["arn:aws:s3:::maquette"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": "maquette"},
+            "object": {
+                "key": "incoming/JOB/0-model one+.glb",
+                "size": 1234,
+                "sequencer": "000001A1FFE8A8FB",
+            },
+            "request-id": "id-3",
+            "requester": "000000000000",
+            "source-ip-address": "127.0.0.1",
+            "reason": "PutObject",
+        },
     }
     assert events.parse(event) == events.ObjectsCreated((info.key,))
 

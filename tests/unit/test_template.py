@@ -49,6 +49,32 @@ Resources:
                 Rules: [{Name: prefix, Value: incoming/}, {Name: suffix, Value: .glb}]
   Table: {Type: AWS::DynamoDB::Table}
 """
+PARTS = """
+Resources:
+  Front:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: functions.api.handler.handler}
+  Worker:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: functions.postprocess.handler.handler
+      Events:
+        New:
+          Type: EventBridgeRule
+          Properties:
+            Pattern:
+              source: [aws.s3]
+              detail-type: [Object Created]
+              detail:
+                bucket: {name: [!Ref Bucket]}
+                object: {key: [{prefix: incoming/}, {suffix: .glb}]}
+  All:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {ApiId: !Ref Gateway, RouteKey: $default, Target: !Sub "integrations/${Joint}"}
+  Joint:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: {ApiId: !Ref Gateway, IntegrationUri: !GetAtt Front.Arn}
+"""
 
 
 def test_a_template_says_which_functions_there_are_and_what_wakes_them() -> None:
@@ -67,6 +93,35 @@ def test_a_template_says_which_functions_there_are_and_what_wakes_them() -> None
             ),
         ),
     }
+
+
+def test_an_http_api_and_a_rule_may_be_written_out_in_their_parts() -> None:
+    found = template.functions(PARTS)
+    assert found["api"].http
+    assert not found["postprocess"].http
+    assert found["postprocess"].objects == (
+        ObjectCreated(("s3:ObjectCreated:*",), prefix="incoming/"),
+        ObjectCreated(("s3:ObjectCreated:*",), suffix=".glb"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("RouteKey: $default", "RouteKey: GET /"), "All: the local cloud knows only routes"),
+        (("integrations/${Joint}", "elsewhere/${Joint}"), "All.Target"),
+        (("!GetAtt Front.Arn", "http://elsewhere"), "Joint.IntegrationUri"),
+        (("[Object Created]", "[Object Deleted]"), "Worker.Events.New: the local cloud knows only"),
+        (("[aws.s3]", "[aws.ec2]"), "Worker.Events.New: the local cloud knows only"),
+        (("{suffix: .glb}", "{wildcard: x*}"), "neither a prefix nor a suffix"),
+    ],
+)
+def test_parts_that_the_local_cloud_cannot_play_are_refused(
+    change: tuple[str, str], said: str
+) -> None:
+    assert change[0] in PARTS
+    with pytest.raises(TemplateError, match=re.escape(said)):
+        template.functions(PARTS.replace(*change))
 
 
 def test_the_deployed_template_can_be_read() -> None:

@@ -125,7 +125,7 @@ def test_who_cannot_be_woken_harms_nobody(
     assert new
     assert bundle.jobs.get("shop", job.id).status.value == "queued"
     said = [record.getMessage() for record in log_records]
-    assert "poll could not be woken; its timer will find the work" in said
+    assert "poll could not be woken; the timer will find the work" in said
     bundle.ports.wake("callback")
 
 

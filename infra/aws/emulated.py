@@ -1,0 +1,245 @@
+"""The machine of `--cloud aws`: the functions as AWS Lambda functions of an emulated AWS.
+
+在模拟的 AWS 上运行整套服务。
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from time import time
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from pydantic import SecretStr
+
+from infra.aws import stack
+from infra.aws.emulator import Emulator
+from infra.local import payloads
+from infra.local.home import VARIABLE, Home
+from infra.local.payloads import EventTooLarge, HttpAnswer, HttpRequest
+from infra.local.stop import Stop
+from shared.aws import clients
+from shared.config import Settings, variable_of
+
+log = logging.getLogger("maquette.local")
+
+_LOG = "aws.log"
+_RESULTS = "results"
+_ANSWER_SECONDS = 35.0
+"""A little more than API Gateway's own patience, 30 seconds."""
+_HOPS = frozenset(("connection", "date", "expect", "keep-alive", "te", "transfer-encoding"))
+"""Headers about one connection, of which there are two here."""
+_THE_STACKS = frozenset(
+    f"MAQUETTE_{name}"
+    for name in (
+        "BUCKET_URL",
+        "LOG_FORMAT",
+        "METRICS",
+        "SECRETS_URL",
+        "STAGE",
+        "STORE_URL",
+        "WAKE_URL",
+    )
+)
+"""Settings that say where on AWS things are: the template knows, the state folder does not."""
+
+
+class EmulatedMachine:
+    """An emulated AWS with the bundle deployed to it, for as long as the `with` lasts.
+
+    `url` is where the emulator answers for its HTTP API. The finished artifacts are copied to
+    `results/` in the state folder; all else ends with it.
+
+    模拟 AWS 上的整套服务。
+    """
+
+    lasting = False
+
+    def __init__(
+        self, home: Home, made: Mapping[str, str], stop: Stop, *, http_threads: int = 32
+    ) -> None:
+        self.settings = home.settings(made)
+        self.stop = stop
+        self.left: Mapping[str, int] = {}
+        self._folder = home.folder
+        self._environ = home.complete(made)
+        self._log = home.folder / _LOG
+        self._emulator = Emulator({VARIABLE: str(home.folder), "LOG_LEVEL": "INFO"}, self._log)
+        self._open = ExitStack()
+        self.url = ""
+        self.gateway = HttpApi(http_threads)
+
+    def __enter__(self) -> EmulatedMachine:
+        print(f"Starting an emulated AWS; its log is {self._log} …", file=sys.stderr, flush=True)
+        with ExitStack() as opened:
+            self._log.unlink(missing_ok=True)
+            opened.enter_context(self._emulator)
+            opened.callback(self.gateway.close)
+            _talk_to(self._emulator)
+            outputs = stack.deploy(*self._parted())
+            self.url = self._emulator.url + stack.api_path(outputs)
+            self.gateway.open(self.url)
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def begin(self) -> None:
+        """The schedules are the emulator's, and run already.
+
+        定时器已由模拟器启动。
+        """
+
+    def warm_up(self) -> None:
+        """Lambda starts a function when it is needed.
+
+        由 Lambda 按需启动。
+        """
+
+    def files(self) -> None:
+        """The emulated S3 serves its objects itself.
+
+        文件由模拟的 S3 提供。
+        """
+
+    def place(self, job: dict[str, Any]) -> None:
+        """Fetch each artifact by its permanent link, as a caller would, and say where it lies.
+
+        下载成果文件并给出路径。
+        """
+        folder = self._folder / _RESULTS / job["id"]
+        for artifact in job["artifacts"]:
+            path = folder / artifact["name"]
+            try:
+                self._fetch(artifact["url"], path)
+            except (OSError, ValueError) as error:
+                log.warning("%s could not be fetched: %s", artifact["url"], error)
+                artifact["path"] = None
+            else:
+                artifact["path"] = str(path.absolute())
+
+    def _fetch(self, link: str, path: Path) -> None:
+        parts = urlsplit(link.removeprefix(self.settings.public_url))
+        headers = (("host", "localhost"),)
+        answer = self.gateway.request(HttpRequest("GET", parts.path, parts.query, headers)).result()
+        place = dict(answer.headers).get("location")
+        if place is None:
+            raise ValueError(f"the answer is {answer.status}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}")
+        with urlopen(place, timeout=_ANSWER_SECONDS) as source, aside.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        os.replace(aside, path)
+
+    def _parted(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The settings for the functions' environments, and those that are secrets."""
+        plain: dict[str, str] = {}
+        secret: dict[str, str] = {}
+        for name in Settings.model_fields:
+            variable = variable_of(name)
+            if variable in self._environ and variable not in _THE_STACKS:
+                found = secret if _is_secret(getattr(self.settings, name)) else plain
+                found[variable] = self._environ[variable]
+        # Or the template would make up an address at amazonaws.com.
+        return {**plain, "MAQUETTE_PUBLIC_URL": self.settings.public_url}, secret
+
+
+class HttpApi:
+    """A `Gateway`: hands each request to an HTTP API of the emulated API Gateway.
+
+    The emulator is faithful there (bytes, escapes, repeated headers) but for OPTIONS, which it
+    answers itself, with 403: such a request goes straight to the function.
+
+    把请求交给模拟的 API Gateway。
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, "http")
+        self._place = ""
+        self._path = ""
+
+    def open(self, url: str) -> None:
+        """Say where the API is; no request comes before that.
+
+        设定接口地址。
+        """
+        parts = urlsplit(url)
+        self._place, self._path = parts.netloc, parts.path
+
+    def request(self, request: HttpRequest) -> Future[HttpAnswer]:
+        """Answer a request; see `Gateway`.
+
+        处理一个 HTTP 请求。
+        """
+        return self._threads.submit(self._answer, request)
+
+    def close(self) -> None:
+        """Wait for nobody: what is being answered has no one left to ask for it.
+
+        关闭。
+        """
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _answer(self, request: HttpRequest) -> HttpAnswer:
+        event = payloads.http_event(request, "", round(time() * 1000))
+        if payloads.size(event) > payloads.PAYLOAD_BYTES:
+            raise EventTooLarge
+        if request.method == "OPTIONS":
+            return _invoked(event)
+        connection = HTTPConnection(self._place, timeout=_ANSWER_SECONDS)
+        try:
+            query = f"?{request.query}" if request.query else ""
+            connection.putrequest(
+                request.method,
+                f"{self._path}{request.path}{query}",
+                skip_host=True,
+                skip_accept_encoding=True,
+            )
+            for name, value in request.headers:
+                if name not in _HOPS and name != "content-length":
+                    connection.putheader(name, value.encode("latin-1"))
+            connection.putheader("content-length", str(len(request.body)))
+            connection.endheaders(request.body)
+            answer = connection.getresponse()
+            headers = ((name.lower(), value) for name, value in answer.getheaders())
+            kept = tuple((name, value) for name, value in headers if name not in _HOPS)
+            return HttpAnswer(answer.status, kept, answer.read())
+        finally:
+            connection.close()
+
+
+def _invoked(event: Mapping[str, Any]) -> HttpAnswer:
+    function = clients.client("lambda", seconds=_ANSWER_SECONDS, tries=1)
+    answer = function.invoke(FunctionName=f"{stack.NAME}-api", Payload=json.dumps(event).encode())
+    return payloads.http_answer(json.loads(answer["Payload"].read()))
+
+
+def _talk_to(emulator: Emulator) -> None:
+    """Point this process's AWS clients to the emulator, whatever account was set up before."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(emulator.environ)
+    clients.forget()
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, SecretStr) or (
+        isinstance(value, tuple) and any(isinstance(item, SecretStr) for item in value)
+    )

@@ -1,0 +1,288 @@
+"""Least privilege: what each function's role allows is what the function was seen to do.
+
+Everything that the functions do is done here once, over the emulated AWS, and every request is
+noted. The roles of template.yaml must allow all of it and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from PIL import Image
+
+from functions.callback.handler import handler as callback
+from functions.poll.handler import handler as poll
+from functions.postprocess.handler import handler as postprocess
+from infra.aws import tables
+from infra.aws.emulator import Emulator
+from shared import events, wiring
+from shared.aws import clients
+from shared.buckets.s3 import PART
+from shared.clock import Deadline, SystemClock
+from shared.jobs import polling
+from shared.jobs.model import Queue
+from shared.providers.base import Download, DownloadFailed, RemoteFile, TaskState
+from shared.store.base import Lease
+from shared.store.tables import JOBS, LANES
+from tests.functions import gateway
+from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET
+from tests.functions.pictures import picture
+from tests.policies import PLATFORM, Recorder, Template, recording
+from tests.providers import ThrowawayProvider, triangle
+from tests.receivers import Receiver, answer
+
+HANDLERS = {"poll": poll, "postprocess": postprocess, "callback": callback}
+STAGE = "test"
+
+
+class Provider(ThrowawayProvider):
+    """One whose next download is cut off after some megabytes, or whose model is broken."""
+
+    breaks_off = False
+    broken = False
+    looks_left = 0
+
+    def check(
+        self, task_ids: Sequence[str], credential: str, deadline: Deadline
+    ) -> Mapping[str, TaskState]:
+        if self.looks_left:
+            self.looks_left -= 1
+            return {task_id: TaskState("running", 50) for task_id in task_ids}
+        return super().check(task_ids, credential, deadline)
+
+    @contextmanager
+    def download(self, file: RemoteFile, deadline: Deadline) -> Iterator[Download]:
+        model = b"no model at all" if self.broken else triangle()
+        yield Download(None, self._cut_off() if self.breaks_off else iter([model]))
+
+    def _cut_off(self) -> Iterator[bytes]:
+        self.breaks_off = False
+        yield bytes(PART + 1)
+        yield bytes(PART)
+        raise DownloadFailed("cut off")
+
+
+class Context:
+    """Lambda's context object."""
+
+    aws_request_id = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@dataclass
+class Stack:
+    """A deployment on the emulated AWS whose functions are called here, each in its own name."""
+
+    name: str
+    bucket: str
+    recorder: Recorder
+    provider: Provider
+    environ: pytest.MonkeyPatch
+
+    def api(self, method: str, path: str, **more: Any) -> gateway.Answer:
+        with self._process("api"):
+            return gateway.call(method, path, **more)
+
+    def create(self, hook: str, **more: Any) -> str:
+        asked = {"kind": "text-to-3d", "prompt": "a cup", "callback_url": hook, **more}
+        with self._process("api"):
+            made = gateway.post_json(
+                "/api/v1/jobs", asked, headers={"idempotency-key": more.get("prompt", "cup")}
+            )
+            assert made.status == 202, made.body
+            return str(made.json["id"])
+
+    def run(self, function: str, event: Any = events.WAKE) -> None:
+        with self._process(function):
+            HANDLERS[function](dict(event), Context())
+
+    def settle(self, job_id: str) -> Any:
+        """Let the functions work until the job has ended and its caller knows."""
+        for _ in range(20):
+            for function in HANDLERS:
+                self.run(function)
+            job = self.api("GET", f"/api/v1/jobs/{job_id}").json
+            if job["status"] in ("succeeded", "failed", "canceled", "expired"):
+                self.run("callback")
+                return job
+        raise AssertionError(job)
+
+    @contextmanager
+    def _process(self, function: str) -> Iterator[None]:
+        # A process of its own: it reads the secrets and wires its bundle anew.
+        wiring.install(None)
+        self.environ.setenv("AWS_LAMBDA_FUNCTION_NAME", f"{self.name}-{function}")
+        with self.recorder.turn(function):
+            yield
+
+
+@pytest.fixture
+def stack(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    name = f"policy-{uuid4().hex[:8]}"
+    path = f"/maquette/{STAGE}-{name}"
+    settings = {
+        "MAQUETTE_STORE_URL": tables.create(name),
+        "MAQUETTE_BUCKET_URL": f"s3://{name}",
+        "MAQUETTE_WAKE_URL": f"lambda://{name}",
+        "MAQUETTE_SECRETS_URL": f"ssm://{path}",
+        "MAQUETTE_POLL_FIRST_SECONDS": "0.01",
+        "MAQUETTE_RETRY_FIRST_SECONDS": "0.01",
+        "MAQUETTE_RETRY_CEILING_SECONDS": "0.01",
+        "MAQUETTE_POLL_HELPERS": str(LANES),
+        "MAQUETTE_LOG_LEVEL": "ERROR",
+    }
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    clients.client("s3").create_bucket(Bucket=name)
+    for variable, value in {
+        "MAQUETTE_LINK_SECRET": LINK_SECRET,
+        "MAQUETTE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+    }.items():
+        clients.client("ssm").put_parameter(
+            Name=f"{path}/{variable}", Value=value, Type="SecureString"
+        )
+    clients.forget()
+    provider = Provider(SystemClock(), instant=True)
+    monkeypatch.setattr(wiring, "PROVIDERS", {"throwaway": lambda *_: provider})
+    yield Stack(name, name, recording(), provider, monkeypatch)
+    wiring.install(None)
+    boto3.DEFAULT_SESSION = None
+    clients.forget()
+    tables.drop(name)
+
+
+def do_everything(stack: Stack) -> None:
+    """Every way through every function that asks anything of AWS, once at least."""
+    with Receiver(answer(200)) as receiver:
+        hook = receiver.url()
+        assert stack.api("GET", "/ready").status == 200
+
+        # A job from its creation to its end and its deletion; a download breaks off on the way.
+        stack.provider.breaks_off = True
+        job_id = upload(stack, hook, picture("JPEG"))
+        stack.run("poll", {"detail-type": "Scheduled Event"})
+        job = stack.settle(job_id)
+        assert job["status"] == "succeeded", job
+        assert receiver.requests
+        for path in ("", "?status=succeeded", f"/{job_id}/deliveries"):
+            assert stack.api("GET", f"/api/v1/jobs{path}").status == 200
+        link = job["artifacts"][0]["url"].removeprefix("http://127.0.0.1:8000")
+        assert stack.api("GET", link).status == 307
+        assert stack.api("DELETE", f"/api/v1/jobs/{job_id}").status == 200
+
+        # One whose model is broken: fetched anew, given up, asked for again.
+        stack.provider.broken = True
+        failed = stack.create(hook)
+        assert stack.settle(failed)["status"] == "failed"
+        assert stack.create(hook) == failed
+        stack.provider.broken = False
+        retried = stack.api("POST", f"/api/v1/jobs/{failed}/retry")
+        assert retried.status == 202, retried.body
+
+        # One whose workers died over its files, again and again; its retry takes them over.
+        doomed = stack.create(hook, prompt="doomed")
+        for _ in range(4):
+            stack.run("poll")
+        lose_workers(stack)
+        assert stack.settle(doomed)["error"]["code"] == "worker_lost"
+        assert stack.api("POST", f"/api/v1/jobs/{doomed}/retry").json["status"] == "processing"
+
+        # One that somebody else writes to while its files are published.
+        contested = stack.create(hook, prompt="contested")
+        hooks = boto3.DEFAULT_SESSION.events
+        hooks.register("before-call.s3.CopyObject", interfering(stack, contested))
+        clients.forget()
+        assert stack.settle(contested)["status"] == "succeeded"
+
+        # One that takes a while: a poll stays for it.
+        stack.provider.looks_left = 2
+        slow = stack.create(hook, prompt="slow")
+        stack.run("poll")
+        assert stack.api("GET", f"/api/v1/jobs/{slow}").json["status"] == "processing"
+
+        # One that is called off before anything was done about it.
+        idle = stack.create(hook, prompt="idle")
+        assert stack.api("POST", f"/api/v1/jobs/{idle}/cancel").json["status"] == "canceled"
+
+        fall_behind(stack, hook)
+
+    # A picture so large that it goes up in parts, one of which is lost.
+    boto3.DEFAULT_SESSION.events.register("before-call.s3.UploadPart", lose)
+    clients.forget()
+    assert upload(stack, None, noise()) is None
+
+
+def upload(stack: Stack, hook: str | None, photo: bytes) -> Any:
+    fields = [("kind", "image-to-3d"), *([("callback_url", hook)] if hook else [])]
+    with stack._process("api"):
+        made = gateway.post_form("/api/v1/jobs", fields, [("image", photo)])
+    return made.json.get("id")
+
+
+def lose_workers(stack: Stack) -> None:
+    """Five workers claim what is to be processed, and are never heard of again."""
+    jobs = wiring.current().ports.jobs
+    now = SystemClock().now()
+    for _ in range(5):
+        assert jobs.claim(Queue.PROCESS, now, lambda _: Lease(now, counted=True), 9)
+
+
+def interfering(stack: Stack, job_id: str) -> Callable[..., None]:
+    """Writes to a job, once, in nobody's name."""
+    left = iter([True])
+
+    def write(**_: Any) -> None:
+        if next(left, False):
+            with stack.recorder.turn(""):
+                store = wiring.current().store
+                found = store.get(JOBS, job_id)
+                assert found is not None
+                store.put(JOBS, found)
+
+    return write
+
+
+def noise() -> bytes:
+    out = io.BytesIO()
+    size = (1800, 1700)
+    Image.frombytes("RGB", size, random.Random(1).randbytes(3 * size[0] * size[1])).save(out, "PNG")
+    assert len(out.getvalue()) > PART
+    return out.getvalue()
+
+
+def lose(**_: Any) -> None:
+    raise EndpointConnectionError(endpoint_url="http://nowhere")
+
+
+def fall_behind(stack: Stack, hook: str) -> None:
+    """A timer's poll that finds a lane late and asks for help."""
+    stack.environ.setattr(polling, "BACKLOG", 0.0)
+    stack.create(hook, prompt="urgent")
+    stack.run("poll", {"detail-type": "Scheduled Event"})
+
+
+def test_each_function_may_do_what_it_does_and_nothing_else(stack: Stack) -> None:
+    do_everything(stack)
+    template = Template(stack.name, f"{STAGE}-{stack.name}", stack.bucket)
+    assert set(template.functions) == set(stack.recorder.calls) - {""}
+    for function, label in template.functions.items():
+        calls, grants = stack.recorder.calls[function], template.grants(label)
+        refused = {call for call in calls if not any(grant.covers(call) for grant in grants)}
+        assert not refused, f"{function} does what it may not: {sorted(refused)}"
+        idle = {
+            grant
+            for grant in grants
+            if grant.action not in PLATFORM and not any(grant.covers(call) for call in calls)
+        }
+        assert not idle, f"{function} may do what it never does: {sorted(map(str, idle))}"
