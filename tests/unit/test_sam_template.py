@@ -126,14 +126,12 @@ def test_timers_fire_each_minute_and_are_not_made_up_for(label: str) -> None:
 
 
 @every_function
-def test_somebody_is_told_of_errors_throttling_and_dead_letters(label: str) -> None:
+def test_somebody_is_told_of_errors_and_throttling(label: str) -> None:
     alarms = of_type("CloudWatch::Alarm")
-    queue = {"Name": "QueueName", "Value": {"GetAtt": f"{label}DeadLetters.QueueName"}}
     function = {"Name": "FunctionName", "Value": {"Ref": label}}
     for name, metric, dimension in (
         ("Errors", "Errors", function),
         ("Throttles", "Throttles", function),
-        ("Undelivered", "ApproximateNumberOfMessagesVisible", queue),
     ):
         alarm = alarms[label + name]
         assert alarm["MetricName"] == metric
