@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -143,8 +145,23 @@ class Settings(BaseModel):
     @field_validator("tripo_api_key")
     @classmethod
     def _tripo_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(not item.get_secret_value().startswith("tsk_") for item in value):
-            raise ValueError("a Tripo key starts with tsk_")
+        keys = [item.get_secret_value() for item in value]
+        if not all(re.fullmatch(r"tsk_[!-~]{1,256}", key) for key in keys):
+            raise ValueError("a Tripo key has the form tsk_…")
+        if len(set(keys)) < len(keys):
+            raise ValueError("a Tripo key is there twice")
+        return value
+
+    @field_validator("tripo_base_url")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            plain = parts.hostname and parts.username is None and parts.port != 0
+        except ValueError:
+            plain = False
+        if not plain:
+            raise ValueError("must be a plain http or https URL")
         return value
 
     @field_validator("public_url", "tripo_base_url")

@@ -29,6 +29,16 @@ settings.register_profile(
 settings.load_profile("fast")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests belong to one process: those of a file, and all that need what is built.
+
+    指定并行时哪些测试在同一进程中运行。
+    """
+    for item in items:
+        build = "built" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("built" if build else str(item.path)))
+
+
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """The URL of an empty, migrated SQLite database of this test's own.

@@ -28,12 +28,13 @@ from types import TracebackType
 from typing import Any
 
 from infra.aws.build.pack import LAYERS
-from infra.local.home import ROOT
+from infra.aws.building import RUNTIME, SAM
 
 CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
 """The runtime client and what it needs; on Lambda they belong to the runtime."""
 
 _MACHINE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+_EMULATOR = f"samcli/local/rapid/aws-lambda-rie-{_MACHINE}"
 _READY_SECONDS = 20.0
 _ANSWER_SECONDS = 60.0
 _TRIES = 3
@@ -126,7 +127,7 @@ class Rie:
     @property
     def python(self) -> list[str]:
         """A Python with the standard library alone: no site-packages, neither its nor ours."""
-        return [str(Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}")), "-s", "-S"]
+        return [str(Path(sys.base_prefix, "bin", RUNTIME)), "-s", "-S"]
 
     def ask_python(self, code: str) -> Any:
         """What `code` prints as JSON where the function runs: same Python, folder, environment.
@@ -193,10 +194,7 @@ class Rie:
 
     def _start(self) -> None:
         self._port, api = _free_ports()
-        emulator = (
-            ROOT / ".venv-sam/lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-            "/site-packages/samcli/local/rapid" / f"aws-lambda-rie-{_MACHINE}"
-        )
+        (emulator,) = SAM.parents[1].glob(f"lib/*/site-packages/{_EMULATOR}")
         command = [str(emulator), "--log-level", "info"]
         command += ["--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"]
         command += ["--runtime-api-address", f"127.0.0.1:{api}"]

@@ -1,7 +1,7 @@
-"""FastAPI without the half of its import that only documents and old models need.
+"""FastAPI without the part of its import that only documents and old models need.
 
 What is left out comes back by itself when it is used: `docs/cold-start.md` has the figures, and
-without this module everything works the same, a fifth slower at a cold start.
+without this module everything works the same, a tenth slower at a cold start.
 
 精简 FastAPI 的加载，缩短冷启动。
 """

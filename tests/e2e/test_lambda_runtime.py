@@ -26,6 +26,7 @@ from infra.local.standins.tripo import Standin
 from shared import config, wiring
 from shared.aws.clients import client
 from shared.jobs.model import Job, Status
+from shared.store.tables import JOBS, LANES
 from shared.wiring import Bundle
 from tests.between import Between, stay_silent
 from tests.functions.pictures import picture
@@ -51,13 +52,13 @@ GARBAGE = [
     [],
     "x",
     None,
-    7,
-    {"Records": None},
     {"Records": [None, {"s3": None}, {"s3": {"object": {"key": 7}}}]},
-    {"detail-type": None},
     {"maquette": "help", "lanes": [None, "0", 99]},
+]
+HTTP_GARBAGE = [
     {"version": "2.0", "requestContext": None, "headers": None},
     {"version": "2.0", "rawPath": None, "requestContext": {"http": {"method": None}}},
+    {"version": "1.0", "httpMethod": "GET", "path": "/health", "headers": []},
 ]
 ENOUGH = 30
 """Seconds of an invocation: more than the fifteen at its end in which nothing new is begun."""
@@ -177,7 +178,7 @@ print(json.dumps({
 def test_no_event_makes_a_function_fail_and_all_meet_one_process(place: Place, name: str) -> None:
     rie = place.start(name)
     pids = set()
-    for event in GARBAGE:
+    for event in [*GARBAGE, *(HTTP_GARBAGE if name == "api" else [])]:
         answer = rie.invoke(event)
         assert (answer.status, answer.error) == (200, None), (event, answer.text)
         pids.add(rie.pid)
@@ -230,36 +231,38 @@ def test_a_job_goes_its_whole_way_through_the_built_functions(place: Place) -> N
     assert lines, "metrics are written as lines of EMF"
 
 
-@pytest.mark.parametrize(
-    "event", [SCHEDULE, {"maquette": "wake"}, {"maquette": "help", "lanes": [0, 1, 2, 3]}]
-)
-def test_a_poll_takes_up_what_is_due_however_it_is_woken(place: Place, event: Any) -> None:
-    with Standin(seconds=0) as tripo:
-        bundle = place.bundle()
-        job_id = create(place.start("api"))
-        assert place.start("poll", TRIPO_BASE_URL=tripo.url).invoke(event).text == "null"
-        assert job_of(bundle, job_id).status in (Status.RUNNING, Status.STORING, Status.PROCESSING)
+def test_a_poll_that_is_asked_for_help_carries_the_lanes_named(place: Place) -> None:
+    with Standin(seconds=60) as tripo:
+        api = place.start("api")
+        bundle, job_id = place.bundle(), create(api)
+        lane = bundle.store.get(JOBS, job_id).fields["lane"]
+        poll = place.start("poll", TRIPO_BASE_URL=tripo.url)
+        others = [other for other in range(LANES) if other != lane]
+        assert poll.invoke({"maquette": "help", "lanes": others}).text == "null"
+        assert job_of(bundle, job_id).status is Status.QUEUED
+        assert poll.invoke({"maquette": "help", "lanes": [lane]}).text == "null"
+        assert job_of(bundle, job_id).status is Status.RUNNING
 
 
 def test_nothing_new_is_claimed_too_close_to_the_deadline(place: Place) -> None:
     with Standin(seconds=0) as tripo:
-        bundle, job_id = place.bundle(), create(place.start("api"))
-        before = bundle.store.get(*table_and(job_id))
-        assert (
-            place.start("poll", seconds=12, TRIPO_BASE_URL=tripo.url).invoke(SCHEDULE).text
-            == "null"
-        )
-        assert bundle.store.get(*table_and(job_id)) == before
+        api = place.start("api")
+        bundle, job_id = place.bundle(), create(api)
+        seen = [bundle.store.get(JOBS, job_id)]
+
+        def changed_by(name: str, event: Any, seconds: int) -> bool:
+            rie = place.start(name, seconds=seconds, TRIPO_BASE_URL=tripo.url)
+            assert rie.invoke(event).text == "null"
+            seen.append(bundle.store.get(JOBS, job_id))
+            return seen[-1] != seen[-2]
+
+        assert not changed_by("poll", SCHEDULE, 12)
         assert not tripo.tasks
-        assert place.start("poll", TRIPO_BASE_URL=tripo.url).invoke(SCHEDULE).text == "null"
-        assert bundle.store.get(*table_and(job_id)) != before
-        assert len(tripo.tasks) == 1
-
-
-def table_and(job_id: str) -> tuple[Any, str]:
-    from shared.store.tables import JOBS
-
-    return JOBS, job_id
+        assert changed_by("poll", SCHEDULE, ENOUGH)
+        assert job_of(bundle, job_id).status is Status.PROCESSING
+        created = objects_created(place.bucket(), f"incoming/{job_id}/model.glb")
+        assert not changed_by("postprocess", created, 12)
+        assert changed_by("postprocess", created, ENOUGH)
 
 
 @pytest.mark.parametrize("name", ["poll", "postprocess", "callback"])
@@ -309,10 +312,11 @@ def test_a_crash_is_a_502_and_the_next_process_is_fresh(place: Place) -> None:
         asked = http_api("GET", "/api/v1/jobs", AUTHORIZED)
         assert http(api.invoke(asked))[0] == 200
         between.fault(stay_silent, lambda request: True)
+        before = len(between.requests)
         answers: list[Answer] = []
         thread = threading.Thread(target=lambda: answers.append(api.invoke(asked)))
         thread.start()
-        assert between.wait_for(2)
+        assert between.wait_for(before + 1)
         os.kill(api.pid, signal.SIGKILL)
         thread.join(20)
         assert answers[0].status == 502

@@ -23,14 +23,21 @@ from standardwebhooks import Webhook
 
 from infra.local.prove import siege, slot
 from infra.local.prove.crash import KILLED, Plan
-from infra.local.prove.proof import Tally, scenarios
+from infra.local.prove.place import Left
+from infra.local.prove.place_aws import PART, AwsPlace, Telling
+from infra.local.prove.proof import Pool, Proof, Tally, scenarios
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.slot import Case
 from infra.local.prove.world import Scenario
+from shared.aws import clients
+from shared.buckets.base import ObjectInfo
 from shared.buckets.folder import FolderBucket
+from shared.buckets.s3 import S3Bucket
 from shared.deliveries.signing import new_secret
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
 from shared.providers.base import Download
+from shared.store.base import Record
+from shared.store.dynamodb import DynamoStore
 from tests.fakes import FakeClock
 from tests.local import Command, environment
 
@@ -50,6 +57,27 @@ def test_a_sample_of_the_proof_holds(tmp_path: Path) -> None:
     assert 2 <= int(counted[2]) < int(counted[1])
     assert "Every job ended, none was created twice" in command.output
     assert "BROKEN" not in command.output
+
+
+def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
+    tmp_path: Path,
+) -> None:
+    sample = ("--cloud", "aws", "--scenario", "photo", "--events", "1", "--sample", "60")
+    with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
+        assert command.wait(90) == 0, command.said + command.output
+    counted = re.search(r"(\d+) runs, (\d+) workers killed", command.output)
+    assert counted is not None
+    assert 2 <= int(counted[2]) < int(counted[1])
+    told = re.search(r"photo, events x1, one job: (\d+) requests to AWS \((.+)\)", command.output)
+    assert told is not None
+    requests = {name: int(number) for name, number in re.findall(r"(\S+) (\d+)", told[2])}
+    assert sum(requests.values()) == int(told[1])
+    # The job with its idempotency record, and its end with its delivery.
+    assert requests["dynamodb.TransactWriteItems"] == 2
+    # The model in parts; the photo, and the preview.
+    assert requests["s3.CompleteMultipartUpload"] == 1
+    assert requests["s3.PutObject"] == 2
+    assert "Every job ended, none was created twice" in command.output
 
 
 def test_a_run_that_breaks_a_promise_is_counted_as_such() -> None:
@@ -167,6 +195,34 @@ def test_a_call_that_raises_is_a_call_to_die_after(tmp_path: Path) -> None:
     assert after_death(work) == KILLED
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize(("when", "left"), [("before", "abc"), ("after", "abcd")])
+def test_calls_of_one_name_can_be_counted_apart(
+    tmp_path: Path, when: Literal["before", "after"], left: str
+) -> None:
+    trace = tmp_path / "trace"
+    trace.touch()
+
+    def work() -> None:
+        plan = Plan(2, when, "bucket.note")
+        store, bucket = (plan.wrap(name, Part(trace)) for name in ("store", "bucket"))
+        for part, text in ((store, "a"), (bucket, "b"), (store, "c"), (bucket, "d")):
+            part.note(text)
+
+    assert after_death(work) == KILLED
+    assert trace.read_text() == left
+
+
+def test_what_the_proof_itself_looks_up_is_not_counted(tmp_path: Path) -> None:
+    plan = Plan()
+    part = plan.wrap("store", Part(tmp_path / "trace"))
+    part.note("a")
+    with plan.aside():
+        part.note("b")
+    part.note("c")
+    assert plan.names == ["store.note", "store.note"]
+
+
 def test_without_a_chosen_call_all_are_counted_and_nobody_dies(tmp_path: Path) -> None:
     plan = Plan()
     part = plan.wrap("provider", Part(tmp_path / "trace"))
@@ -192,6 +248,120 @@ def test_a_life_that_ends_by_itself_or_by_an_error_is_told_apart_from_a_killed_o
     assert slot._fork(fails) == 1
     assert slot._fork(lambda: os._exit(KILLED)) == KILLED
     assert slot._fork(lambda: os.kill(os.getpid(), 9)) == KILLED
+
+
+# The same on AWS, where each request is a call.
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[AwsPlace]:
+    with AwsPlace() as entered:
+        yield entered
+
+
+@pytest.fixture
+def case(place: AwsPlace, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A case that has its table and bucket, and a name of its own."""
+    name = f"case-{hashlib.sha256(request.node.name.encode()).hexdigest()[:16]}"
+    place.make(name)
+    yield name
+    place.remove(name)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("at", "when", "left"),
+    [
+        (1, "before", []),
+        (1, "after", ["a"]),
+        (2, "before", ["a"]),
+        (2, "after", ["a", "b"]),
+        (3, "before", ["a", "b"]),
+    ],
+)
+def test_the_process_ends_before_or_after_the_chosen_request(
+    place: AwsPlace, case: str, at: int, when: Literal["before", "after"], left: list[str]
+) -> None:
+    def work() -> None:
+        plan = Plan(at, when)
+        place.wrap(plan, lambda info: None)
+        s3 = clients.client("s3")
+        with plan.aside():
+            s3.head_bucket(Bucket=case)
+        for key in "abc":
+            s3.put_object(Bucket=case, Key=key, Body=b"1")
+
+    assert after_death(work) == KILLED
+    found = clients.client("s3").list_objects_v2(Bucket=case).get("Contents", ())
+    assert [item["Key"] for item in found] == left
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_an_upload_begun_and_a_file_unpublished_are_found_left_behind(
+    place: AwsPlace, case: str
+) -> None:
+    def work() -> None:
+        bucket = place.wrap(Plan(5, "before"), lambda info: None)("bucket", S3Bucket(case))
+        bucket.put_stream("incoming/J/1.glb", [b"1"], media_type="model/gltf-binary")
+        big = bytes(3 * PART)
+        bucket.put_stream("incoming/J/2.glb", [big], media_type="model/gltf-binary")
+
+    assert after_death(work) == KILLED
+    assert place.left(case) == Left(uploads=1, incoming=1)
+
+
+def test_objects_are_told_of_as_soon_as_they_are_stored(place: AwsPlace, case: str) -> None:
+    told: list[ObjectInfo] = []
+    bucket = Telling(S3Bucket(case), told.append)
+    info = bucket.put_stream("incoming/J/1.glb", [b"12"], media_type="model/gltf-binary")
+    bucket.copy("incoming/J/1.glb", "incoming/J/2.glb")
+    assert told == [info, replace(info, key="incoming/J/2.glb")]
+    assert bucket.head("incoming/J/2.glb") == told[1]
+
+
+def test_only_requests_that_change_something_are_died_after() -> None:
+    calls = ["dynamodb.Query", "dynamodb.PutItem", "dynamodb.Query", "dynamodb.PutItem"]
+    calls += ["s3.GetObject", "provider tripo.check"]
+    with Receiver(new_secret()) as receiver:
+        proof = Proof(Pool(0, "aws"), receiver, "", 1)
+        deaths = [death[2:] for death in proof.deaths(CASE.scenario, 1, calls)]
+    assert deaths == [
+        (1, "before", "dynamodb.Query"),
+        (1, "before", "dynamodb.PutItem"),
+        (1, "after", "dynamodb.PutItem"),
+        (2, "before", "dynamodb.Query"),
+        (2, "before", "dynamodb.PutItem"),
+        (2, "after", "dynamodb.PutItem"),
+        (1, "before", "s3.GetObject"),
+        (1, "before", "provider tripo.check"),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_store_whose_transactions_come_in_pieces_is_caught_on_aws(
+    place: AwsPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = DynamoStore.transact
+
+    def in_pieces(store: DynamoStore, writes: Any) -> list[Record]:
+        return [whole(store, [write])[0] for write in writes]
+
+    secret = new_secret()
+    standin, url = slot.start_standin(0.2)
+    try:
+        with Receiver(secret) as receiver:
+            # The first request looks for the Idempotency-Key, the second writes the job.
+            case = replace(CASE, at=2, when="after", secret=secret, receiver=receiver.url)
+            one = slot.Slot(url, place)
+            kept = one.run(replace(case, number=901))
+            monkeypatch.setattr(DynamoStore, "transact", in_pieces)
+            broken = one.run(replace(case, number=902))
+    finally:
+        assert standin.stdin is not None
+        standin.stdin.close()
+        standin.wait(SOON)
+    assert (kept["killed"], kept["faults"]) == (1, [])
+    assert (broken["killed"], broken["faults"]) == (1, ["2 jobs exist where one was asked for"])
 
 
 # The proof's judge.
@@ -291,6 +461,14 @@ def test_a_broken_promise_is_named(bundle: Bundle, fault: str) -> None:
     job, more = BROKEN[fault]
     found = judged(bundle, replace(DONE, **job), **more)
     assert any(one.startswith(fault) for one in found), found
+
+
+def test_what_no_killed_worker_can_have_left_is_named() -> None:
+    assert slot.judge_left(Left(1, 1), 1) == []
+    assert slot.judge_left(Left(1, 2), 0) == [
+        "1 uploads were left open",
+        "2 files were left under incoming/",
+    ]
 
 
 def test_a_job_that_is_not_there_and_one_too_many_are_named(bundle: Bundle) -> None:

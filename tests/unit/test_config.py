@@ -82,8 +82,14 @@ WRONG: dict[str, list[str]] = {
         f":{HIDDEN}-and-long-enough",
         f"{HIDDEN}:{KEY},{HIDDEN}:{KEY}",
     ],
-    "tripo_api_key": [HIDDEN, f"{TRIPO},{HIDDEN}"],
-    "tripo_base_url": ["tripo.example", "https://tripo.example/?key=1"],
+    "tripo_api_key": [HIDDEN, f"{TRIPO},{HIDDEN}", f"tsk_ä{HIDDEN}", f"{TRIPO},{TRIPO}"],
+    "tripo_base_url": [
+        "tripo.example",
+        "https://tripo.example/?key=1",
+        "https://user@tripo.example",
+        "https://tripo.example:port",
+        "https://[::1",
+    ],
     "image_formats": ["image/gif", "image/png,text/plain", ","],
 }
 for _name, (_, _, _whole) in NUMBERS.items():

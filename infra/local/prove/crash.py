@@ -9,7 +9,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
@@ -22,6 +22,8 @@ KILLED = 137
 IDLE = " (nothing due)"
 """Marks the name of a claim that took nothing, and so changed nothing."""
 
+_UNCOUNTED = 0
+
 When = Literal["before", "after"]
 _HARMLESS = frozenset({"close", "path", "verify"})
 
@@ -30,35 +32,72 @@ _HARMLESS = frozenset({"close", "path", "verify"})
 class Plan:
     """Which call (counted from 1, over all ports) ends the process, before or after it.
 
-    `at` 0 kills nothing; `names` then is the list of all calls in their order.
+    With `of`, only calls of that name count: how often an idle worker looks around varies, how
+    often it writes does not. `at` 0 kills nothing; `names` then is the list of all calls in their
+    order.
 
     崩溃计划。
     """
 
     at: int = 0
     when: When = "before"
+    of: str = ""
     names: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _aside: bool = False
+    _counted: int = 0
+    _last: int = -1
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:
         """Make one call, or die before or after it. Nothing is cleaned up, as in a real death.
 
         执行一次调用，或在其前后中断进程。
         """
-        with self._lock:
-            self.names.append(name)
-            place = len(self.names)
-        chosen = place == self.at
-        if chosen and self.when == "before":
-            os._exit(KILLED)
+        place = self.begin(name)
         try:
             result = call()
         finally:
-            if chosen:
-                os._exit(KILLED)
-        if name.endswith(".claim") and not result:
+            self.end(place)
+        if place != _UNCOUNTED and name.endswith(".claim") and not result:
             self.names[place - 1] = name + IDLE
         return result
+
+    def begin(self, name: str) -> int:
+        """A call begins: its place among all, for `end`. May end the process.
+
+        一次调用开始。
+        """
+        if self._aside:
+            return _UNCOUNTED
+        with self._lock:
+            self.names.append(name)
+            place = len(self.names)
+            self._counted += self.of in ("", name)
+            if self._counted == self.at and self._last < 0:
+                self._last = place
+        if place == self._last and self.when == "before":
+            os._exit(KILLED)
+        return place
+
+    def end(self, place: int) -> None:
+        """The call of that place has ended, well or not. May end the process.
+
+        一次调用结束。
+        """
+        if place == self._last:
+            os._exit(KILLED)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is called meanwhile is not the worker's doing, and does not count.
+
+        期间的调用不计入。
+        """
+        self._aside = True
+        try:
+            yield
+        finally:
+            self._aside = False
 
     def wrap(self, name: str, part: Any) -> Any:
         """The same part, each of its calls counted; fits `wiring.build(wrap=...)`.

@@ -3,7 +3,7 @@
 For each way of asking and each number of times that events arrive, one run counts the calls;
 then, for every call, a run is killed before it and another after it, and other workers go on.
 Every job must end, with at most one create in the stand-in's log, a whole result in the bucket
-and a webhook that verifies.
+and a webhook that verifies. On AWS (`--cloud aws`, emulated) a call is a single request.
 
 在每一次外部调用的前后杀死进程，验证任务不丢、不重复付费。
 """
@@ -24,13 +24,18 @@ from dataclasses import asdict, dataclass, field
 from queue import Queue
 from typing import Any
 
-from infra.local.prove.crash import IDLE
+from infra.local.prove.crash import IDLE, When
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.world import Scenario
 from shared.deliveries.signing import new_secret
 
-READS = frozenset({"get", "query", "head", "check", "find"})
+READS = frozenset(
+    {"get", "query", "head", "check", "find"}
+    | {"GetItem", "BatchGetItem", "Query", "HeadObject", "GetObject"}
+)
 """Calls that change nothing: dying after one is dying before the next."""
+AWS = frozenset({"dynamodb", "s3"})
+"""The services whose requests are counted one by one."""
 
 
 def scenarios() -> list[Scenario]:
@@ -63,6 +68,8 @@ class Tally:
     runs: int = 0
     killed: int = 0
     ends: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    requests: dict[str, Counter[str]] = field(default_factory=dict)
     broken: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def add(self, label: str, verdict: dict[str, Any]) -> None:
@@ -72,6 +79,7 @@ class Tally:
         """
         self.runs += 1
         self.killed += verdict.get("killed", 0)
+        self.left.update(verdict.get("left", {}))
         end = verdict.get("end", "crashed")
         self.ends[f"{end}: {verdict['code']}" if verdict.get("code") else end] += 1
         if verdict["faults"]:
@@ -84,8 +92,8 @@ class Pool:
     槽位进程池。
     """
 
-    def __init__(self, size: int) -> None:
-        command = [sys.executable, "-m", "infra.local.prove.slot"]
+    def __init__(self, size: int, cloud: str) -> None:
+        command = [sys.executable, "-m", "infra.local.prove.slot", "--cloud", cloud]
         pipe = subprocess.PIPE
         self._all = [subprocess.Popen(command, stdin=pipe, stdout=pipe) for _ in range(size)]
         self._free: Queue[subprocess.Popen[bytes]] = Queue()
@@ -140,30 +148,37 @@ class Proof:
 
         不中断地运行一次，得到全部调用。
         """
-        verdict = self._run(scenario, times, 0, "before", "no death")
-        return list(verdict.get("calls", ()))
+        verdict = self._run(scenario, times)
+        calls = list(verdict.get("calls", ()))
+        # A request to AWS is named like "dynamodb.Query", a call like "store.query".
+        requests = Counter(name for name in calls if name.partition(".")[0] in AWS)
+        self.tally.requests[f"{scenario.name}, events x{times}"] = requests
+        return calls
 
     def deaths(self, scenario: Scenario, times: int, calls: list[str]) -> Iterator[tuple[Any, ...]]:
         """Every death of a scenario, as arguments for `die`.
 
         列出所有中断点。
         """
-        for at, name in enumerate(calls, 1):
-            if at % self._sample:
+        counted: Counter[str] = Counter()
+        for place, called in enumerate(calls, 1):
+            name = called.removesuffix(IDLE)
+            counted[name] += 1
+            if place % self._sample:
                 continue
-            yield scenario, times, at, "before", name
-            if not name.endswith(IDLE) and name.rsplit(".")[-1] not in READS:
-                yield scenario, times, at, "after", name
+            yield scenario, times, counted[name], "before", name
+            if name == called and name.rsplit(".")[-1] not in READS:
+                yield scenario, times, counted[name], "after", name
 
-    def die(self, scenario: Scenario, times: int, at: int, when: str, name: str) -> None:
-        """One run whose first worker dies at a call.
+    def die(self, scenario: Scenario, times: int, at: int, when: When, name: str) -> None:
+        """One run whose first worker dies at a call: the `at`-th of that name.
 
         在指定调用处中断并观察结果。
         """
-        self._run(scenario, times, at, when, f"{when} call {at}, {name}")
+        self._run(scenario, times, at, when, name)
 
     def _run(
-        self, scenario: Scenario, times: int, at: int, when: str, place: str
+        self, scenario: Scenario, times: int, at: int = 0, when: When = "before", name: str = ""
     ) -> dict[str, Any]:
         with self._lock:
             number = next(self._numbers)
@@ -175,13 +190,15 @@ class Proof:
                 "scenario": asked,
                 "at": at,
                 "when": when,
+                "of": name,
                 "times": times,
                 "secret": self._secret,
                 "receiver": self._receiver.url,
             }
         )
         with self._lock:
-            self.tally.add(f"{scenario.name}, events x{times}, killed {place}", verdict)
+            death = f"killed {when} {name} {at}" if at else "not killed"
+            self.tally.add(f"{scenario.name}, events x{times}, {death}", verdict)
         return verdict
 
 
@@ -193,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _options(argv)
     chosen = [item for item in scenarios() if item.name in options.scenario]
     secret = new_secret()
-    pool = Pool(options.jobs)
+    pool = Pool(options.jobs, options.cloud)
     with Receiver(secret) as receiver:
         try:
             proof = Proof(pool, receiver, secret, options.sample)
@@ -229,6 +246,14 @@ def _report(tally: Tally) -> int:
     print(f"{tally.runs} runs, {tally.killed} workers killed")
     for end, count in tally.ends.most_common():
         print(f"  {count:5d}  {end}")
+    for label, requests in tally.requests.items():
+        if requests:
+            by_operation = ", ".join(f"{name} {count}" for name, count in requests.most_common())
+            print(f"{label}, one job: {requests.total()} requests to AWS ({by_operation})")
+    print(
+        f"Left behind by the killed: {tally.left['incoming']} files under incoming/, "
+        f"{tally.left['uploads']} unfinished uploads"
+    )
     for label, faults in tally.broken:
         print(f"BROKEN  {label}: {'; '.join(faults)}")
     if tally.broken:
@@ -243,6 +268,12 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     known = [item.name for item in scenarios()]
     parser.add_argument("--scenario", action="append", choices=known, help="default: photo")
     parser.add_argument("--all", action="store_true", help="every scenario")
+    parser.add_argument(
+        "--cloud",
+        choices=("local", "aws"),
+        default="local",
+        help="where store and bucket are: this machine's disk, or an emulated AWS (local)",
+    )
     parser.add_argument(
         "--events", type=int, action="append", choices=(0, 1, 2), help="default: 0, 1 and 2"
     )

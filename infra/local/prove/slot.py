@@ -7,22 +7,24 @@ Started by `infra.local.prove`, which hands it cases as JSON lines and reads ver
 
 from __future__ import annotations
 
+import argparse
 import base64
 import hashlib
 import json
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from infra.local.prove.crash import KILLED, Plan
+from infra.local.prove.crash import KILLED, Plan, When
+from infra.local.prove.place import Addresses, Left, LocalPlace, Place
+from infra.local.prove.place_aws import AwsPlace
 from infra.local.prove.world import (
     CALLER,
     Life,
@@ -31,9 +33,12 @@ from infra.local.prove.world import (
     ask,
     settings_for,
 )
-from infra.migrations.migrate import upgrade
 from shared import wiring
+from shared.config import Settings
 from shared.jobs.model import Job, Status
+
+PLACES: dict[str, type[Place]] = {"aws": AwsPlace, "local": LocalPlace}
+"""Where the store and the bucket can be, as `--cloud` names it."""
 
 _LIVES = 4
 
@@ -42,16 +47,19 @@ _LIVES = 4
 class Case:
     """One run: the scenario, where the first worker is killed, how often events come.
 
+    The worker is killed at its call number `at`, among those named `of` if that is given.
+
     一次验证运行。
     """
 
     number: int
     scenario: Scenario
     at: int
-    when: str
+    when: When
     times: int
     secret: str
     receiver: str
+    of: str = ""
 
     @classmethod
     def read(cls, line: str) -> Case:
@@ -72,53 +80,36 @@ class Case:
 
 
 class Slot:
-    """Runs cases one after another against one stand-in.
+    """Runs cases one after another in one place, against one stand-in.
 
     依次运行各个案例。
     """
 
-    def __init__(self, standin: str, home: Path) -> None:
-        self._standin = standin
-        self._home = home
+    def __init__(self, standin: str, place: Place) -> None:
+        self._standin, self._place = standin, place
         self._shift = multiprocessing.Value("q", 0)
-        self._template = home / "template.db"
-        upgrade(f"sqlite:///{self._template}")
 
     def run(self, case: Case) -> dict[str, Any]:
         """Live until the job has ended; the verdict with all faults found.
 
         运行一个案例并给出结论。
         """
-        home = Path(tempfile.mkdtemp(dir=self._home))
+        name = f"prove-{case.number}"
+        addresses = self._place.make(name)
         try:
-            return self._judged(case, home)
+            return self._judged(case, name, addresses)
         finally:
-            shutil.rmtree(home, ignore_errors=True)
+            self._place.remove(name)
 
-    def _judged(self, case: Case, home: Path) -> dict[str, Any]:
-        shutil.copyfile(self._template, home / "maquette.db")
+    def _judged(self, case: Case, name: str, addresses: Addresses) -> dict[str, Any]:
         key = f"tsk_prove{os.getpid()}x{case.number}"
-        settings = settings_for(home, self._standin, key, case.secret)
+        settings = settings_for(addresses, self._standin, key, case.secret)
         since = ask(f"{self._standin}/_health")["requests"]
         ask(f"{self._standin}/_faults", dict(case.scenario.faults))
         clock = ShiftedClock(self._shift)
-        names_file = home / "calls.json"
-        killed = 0
-        for life in range(_LIVES):
-            plan = Plan(case.at, case.when) if life == 0 else Plan()  # type: ignore[arg-type]
-            status = _fork(
-                lambda plan=plan: _live(
-                    Life(settings, clock, self._standin, case.times, plan),
-                    case,
-                    plan,
-                    names_file,
-                )
-            )
-            if status == 0:
-                break
-            if status != KILLED:
-                return {"number": case.number, "faults": [f"a worker ended with {status}"]}
-            killed += 1
+        killed, status, names = self._lives(case, settings, clock)
+        if status not in (0, KILLED):
+            return {"number": case.number, "faults": [f"a worker ended with {status}"]}
         log = ask(f"{self._standin}/_log?since={since}")
         bundle = wiring.build(settings, wiring.Outside(clock=clock))
         try:
@@ -127,17 +118,39 @@ class Slot:
             faults = judge(case, jobs, log, bundle, heard)
         finally:
             bundle.close()
-        names = json.loads(names_file.read_text()) if names_file.exists() else []
-        end = jobs[0].status.value if jobs else "none"
-        code = jobs[0].error.code if jobs and jobs[0].error else None
+        left = self._place.left(name)
+        ended = jobs[0].status if jobs else None
+        if ended is not Status.SUCCEEDED:
+            # A job that failed keeps its files: a retry takes them over.
+            left = replace(left, incoming=0)
         return {
             "number": case.number,
-            "faults": faults,
+            "faults": faults + judge_left(left, killed),
             "killed": killed,
             "calls": names,
-            "end": end,
-            "code": code,
+            "left": asdict(left),
+            "end": ended.value if ended else "none",
+            "code": jobs[0].error.code if jobs and jobs[0].error else None,
         }
+
+    def _lives(
+        self, case: Case, settings: Settings, clock: ShiftedClock
+    ) -> tuple[int, int, list[str]]:
+        """How many workers were killed, how the last one ended, and its calls if none was to be."""
+        with tempfile.NamedTemporaryFile("r") as calls:
+            killed, status = 0, KILLED
+            while status == KILLED and killed < _LIVES:
+                plan = Plan() if killed else Plan(case.at, case.when, case.of)
+
+                def live(plan: Plan = plan) -> None:
+                    life = Life(self._place, settings, clock, self._standin, case.times, plan)
+                    life.run(case.scenario, f"{case.receiver}/hook/{case.number}")
+                    if case.at == 0:
+                        Path(calls.name).write_text(json.dumps(plan.names))
+
+                status = _fork(live)
+                killed += status == KILLED
+            return killed, status, json.loads(calls.read() or "[]")
 
 
 def judge(
@@ -179,10 +192,17 @@ def judge(
     return faults
 
 
-def _live(life: Life, case: Case, plan: Plan, names_file: Path) -> None:
-    life.run(case.scenario, f"{case.receiver}/hook/{case.number}")
-    if case.at == 0:
-        names_file.write_text(json.dumps(plan.names))
+def judge_left(left: Left, killed: int) -> list[str]:
+    """What is wrong with what a case left behind. Its one file may leave one thing per death.
+
+    判断遗留内容是否合理。
+    """
+    faults = []
+    if left.uploads > killed:
+        faults.append(f"{left.uploads} uploads were left open")
+    if left.incoming > killed:
+        faults.append(f"{left.incoming} files were left under incoming/")
+    return faults
 
 
 def _fork(work: Any) -> int:
@@ -230,22 +250,24 @@ def main() -> None:
     import shared.deliveries.runner
     import shared.jobs.process
     import shared.providers.tripo
+    import shared.store.dynamodb
     import shared.store.sql
 
     assert shared
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cloud", choices=PLACES, default="local")
+    place = PLACES[parser.parse_args().cloud]()
     process, url = start_standin(0.2)
-    home = Path(tempfile.mkdtemp(prefix="maquette-prove-"))
     try:
-        slot = Slot(url, home)
-        for line in sys.stdin:
-            verdict = slot.run(Case.read(line))
-            print(json.dumps(verdict), flush=True)
+        with place:
+            slot = Slot(url, place)
+            for line in sys.stdin:
+                print(json.dumps(slot.run(Case.read(line))), flush=True)
     finally:
         assert process.stdin is not None
         with suppress(OSError):
             process.stdin.close()
         process.wait(timeout=10)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,17 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from typing import Any
 
 from functions.callback.handler import handler as callback
 from functions.postprocess.handler import handler as postprocess
 from infra.local.prove.crash import Plan
+from infra.local.prove.place import Addresses, Place
 from shared import config, events, wiring
 from shared.artifacts.image import ImageLimits, inspect_image
 from shared.buckets.base import ObjectInfo
 from shared.config import Settings
-from shared.jobs.model import Job, Queue
+from shared.jobs.model import Job
 from shared.jobs.polling import poll
 from shared.jobs.service import NewImage, NewJob, idempotency_key
 
@@ -128,15 +128,15 @@ _HANDLERS: dict[str, Callable[[dict[str, Any], Any], None]] = {
 }
 
 
-def settings_for(home: Path, standin: str, key: str, secret: str) -> Settings:
-    """Settings of a bundle in `home` whose Tripo is the stand-in; the environment is not read.
+def settings_for(addresses: Addresses, standin: str, key: str, secret: str) -> Settings:
+    """Settings of a bundle whose Tripo is the stand-in; the environment is not read.
 
     构造验证用的设置。
     """
     return config.load(
         {},
-        store_url=f"sqlite:///{home / 'maquette.db'}",
-        bucket_url=f"file://{home / 'bucket'}",
+        store_url=addresses.store_url,
+        bucket_url=addresses.bucket_url,
         link_secret="p" * 40,
         webhook_secrets=secret,
         TRIPO_API_KEY=key,
@@ -153,15 +153,20 @@ class Life:
     """
 
     def __init__(
-        self, settings: Settings, clock: ShiftedClock, standin: str, times: int, plan: Plan
+        self,
+        place: Place,
+        settings: Settings,
+        clock: ShiftedClock,
+        standin: str,
+        times: int,
+        plan: Plan,
     ) -> None:
-        self._clock, self._standin, self._times = clock, standin, times
+        self._clock, self._standin, self._times, self._plan = clock, standin, times, plan
         self._waiting: list[tuple[str, dict[str, Any]]] = []
         self._main = threading.current_thread()
         self._looking = False
         outside = wiring.Outside(wake=self._wake, on_created=self._created, clock=clock)
-        self._bundle = wiring.build(settings, outside, wrap=plan.wrap)
-        self._plain = wiring.build(settings, wiring.Outside(clock=clock))
+        self._bundle = wiring.build(settings, outside, wrap=place.wrap(plan, self._created))
         wiring.install(self._bundle)
 
     def run(self, scenario: Scenario, callback_url: str) -> Job:
@@ -175,12 +180,12 @@ class Life:
         for _ in range(_ROUNDS):
             self._timers()
             self._events()
-            seen = self._plain.jobs.get(CALLER, job.id)
+            seen, due = self._look(job.id)
             if scenario.cancel and seen.status.value in ("queued", "submitting", "running"):
                 self._bundle.jobs.cancel(CALLER, job.id)
-            due = self._next_due()
+                seen, due = self._look(job.id)
             if due is None:
-                return self._plain.jobs.get(CALLER, job.id)
+                return seen
             self._skip_to(due)
         raise AssertionError(f"the job did not end within {_ROUNDS} rounds: {seen.status.value}")
 
@@ -211,10 +216,12 @@ class Life:
     def _put(self, name: str, event: dict[str, Any], times: int) -> None:
         self._waiting.extend([(name, event)] * times)
 
-    def _next_due(self) -> int | None:
-        jobs = self._plain.ports.jobs
-        due = [jobs.next_due(tuple(Queue)), jobs.delivery_due()]
-        return min((instant for instant in due if instant is not None), default=None)
+    def _look(self, job_id: str) -> tuple[Job, int | None]:
+        """The job, and when it or its webhook is due."""
+        with self._plan.aside():
+            job = self._bundle.jobs.get(CALLER, job_id)
+            ended = job.status.terminal
+            return job, self._bundle.ports.jobs.delivery_due() if ended else job.due_at
 
     def _skip_to(self, instant: int) -> None:
         ahead = (instant - self._clock.now()) / 1000
