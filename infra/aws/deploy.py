@@ -21,6 +21,11 @@ from shared.aws.clients import client
 
 RUNTIMES = ("python3.13", "python3.12")
 """Lambda's Pythons that all packages have wheels for."""
+_POLLS = 8
+"""The template's PollConcurrency."""
+_MUST_STAY_FREE = 100
+"""What AWS leaves unreserved in every account ("Configuring reserved concurrency")."""
+_NO_LIMIT = "0"
 _NAMES = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -84,6 +89,8 @@ def _deploy(options: argparse.Namespace) -> int:
     try:
         plan = _plan(options)
         _say(f"account {plan.account}, region {plan.region}, stack {plan.stack}")
+        if plan.parameters.get("PollConcurrency") == _NO_LIMIT:
+            _say("polls at once: no limit (PollConcurrency=0)")
         if not options.preview:
             _secrets(plan)
         if not options.built:
@@ -103,7 +110,15 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise DeployError("in which region? Say --region, or set AWS_REGION")
     if "PythonRuntime" not in parameters:
         parameters["PythonRuntime"] = _runtime()
+    if "PollConcurrency" not in parameters and not _can_reserve():
+        parameters["PollConcurrency"] = _NO_LIMIT
     return Plan(options.stage, region, client("sts").get_caller_identity()["Account"], parameters)
+
+
+def _can_reserve() -> bool:
+    """Whether the account has executions to reserve for `poll`; a new one has ten in all."""
+    limits = client("lambda").get_account_settings()["AccountLimit"]
+    return bool(limits["UnreservedConcurrentExecutions"] >= _MUST_STAY_FREE + _POLLS)
 
 
 def _secrets(plan: Plan) -> None:
@@ -196,7 +211,12 @@ def _runtime() -> str:
 
 def _runs(python: str) -> bool:
     try:
-        return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                [python, "-c", "import pip"], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
     except OSError:
         return False
 

@@ -143,3 +143,23 @@ def test_a_region_must_be_known(
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     assert deploy.main(["--stage", "dev", "--yes"]) == 1
     assert "region" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("free", "limited"), [(10, False), (107, False), (108, True)])
+def test_polls_are_limited_where_the_account_has_executions_to_reserve(
+    free: int, limited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = deploy.client
+
+    class Lambda:
+        def get_account_settings(self) -> dict[str, dict[str, int]]:
+            return {"AccountLimit": {"UnreservedConcurrentExecutions": free}}
+
+    monkeypatch.setattr(
+        deploy, "client", lambda service: Lambda() if service == "lambda" else real(service)
+    )
+    options = deploy._arguments(["--stage", "dev", "--set", "PythonRuntime=python3.13"])
+    parameters = deploy._plan(options).parameters
+    assert parameters.get("PollConcurrency") == (None if limited else "0")
+    options.set.append("PollConcurrency=3")
+    assert deploy._plan(options).parameters["PollConcurrency"] == "3"
