@@ -26,6 +26,7 @@ WORKER = AWS | PYDANTIC | OURS
 WEB = {
     "annotated_doc",
     "anyio",
+    "exceptiongroup",
     "fastapi",
     "mangum",
     "opentelemetry",
@@ -33,7 +34,7 @@ WEB = {
     "sniffio",
     "starlette",
 }
-"""What FastAPI brings along, Mangum, and the reader of forms."""
+"""What FastAPI brings along (`exceptiongroup` before Python 3.11), Mangum, the reader of forms."""
 
 MAY_IMPORT = {"poll": WORKER, "postprocess": WORKER, "callback": WORKER, "api": WORKER | WEB}
 MOST_MODULES = {"poll": 570, "postprocess": 570, "callback": 570, "api": 760}
