@@ -73,6 +73,12 @@ class Settings(BaseModel):
     tripo_base_url: Annotated[
         str, Field(validation_alias="TRIPO_BASE_URL", pattern=r"^https?://[^\s?#]+$")
     ] = "https://openapi.tripo3d.ai"
+    qwen_image_base_url: Annotated[
+        str, Field(validation_alias="QWEN_IMAGE_BASE_URL", pattern=r"^(https?://[^\s?#]+)?$")
+    ] = ""
+    qwen_image_api_key: Annotated[
+        SecretStr | None, Field(validation_alias="QWEN_IMAGE_API_KEY")
+    ] = None
 
     poll_first_seconds: Seconds = 2.0
     poll_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
@@ -152,7 +158,14 @@ class Settings(BaseModel):
             raise ValueError("a Tripo key is there twice")
         return value
 
-    @field_validator("tripo_base_url")
+    @field_validator("qwen_image_api_key")
+    @classmethod
+    def _visible(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{1,512}", value.get_secret_value()):
+            raise ValueError("must be visible ASCII characters, at most 512")
+        return value
+
+    @field_validator("tripo_base_url", "qwen_image_base_url")
     @classmethod
     def _plain_url(cls, value: str) -> str:
         try:
@@ -160,11 +173,11 @@ class Settings(BaseModel):
             plain = parts.hostname and parts.username is None and parts.port != 0
         except ValueError:
             plain = False
-        if not plain:
+        if value and not plain:
             raise ValueError("must be a plain http or https URL")
         return value
 
-    @field_validator("public_url", "tripo_base_url")
+    @field_validator("public_url", "tripo_base_url", "qwen_image_base_url")
     @classmethod
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")

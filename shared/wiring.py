@@ -65,7 +65,25 @@ def _tripo(settings: Settings, clock: Clock) -> Provider | None:
     return on_first_use(make)
 
 
-PROVIDERS: dict[str, ProviderFactory] = {"tripo": _tripo}
+def _qwen_image(settings: Settings, clock: Clock) -> Provider | None:
+    if not settings.qwen_image_base_url:
+        return None
+    key = settings.qwen_image_api_key
+
+    def make() -> Provider:
+        from shared.providers.qwen_image import QwenImage
+
+        return QwenImage(
+            base_url=settings.qwen_image_base_url,
+            api_key=key.get_secret_value() if key else None,
+            clock=clock,
+            max_download_bytes=settings.artifact_bytes,
+        )
+
+    return on_first_use(make)
+
+
+PROVIDERS: dict[str, ProviderFactory] = {"tripo": _tripo, "qwen-image": _qwen_image}
 """Every provider's factory; it gives None where its settings are absent. One line adds one."""
 
 

@@ -203,6 +203,8 @@ class FaultyProvider:
     credentials: Sequence[str] = ("main",)
     options: Mapping[str, type[BaseModel]] = field(default_factory=lambda: {"text-to-3d": Options})
     files: int = 1
+    role: str = "model"
+    media_type: str = "model/gltf-binary"
     model: bytes = MODEL
     link_ms: int = 600_000
 
@@ -353,8 +355,7 @@ class FaultyProvider:
             return TaskState("missing")
         if task.state == "succeeded":
             url = f"links/{task_id}/{self.clock.now() + self.link_ms}"
-            roles = ["model"] * self.files
-            files = tuple(RemoteFile(role, url, "model/gltf-binary") for role in roles)
+            files = (RemoteFile(self.role, url, self.media_type),) * self.files
             return TaskState("succeeded", 100, files=files, credits=30.0)
         if task.state == "failed":
             return TaskState("failed", error=("bad", "it did not work"))

@@ -31,7 +31,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     # Set but empty: then not even a .env in the checkout can fill them in.
     empty = {variable_of(name): "" for name in Settings.model_fields}
     known = {name: value for name, value in os.environ.items() if not name.startswith("MAQUETTE_")}
-    return {**known, **empty, VARIABLE: str(home), **more}
+    # Where the picture service is installed, it would be started with everything else.
+    return {**known, **empty, "QWEN_IMAGE_BASE_URL": "off", VARIABLE: str(home), **more}
 
 
 class Command:

@@ -56,15 +56,25 @@ def again(bundle: Bundle, job: Job) -> dict[str, str]:
     return {"Retry-After": str(max(1, min(seconds, _SLOWEST_SECONDS)))}
 
 
-def create(request: Request, caller: str, body: bytes, *, kind_needed: bool) -> Response:
+def create(
+    request: Request,
+    caller: str,
+    body: bytes,
+    *,
+    kind_needed: bool = False,
+    door: str | None = None,
+) -> Response:
     """Check the request, create the job (or find the one its Idempotency-Key made), maybe wait.
+
+    At the `door` of one kind, a caller that waited and accepts pictures only is led to the picture.
 
     创建任务并应答。
     """
     bundle = wiring.current()
     key = headers.idempotency_key(request)
     form = bodies.form(request, body)
-    new = inputs.new_job(bundle, form, headers.trace(request), kind_needed=kind_needed)
+    trace = headers.trace(request)
+    new = inputs.new_job(bundle, form, trace, kind_needed=kind_needed, door=door)
     kept = None
     if key is not None:
         kept = idempotency_key(caller, request.method, request.scope["path"], key, new)
@@ -76,4 +86,8 @@ def create(request: Request, caller: str, body: bytes, *, kind_needed: bool) -> 
     if seconds is not None:
         job = bundle.jobs.wait(caller, job.id, seconds)
         more["Preference-Applied"] = f"wait={seconds}"
+        picture = job.artifacts[0] if job.artifacts and job.deleted_at is None else None
+        if door is not None and picture is not None and headers.wants_picture(request):
+            more["Location"] = bundle.links.artifact(job.id, picture.name)
+            return job_answer(bundle, job, 303, more)
     return job_answer(bundle, job, 202, more)

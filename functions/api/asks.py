@@ -50,7 +50,9 @@ class CreateModel(Asked):
     provider: str | None = Field(
         None, max_length=64, description="Left out: the first configured one that makes this kind."
     )
-    prompt: str | None = Field(None, description="What the model shows; for text-to-3d.")
+    prompt: str | None = Field(
+        None, description="What is to be seen; for text-to-3d, text-to-image and image-to-image."
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="The provider's options for this kind."
     )
@@ -82,6 +84,38 @@ class CreateJob(CreateModel):
             "examples": [{"kind": "text-to-3d", "prompt": "a small red toy robot"}],
         }
     )
+
+
+class TextToImage(CreateModel):
+    """What `/text-to-image` takes; options may be fields of their own.
+
+    文生图的请求。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "additionalProperties": True,
+            "required": ["prompt"],
+            "examples": [{"prompt": "a teapot shaped like a house", "width": 1024, "n": 2}],
+        }
+    )
+
+
+class ImageToImage(CreateModel):
+    """What `/image-to-image` takes; options may be fields of their own.
+
+    图生图的请求。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "additionalProperties": True,
+            "required": ["prompt", "image"],
+            "examples": [{"prompt": "the same in blue", "strength": 0.6, "image": "iVBORw0KGgo…"}],
+        }
+    )
+
+    image: str | None = Field(None, description="A small picture in Base64; JSON has 1 MiB in all.")
 
 
 class Retry(Asked):

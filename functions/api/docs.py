@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -141,9 +142,14 @@ def _curls(method: str, path: str, operation: dict[str, Any], server: str) -> It
             text = json.dumps(content["example"], ensure_ascii=False)
             yield f"{start} \\\n  -H 'Content-Type: application/json' \\\n  -d '{text}'"
         else:
-            yield f"{start} \\\n  -F kind=image-to-3d -F image=@photo.jpg"
+            fields = (_field(name, text) for name, text in content["example"].items())
+            yield f"{start} \\\n  {' '.join(fields)}"
     if not contents:
         yield start
+
+
+def _field(name: str, text: str) -> str:
+    return "-F " + shlex.quote(f"{name}={'@photo.jpg' if text == '(the file)' else text}")
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:

@@ -52,6 +52,19 @@ def answers(schema: str, *statuses: int, status: int = 200) -> dict[int | str, d
     return {status: shown, **errors(*statuses)}
 
 
+def picture(schema: str) -> dict[str, Any]:
+    """The answer that leads to a picture; the job is its body.
+
+    转到图片的应答。
+    """
+    content = {"application/json": _ref(schema)}
+    return {
+        "description": "See Other. The picture is at Location; the body is the job.",
+        "headers": LOCATION,
+        "content": content,
+    }
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation; 500 and 503 are always possible.
 

@@ -67,6 +67,30 @@ RESULT: dict[str, Any] = {
     "artifacts": [_GLB],
 }
 
+INFO: dict[str, Any] = {
+    "kinds": [
+        {
+            "name": "image-to-image",
+            "makes": "image",
+            "takes_prompt": True,
+            "images": ["image"],
+            "needs": ["image"],
+            "providers": ["qwen-image"],
+        }
+    ],
+    "providers": ["tripo", "qwen-image"],
+    "limits": {
+        "body_bytes": 25165824,
+        "image_bytes": 20971520,
+        "image_pixels": 50000000,
+        "image_min_side": 20,
+        "image_max_side": 6000,
+        "image_formats": ["image/jpeg", "image/png", "image/webp"],
+        "prompt_characters": 1024,
+        "wait_seconds": 20,
+    },
+}
+
 PROBLEM: dict[str, Any] = {
     "type": "urn:maquette:problem:prompt_empty",
     "title": "Bad Request",

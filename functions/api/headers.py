@@ -61,6 +61,16 @@ def wait_seconds(request: Request, longest: int) -> int | None:
     return None
 
 
+def wants_picture(request: Request) -> bool:
+    """Whether `Accept` names pictures, and no JSON (RFC 9110, 12.5.1).
+
+    是否只接受图片。
+    """
+    named = ",".join(request.headers.getlist("accept")).lower().split(",")
+    types = [item.partition(";")[0].strip() for item in named]
+    return any(item.startswith("image/") for item in types) and "application/json" not in types
+
+
 def trace(request: Request) -> Mapping[str, str]:
     """What travels on to webhooks: the request's id, and a well-formed traceparent.
 

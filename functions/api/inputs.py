@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
@@ -30,14 +32,25 @@ _JSON_FIELDS = ("options", "metadata")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def new_job(bundle: Bundle, form: Form, trace: Mapping[str, str], *, kind_needed: bool) -> NewJob:
+def new_job(
+    bundle: Bundle,
+    form: Form,
+    trace: Mapping[str, str],
+    *,
+    kind_needed: bool = False,
+    door: str | None = None,
+) -> NewJob:
     """The job a request asks for. Raises `InvalidInput` and its kin, naming the field.
+
+    At the `door` of one kind, options and pictures may be fields of their own in JSON as well.
 
     检查请求并生成新任务。
     """
-    asked, loose = _read_fields(form)
+    if door is not None and not form.is_multipart:
+        form = _with_pictures(form)
+    asked, loose = _read_fields(form, flat=door is not None)
     _only_pictures(form.files)
-    kind = KINDS.get(_kind_name(asked, form, kind_needed))
+    kind = KINDS.get(_kind_name(asked, form, kind_needed, door))
     provider = bundle.jobs.provider_for(kind.name if kind else str(asked.kind), asked.provider)
     assert kind is not None, "provider_for refuses unknown kinds"
     _check_roles(kind, form.files)
@@ -45,7 +58,7 @@ def new_job(bundle: Bundle, form: Form, trace: Mapping[str, str], *, kind_needed
         kind=kind.name,
         provider=provider.name,
         prompt=_prompt(kind, asked.prompt, bundle.settings.prompt_characters),
-        options=_options(provider.options[kind.name], asked.options, loose),
+        options=_options(provider.options[kind.name], asked.options, loose, form.is_multipart),
         metadata=_metadata(asked.metadata),
         callback_url=_callback_url(asked.callback_url, bundle.settings),
         trace=trace,
@@ -55,14 +68,30 @@ def new_job(bundle: Bundle, form: Form, trace: Mapping[str, str], *, kind_needed
     return new
 
 
-def _read_fields(form: Form) -> tuple[CreateModel, dict[str, str]]:
-    """The known fields, and those of a form that may be single options."""
+def _with_pictures(form: Form) -> Form:
+    """A JSON body's pictures, sent as Base64, as the files of a form."""
+    fields, files = dict(form.fields), {}
+    for role in ROLES:
+        text = fields.pop(role, None)
+        if isinstance(text, str):
+            try:
+                files[role] = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                raise InvalidInput(f"{role} is not Base64.", param=role) from None
+        elif text is not None:
+            raise InvalidInput(f"{role} must be a picture in Base64.", param=role)
+    return Form(fields, files)
+
+
+def _read_fields(form: Form, *, flat: bool) -> tuple[CreateModel, dict[str, Any]]:
+    """The known fields, and those that may be single options: of a form, or of a `flat` body."""
     fields = dict(form.fields)
-    loose: dict[str, str] = {}
+    loose: dict[str, Any] = {}
     if form.is_multipart:
         for name in _JSON_FIELDS:
             if name in fields:
                 fields[name] = json_object(fields[name].encode(), name)
+    if form.is_multipart or flat:
         loose = {name: fields.pop(name) for name in [*fields] if name not in CreateModel.known()}
         for name in loose:
             if name in ROLES:
@@ -82,7 +111,11 @@ def _unknown(name: str) -> InvalidInput:
     return InvalidInput(f"There is no field {name!r}.", code="unknown_field", param=name)
 
 
-def _kind_name(asked: CreateModel, form: Form, needed: bool) -> str:
+def _kind_name(asked: CreateModel, form: Form, needed: bool, door: str | None) -> str:
+    if door is not None:
+        if asked.kind not in (None, door):
+            raise InvalidInput(f"kind is {door} here.", param="kind")
+        return door
     if asked.kind is not None:
         return asked.kind
     if needed:
@@ -131,18 +164,18 @@ def _prompt(kind: Kind, prompt: str | None, longest: int) -> str | None:
 
 
 def _options(
-    model: type[BaseModel], options: Mapping[str, Any], loose: Mapping[str, str]
+    model: type[BaseModel], options: Mapping[str, Any], loose: Mapping[str, Any], as_text: bool
 ) -> dict[str, Any]:
-    """What the provider's model makes of the options; fields of a form may be single options."""
+    """What the provider's model makes of the options; `loose` ones of a form are texts."""
     values = dict(options)
-    for name, text in loose.items():
+    for name, given in loose.items():
         if name not in model.model_fields:
             raise _unknown(name)
         if name in values:
             raise InvalidInput(
                 f"{name} is there twice: in options and alone.", code="duplicate_field", param=name
             )
-        values[name] = _from_text(model, name, text)
+        values[name] = _from_text(model, name, given) if as_text else given
     checked = validate(model, values, "options", alone=frozenset(loose))
     chosen = checked.model_dump(mode="json", exclude_unset=True)
     try:

@@ -97,7 +97,7 @@ def get_result(job_id: str, request: Request, caller: Caller) -> Response:
 def _result(bundle: Bundle, job: Job) -> dict[str, Any]:
     artifacts = present(job, bundle.links)["artifacts"]
     main = next(item for item in artifacts if item["role"] == KINDS[job.kind].result_role)
-    previews = (item["url"] for item in artifacts if item["role"] == "preview")
+    previews = (item["url"] for item in artifacts if item["role"] in ("preview", "thumbnail"))
     return {
         "id": job.id,
         "status": job.status.value,

@@ -24,19 +24,37 @@ from functions.api.routes import ROUTERS
 from shared.wiring import Bundle
 
 _SCHEMAS = "#/components/schemas/"
-_ABOUT = """One HTTP API in front of generators of 3D models.
+_ABOUT = """One HTTP API in front of generators of 3D models and pictures.
 
 A create answers `202` with a job; read it until it has ended, or give a `callback_url` and be told
 by a signed webhook (Standard Webhooks 1.0.0). Links to files stay good for years.
 
 Errors are `application/problem+json`. Every answer carries `X-Request-Id`.
 
-面向三维生成服务的统一接口：提交任务，查询进度，领取结果。"""
+面向三维与图片生成服务的统一接口：提交任务，查询进度，领取结果。"""
 _TAGS = [
     {"name": "models", "description": "The short way: create, watch, fetch. 创建、查看、领取。"},
+    {"name": "pictures", "description": "Words, or a picture, to pictures. 生成图片。"},
     {"name": "jobs", "description": "Everything that can be done with jobs. 任务的全部操作。"},
     {"name": "operation", "description": "For load balancers and monitors. 运行检查。"},
 ]
+_ANY_FORM = (None, ROLES, {"kind": "image-to-3d", "image": "(the file)", "metadata": '{"order":7}'})
+_FORMS: dict[str, tuple[str | None, tuple[str, ...], dict[str, str]]] = {
+    "CreateModel": _ANY_FORM,
+    "CreateJob": _ANY_FORM,
+    "TextToImage": (
+        "text-to-image",
+        (),
+        {"prompt": "a teapot shaped like a house", "width": "1024"},
+    ),
+    "ImageToImage": (
+        "image-to-image",
+        ("image",),
+        {"prompt": "the same in blue", "image": "(the file)"},
+    ),
+}
+"""The bodies that can be sent as a form: their one kind, the pictures they take, an example."""
+
 _FAULTS: dict[str, tuple[str, str, str | None]] = {
     "400": ("prompt_empty", "prompt must not be empty.", "prompt"),
     "401": ("unauthenticated", "This API key is not known.", None),
@@ -73,12 +91,13 @@ def document(bundle: Bundle) -> dict[str, Any]:
     parts = made["components"]["schemas"]
     parts.update(_shapes())
     options = _options(bundle, parts)
-    for name in ("CreateModel", "CreateJob"):
+    for name, (kind, roles, example) in _FORMS.items():
         fields = parts[name]["properties"]
         fields["prompt"]["maxLength"] = bundle.settings.prompt_characters
-        if options:
-            fields["options"]["anyOf"] = options
-        parts[f"{name}Form"] = _form(parts[name])
+        fitting = [one for one in options if kind is None or one["$ref"].endswith(f".{kind}")]
+        if fitting:
+            fields["options"]["anyOf"] = fitting
+        parts[f"{name}Form"] = _form(parts[name], roles, example)
     notes = {route.name: _chinese(route) for route in routes if isinstance(route, APIRoute)}
     for operation in _operations(made):
         operation["description"] += f"\n\n{notes[operation['operationId']]}"
@@ -101,13 +120,20 @@ def _chinese(route: APIRoute) -> str:
 
 def _shapes() -> dict[str, Any]:
     """Every body and answer. FastAPI's own would be used, but it drops the nulls of examples."""
-    bodies: list[type[BaseModel]] = [asks.CreateModel, asks.CreateJob, asks.Retry]
+    bodies: list[type[BaseModel]] = [
+        asks.CreateModel,
+        asks.CreateJob,
+        asks.TextToImage,
+        asks.ImageToImage,
+        asks.Retry,
+    ]
     answers: list[type[BaseModel]] = [
         schemas.Job,
         schemas.JobList,
         schemas.ModelStatus,
         schemas.ModelResult,
         schemas.DeliveryList,
+        schemas.Info,
         schemas.Health,
         schemas.Readiness,
         schemas.Problem,
@@ -138,7 +164,9 @@ def _options(bundle: Bundle, parts: dict[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def _form(schema: dict[str, Any]) -> dict[str, Any]:
+def _form(
+    schema: dict[str, Any], roles: tuple[str, ...], example: dict[str, str]
+) -> dict[str, Any]:
     """The same fields as a form: objects as JSON text, and the pictures."""
     form = copy.deepcopy(schema)
     form["title"] += "Form"
@@ -148,7 +176,7 @@ def _form(schema: dict[str, Any]) -> dict[str, Any]:
             "contentMediaType": "application/json",
             "description": form["properties"][name]["description"],
         }
-    for role in ROLES:
+    for role in roles:
         form["properties"][role] = {
             "type": "string",
             "contentMediaType": "application/octet-stream",
@@ -156,7 +184,7 @@ def _form(schema: dict[str, Any]) -> dict[str, Any]:
         }
     # Options may be sent as fields of their own.
     form["additionalProperties"] = {"type": "string"}
-    form["examples"] = [{"kind": "image-to-3d", "image": "(the file)", "metadata": '{"order":7}'}]
+    form["examples"] = [example]
     return form
 
 

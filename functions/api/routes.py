@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from functions.api import health, jobs, models
+from functions.api import health, jobs, models, pictures
 
-ROUTERS = (models.router, jobs.router, health.router)
+ROUTERS = (models.router, pictures.router, jobs.router, health.router)

@@ -199,6 +199,49 @@ class DeliveryList(BaseModel):
     data: list[Delivery]
 
 
+class KindInfo(BaseModel):
+    """One kind: what it takes and gives, and who makes it here.
+
+    一类任务的说明。
+    """
+
+    name: str
+    makes: str
+    takes_prompt: bool
+    images: list[str]
+    needs: list[str]
+    providers: list[str]
+
+
+class Limits(BaseModel):
+    """What a request may be.
+
+    请求的上限。
+    """
+
+    body_bytes: int
+    image_bytes: int
+    image_pixels: int
+    image_min_side: int
+    image_max_side: int
+    image_formats: list[str]
+    prompt_characters: int
+    wait_seconds: int
+
+
+class Info(BaseModel):
+    """What this deployment makes.
+
+    本部署的能力说明。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.INFO]})
+
+    kinds: list[KindInfo]
+    providers: list[str]
+    limits: Limits
+
+
 class Health(BaseModel):
     """The process answers.
 

@@ -125,7 +125,7 @@ def _secrets(plan: Plan) -> None:
     """Make the secrets that are missing; one that is there is never touched."""
     for name in keys.complete(plan.path, behind_cloudfront="WebAclArn" in plan.parameters):
         _say(f"made {plan.path}/{name}")
-    if keys.missing_provider(plan.path):
+    if not plan.parameters.get("QwenImageUrl") and keys.missing_provider(plan.path):
         _say(f"no provider has a key yet; put Tripo's into {plan.path}/TRIPO_API_KEY:")
         _say(
             f"  aws ssm put-parameter --type SecureString --name {plan.path}/TRIPO_API_KEY "

@@ -31,7 +31,8 @@ MADE: dict[str, Callable[[], str]] = {
 ORIGIN = "MAQUETTE_ORIGIN_SECRET"
 """What CloudFront adds to every request, where it stands in front of the API."""
 
-_PROVIDERS = ("TRIPO_API_KEY",)
+_PROVIDERS = ("TRIPO_API_KEY", "QWEN_IMAGE_BASE_URL")
+"""Any of these makes a provider; the second may be a parameter of the stack instead."""
 
 
 def complete(path: str, *, behind_cloudfront: bool = False) -> list[str]:

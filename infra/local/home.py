@@ -49,6 +49,14 @@ class Home:
         """
         return not self.environ.get("TRIPO_API_KEY", "").strip(" ,")
 
+    @property
+    def has_qwen_image(self) -> bool:
+        """Whether a Qwen-Image service is set already, or `off`: then there is to be none.
+
+        是否已指定（或关闭）Qwen-Image 服务。
+        """
+        return bool(self.environ.get("QWEN_IMAGE_BASE_URL", "").strip())
+
     def complete(self, made: Mapping[str, str]) -> dict[str, str]:
         """The whole environment: what it leaves open comes from `made`, then from this machine.
 
@@ -59,6 +67,8 @@ class Home:
             # Without a key the real Tripo is no use: the stand-in's address goes first.
             given.pop("TRIPO_API_KEY", None)
             given.pop("TRIPO_BASE_URL", None)
+        if given.get("QWEN_IMAGE_BASE_URL", "").strip() == "off":
+            del given["QWEN_IMAGE_BASE_URL"]
         kept = _secrets(self.secrets_file)
         own = {
             VARIABLE: str(self.folder),

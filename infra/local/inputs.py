@@ -47,37 +47,55 @@ def gather(
     *,
     kind: str | None,
     note: Callable[[str], None],
+    prompt: str | None = None,
 ) -> list[Wanted]:
     """A job for each argument, in order, and one for each set of views; raises `InputError`.
 
-    `note` is told what is done to a picture that is too large to be sent.
+    `prompt` are the words that go with each picture. `note` is told what is done to a picture that
+    is too large to be sent.
 
     收集全部输入。
     """
-    wanted = [_one(argument, kind, note) for argument in arguments]
+    if prompt is not None:
+        _check_words(prompt)
+        if views:
+            raise InputError("--prompt goes with one picture, not with --views")
+    wanted = [_one(argument, kind, prompt, note) for argument in arguments]
     wanted += [_several(text, kind, note) for text in views]
     if not wanted:
         raise InputError("say what to make: words, or the file of a picture")
     return wanted
 
 
-def _one(argument: str, kind: str | None, note: Callable[[str], None]) -> Wanted:
+def _one(
+    argument: str, kind: str | None, prompt: str | None, note: Callable[[str], None]
+) -> Wanted:
     path = Path(argument).expanduser()
     if _exists(path):
         data = fitting(path, PHOTO_BYTES, note)
-        chosen = _kind_for(kind, "image-to-3d", argument, pictures=True)
-        role = KINDS[chosen].image_roles[0]
-        return Wanted(path.name, {"kind": chosen}, {role: data})
+        usual = "image-to-3d" if prompt is None else "image-to-image"
+        chosen = _kind_for(kind, usual, argument, pictures=True)
+        if KINDS[chosen].takes_prompt is (prompt is None):
+            need = "takes no words" if prompt else "needs words as well: --prompt TEXT"
+            raise InputError(f"{chosen} {need}")
+        words = {} if prompt is None else {"prompt": prompt}
+        return Wanted(path.name, {"kind": chosen, **words}, {KINDS[chosen].image_roles[0]: data})
     if _looks_like_a_path(argument):
         raise InputError(f"there is no file {argument}")
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        raise InputError("an input is not UTF-8 text") from None
-    if not argument.strip():
-        raise InputError("an input is empty; say in words what to make")
+    _check_words(argument)
+    if prompt is not None:
+        raise InputError(f"--prompt goes with a picture; there is no file {argument}")
     chosen = _kind_for(kind, "text-to-3d", argument, pictures=False)
     return Wanted(argument, {"kind": chosen, "prompt": argument})
+
+
+def _check_words(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError("an input is not UTF-8 text") from None
+    if not text.strip():
+        raise InputError("an input is empty; say in words what to make")
 
 
 def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted:

@@ -19,7 +19,7 @@ from infra.local import template
 from infra.local.cloud import Cloud
 from infra.local.home import ROOT, STANDIN_KEY, Home, open_home
 from infra.local.payloads import Gateway
-from infra.local.standin import Standin, StandinError
+from infra.local.standin import QWEN_PYTHON, Standin, StandinError, qwen_image
 from infra.local.stop import Stop
 from infra.local.template import TemplateError
 from shared import wiring
@@ -34,14 +34,45 @@ SNAPPY = {"MAQUETTE_POLL_FIRST_SECONDS": "0.5", "MAQUETTE_POLL_FACTOR": "1.1"}
 """How the stand-in is looked at, where the operator did not say: it is quick, so looks are too."""
 
 
-def made_for(standin: Standin | None) -> dict[str, str]:
-    """What the settings are given so that the bundle talks to the stand-in; nothing without one.
+@dataclass(frozen=True)
+class Beside:
+    """The generators that run beside the bundle on this machine, where no others are set.
 
-    替身所需的设置。
+    与本机服务一同运行的生成服务。
     """
-    if standin is None:
-        return {}
-    return {**SNAPPY, "TRIPO_API_KEY": STANDIN_KEY, "TRIPO_BASE_URL": standin.url()}
+
+    tripo: Standin | None = None
+    qwen_image: Standin | None = None
+
+    def start(self) -> None:
+        """Begin to start them; returns at once.
+
+        开始启动。
+        """
+        for one in (self.tripo, self.qwen_image):
+            if one is not None:
+                one.start()
+
+    def made(self) -> dict[str, str]:
+        """What the settings are given so that the bundle talks to them; waits until they answer.
+
+        所需的设置。
+        """
+        made: dict[str, str] = {}
+        if self.tripo is not None:
+            made = {**SNAPPY, "TRIPO_API_KEY": STANDIN_KEY, "TRIPO_BASE_URL": self.tripo.url()}
+        if self.qwen_image is not None:
+            made |= {**SNAPPY, "QWEN_IMAGE_BASE_URL": self.qwen_image.url()}
+        return made
+
+    def close(self) -> None:
+        """End them, as the last thing.
+
+        全部停止。
+        """
+        for one in (self.tripo, self.qwen_image):
+            if one is not None:
+                one.close()
 
 
 class Machine(Protocol):
@@ -240,16 +271,20 @@ def preload(cloud: str) -> None:
             importlib.import_module(function.handler.rpartition(".")[0])
 
 
-def standin_for(home: Home) -> Standin | None:
-    """The stand-in, starting, where there is no key for the real Tripo.
+def beside(home: Home, *, pictures: bool) -> Beside:
+    """The generators to be run here, starting: Tripo's stand-in where there is no key for the real
+    one, and for `pictures` the Qwen-Image service where none is set.
 
-    没有密钥时启动替身。
+    启动本机的生成服务。
     """
-    if not home.needs_standin:
-        return None
-    standin = Standin(home.folder)
-    standin.start()
-    return standin
+    if pictures and not home.has_qwen_image and not QWEN_PYTHON.exists():
+        raise StandinError("the Qwen-Image service is not installed; ./scripts/run installs it")
+    found = Beside(
+        Standin(home.folder) if home.needs_standin else None,
+        Standin(home.folder, qwen_image()) if pictures and not home.has_qwen_image else None,
+    )
+    found.start()
+    return found
 
 
 def check_settings(home: Home, made: Mapping[str, str]) -> None:
@@ -278,15 +313,14 @@ def reporting(work: Callable[[], int]) -> int:
         return 1
 
 
-def leave(status: int, left: Mapping[str, int], standin: Standin | None) -> int:
+def leave(status: int, left: Mapping[str, int], servers: Beside) -> int:
     """The exit status; where something still runs, the process ends here and now.
 
     Nothing is lost by that: a job in a dead worker's hands becomes due again.
 
     结束进程。
     """
-    if standin is not None:
-        standin.close()
+    servers.close()
     if left:
         names = ", ".join(left)
         print(f"Not waiting any longer for {names}; it is taken up again.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`./scripts/run`: words and pictures in, models out; the whole bundle, just for these jobs.
+"""`./scripts/run`: words and pictures in, models or pictures out; the bundle, for these jobs.
 
 在本机用整套服务完成给定的任务。
 """
@@ -21,23 +21,24 @@ from infra.local.machine import (
     CLOUDS,
     Machine,
     assemble,
+    beside,
     check_settings,
     home_for,
     leave,
-    made_for,
     preload,
     reporting,
-    standin_for,
 )
 from infra.local.payloads import HttpAnswer
 from infra.local.show import Board, summary
 from infra.local.stop import Stop, on_signals
+from shared.jobs.kinds import KINDS
 from shared.jobs.model import TERMINAL
 from shared.observability import set_up_logs
 
 _LOOK = 0.2
 _HTTP_THREADS = 4
 _ENDED = {status.value for status in TERMINAL}
+_PICTURES = ("text-to-image", "image-to-image")
 _QUIET = {"MAQUETTE_LOG_LEVEL": "WARNING"}
 
 
@@ -67,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _arguments(argv)
     try:
-        wanted = inputs.gather(options.inputs, options.views, kind=options.kind, note=_note)
+        wanted = inputs.gather(
+            options.inputs, options.views, kind=_kind(options), prompt=options.prompt, note=_note
+        )
         more = _further_fields(options)
     except InputError as error:
         print(f"./scripts/run: {error}", file=sys.stderr)
@@ -75,24 +78,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return reporting(lambda: _run(options.cloud, wanted, more, as_json=options.json))
 
 
+def _kind(options: argparse.Namespace) -> str | None:
+    """The kind named; or, where the provider makes pictures only, that of words alone."""
+    if options.kind is None and options.provider == "qwen-image" and options.prompt is None:
+        return "text-to-image"
+    return str(options.kind) if options.kind else None
+
+
 def _run(cloud: str, wanted: Sequence[Wanted], more: Mapping[str, str], *, as_json: bool) -> int:
     home, stop = home_for(cloud), Stop()
     check_settings(home, _QUIET)
     on_signals(stop, say=_note)
-    standin = standin_for(home)
+    servers = beside(home, pictures=any(one.fields["kind"] in _PICTURES for one in wanted))
     try:
         preload(cloud)
-        made = {**_QUIET, **made_for(standin)}
+        made = {**_QUIET, **servers.made()}
         board = Board([one.label for one in wanted])
         machine = assemble(cloud, home, made, stop, http_threads=_HTTP_THREADS)
         with machine, board:
             set_up_logs(machine.settings.log_level, machine.settings.log_format)
             asked = _carry_out(machine, board, wanted, more)
         _print(asked, as_json=as_json)
-        return leave(_status(asked, machine, board), machine.left, standin)
+        return leave(_status(asked, machine, board), machine.left, servers)
     finally:
-        if standin is not None:
-            standin.close()
+        servers.close()
 
 
 def _carry_out(
@@ -177,7 +186,7 @@ def _note(text: str) -> None:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./scripts/run",
-        description="Make 3D models from words and pictures, several side by side.",
+        description="Make 3D models, or pictures, from words and pictures, several side by side.",
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="words, or a picture's file")
     parser.add_argument(
@@ -187,14 +196,21 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="front=FILE,back=FILE",
         help="views of one thing: front, and left, back or right",
     )
-    parser.add_argument("--kind", help="what to make, where the input leaves it open")
+    parser.add_argument(
+        "--kind",
+        metavar="KIND",
+        help=f"what to make, where the input leaves it open: {', '.join(KINDS)} (default: models)",
+    )
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="words that go with a picture, for image-to-image"
+    )
     parser.add_argument("--provider", help="who makes it (default: the first that can)")
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an option of the provider's, face_limit=5000 say",
+        help="an option of the provider's, face_limit=5000 or width=1024 say",
     )
     parser.add_argument(
         "--cloud",

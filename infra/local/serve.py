@@ -14,17 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from infra.local.home import Home
 from infra.local.machine import (
     CLOUDS,
+    Beside,
     Machine,
     assemble,
     assemble_local,
+    beside,
     check_settings,
     home_for,
     leave,
-    made_for,
     preload,
     reporting,
-    standin_for,
 )
+from infra.local.standin import QWEN_PYTHON
 from infra.local.stop import Stop, on_signals
 from infra.local.workers import Inherited, Workers
 from shared import config
@@ -57,21 +58,20 @@ def _serve(options: argparse.Namespace) -> int:
     check_settings(home, {})
     listener = _listen(options.host, options.port)
     made = {"MAQUETTE_PUBLIC_URL": _address(listener)}
-    standin = standin_for(home)
+    servers = beside(home, pictures=QWEN_PYTHON.exists())
     try:
         preload(options.cloud)
-        made.update(made_for(standin))
+        made.update(servers.made())
         if options.workers > 1:
             return _parent(options.workers, listener, home, made, stop)
         on_signals(stop, say=_say)
         machine = assemble(options.cloud, home, made, stop)
         kept = str(home.folder) if machine.lasting else "the emulated AWS, until this stops"
         left = _run(machine, listener, lambda: _greet(home, listener, machine.settings, kept))
-        return leave(0, left, standin)
+        return leave(0, left, servers)
     finally:
-        # The last to go: until here others may be asking it for their tasks.
-        if standin is not None:
-            standin.close()
+        # The last to go: until here others may be asking them for their tasks.
+        servers.close()
 
 
 def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -> Mapping[str, int]:
@@ -107,7 +107,7 @@ def _worker(inherited: Inherited) -> int:
     on_signals(stop)
     inherited.watch(stop)
     machine = assemble_local(config.load(), stop)
-    return leave(0, _run(machine, inherited.listener, inherited.say_ready), None)
+    return leave(0, _run(machine, inherited.listener, inherited.say_ready), Beside())
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -151,6 +151,7 @@ def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -
         "webhook secret": secret,
         "kept in": kept,
         "Tripo": maker,
+        "Qwen-Image": settings.qwen_image_base_url or "none: ./scripts/run installs one",
     }
     if settings.public_url != here:
         lines["public address"] = settings.public_url

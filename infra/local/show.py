@@ -21,6 +21,7 @@ _ONE = {
     "materials": "material",
     "textures": "texture",
 }
+_RESULTS = ("model", "image")
 _ENDED = ("succeeded", "failed", "canceled", "expired", "refused")
 
 
@@ -96,7 +97,7 @@ class _Above(logging.Handler):
 
 
 def summary(label: str, job: Mapping[str, Any], seconds: float) -> str:
-    """What came of one job: the model's path first, then its facts, the preview, the time taken.
+    """What came of one job: the path and facts of what was made, the previews, the time taken.
 
     一个任务的结果说明。
     """
@@ -104,22 +105,25 @@ def summary(label: str, job: Mapping[str, Any], seconds: float) -> str:
         error = job.get("error") or {}
         reason = error.get("message", f"it is {job['status']}")
         return f"{_short(label)}\n  {job['status']}: {reason}"
+    made: list[str] = []
     lines: list[str] = []
     for artifact in job["artifacts"]:
         place = artifact["path"] or artifact["url"]
-        if artifact["role"] == "model":
-            lines.insert(0, f"{place}\n  {_short(label)}\n  {facts(artifact)}")
+        if artifact["role"] in _RESULTS:
+            named = "" if made else f"\n  {_short(label)}"
+            made.append(f"{place}{named}\n  {facts(artifact)}")
         else:
             lines.append(f"  {artifact['role']} {place}")
+    lines = made + lines
     lines += [f"  warning: {warning}" for warning in job["warnings"]]
     lines.append(f"  {seconds:.1f} s, job {job['id']}")
     return "\n".join(lines)
 
 
 def facts(artifact: Mapping[str, Any]) -> str:
-    """A model's facts in one line: counts, size along x, y and z, bytes.
+    """A model's facts in one line: counts, size along x, y and z, bytes; a picture's sides.
 
-    模型的基本数据。
+    成果的基本数据。
     """
     known = artifact["facts"]
     parts = [
@@ -127,6 +131,8 @@ def facts(artifact: Mapping[str, Any]) -> str:
         for name in _ONE
         if isinstance(known.get(name), int)
     ]
+    if isinstance(known.get("width"), int):
+        parts.append(f"{known['width']} × {known['height']} pixels")
     bounds = known.get("bounds")
     if bounds:
         low, high = bounds

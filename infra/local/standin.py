@@ -1,9 +1,10 @@
-"""The Tripo stand-in as a process of its own, one per state folder, kept alive.
+"""A generator on this machine as a process of its own, one per state folder, kept alive: the Tripo
+stand-in, and the Qwen-Image service.
 
 Whoever comes first keeps it; others on the same folder use it, and one of them takes over when the
 first one ends. The kernel's file lock decides, so that even a killed keeper is relieved at once.
 
-管理 Tripo 替身进程：同一数据目录只有一个。
+管理本机的生成服务进程：同一数据目录只有一个。
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -37,22 +40,70 @@ _LOOPBACK = "127.0.0.1"
 
 
 class StandinError(Exception):
-    """The stand-in does not start; the message says what to do.
+    """The server does not start; the message says what to do.
 
-    替身无法启动。
+    本机服务无法启动。
     """
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that can be kept: its name in the state folder, what people call it, how it is run.
+
+    `command` is given the state folder and a port. The server prints "listening on URL" once it
+    can be used, ends with its standard input, and answers at `probe`.
+
+    一种可在本机运行的服务。
+    """
+
+    name: str
+    label: str
+    command: Callable[[Path, int], Sequence[str]]
+    probe: str = "/_health"
+    ready_seconds: float = _READY_SECONDS
+
+
+def tripo(seconds: float = SECONDS) -> Server:
+    """The stand-in for Tripo; `seconds` is how long a task takes.
+
+    Tripo 的替身。
+    """
+
+    def command(home: Path, port: int) -> Sequence[str]:
+        made = [sys.executable, "-m", "infra.local.standins.tripo", "--watch-stdin"]
+        made += ["--state", str(home / "standin"), "--seconds", str(seconds)]
+        return [*made, "--port", str(port)]
+
+    return Server("standin", "the stand-in for Tripo", command)
+
+
+QWEN_PYTHON = ROOT / ".venv-gpu" / "bin" / "python"
+"""The Qwen-Image service's own Python; `use_tool gpu` in the scripts makes it."""
+
+
+def qwen_image() -> Server:
+    """The Qwen-Image service, on a tiny model where the operator names no other.
+
+    本机的 Qwen-Image 服务。
+    """
+
+    def command(home: Path, port: int) -> Sequence[str]:
+        return [str(QWEN_PYTHON), "-m", "infra.local.qwen", str(home), str(port)]
+
+    # A large model takes minutes to load.
+    return Server("qwen-image", "the Qwen-Image service", command, "/health", 600.0)
 
 
 class Standin:
-    """The stand-in of one state folder: `start`, then `url`, and `close` at the very end.
+    """A server of one state folder: `start`, then `url`, and `close` at the very end.
 
-    一个数据目录的替身。
+    一个数据目录中的服务。
     """
 
-    def __init__(self, home: Path, seconds: float = SECONDS) -> None:
+    def __init__(self, home: Path, server: Server | None = None) -> None:
         self._home = home
-        self._seconds = seconds
-        self._known = home / "standin.url"
+        self._server = server or tripo()
+        self._known = home / f"{self._server.name}.url"
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._process: subprocess.Popen[str] | None = None
@@ -65,24 +116,23 @@ class Standin:
 
         开始启动替身。
         """
-        self._lock = (self._home / "standin.lock").open("w")
+        self._lock = (self._home / f"{self._server.name}.lock").open("w")
         self._keeper.start()
 
-    def url(self, seconds: float = _READY_SECONDS) -> str:
+    def url(self, seconds: float | None = None) -> str:
         """Where it answers, once it does; raises `StandinError` if that takes too long.
 
         等待替身就绪并返回地址。
         """
-        end = time.monotonic() + seconds
+        end = time.monotonic() + (seconds or self._server.ready_seconds)
         while time.monotonic() < end:
             if self._ready.wait(0.05):
                 return self._known.read_text()
             found = self._known.read_text() if self._known.is_file() else ""
-            if found and _answers(found):
+            if found and _answers(found + self._server.probe):
                 return found
-        raise StandinError(
-            "the stand-in for Tripo did not start; `python -m infra.local.standins.tripo` says why"
-        )
+        command = " ".join(self._server.command(self._home, 0))
+        raise StandinError(f"{self._server.label} did not start; `{command}` says why")
 
     def close(self) -> None:
         """End it if it is ours, and let another process take over.
@@ -108,17 +158,15 @@ class Standin:
                     _end(process)
                 self._ready.clear()
                 if not self._closing.wait(_RESTART_SECONDS):
-                    log.warning("the stand-in for Tripo ended; it is started again")
+                    log.warning("%s ended; it is started again", self._server.label)
 
     def _launch(self) -> subprocess.Popen[str] | None:
         port = self._free_port()
-        command = [sys.executable, "-m", "infra.local.standins.tripo", "--watch-stdin"]
-        command += ["--state", str(self._home / "standin"), "--seconds", str(self._seconds)]
         with self._guard:
             if self._closing.is_set():
                 return None
             process = self._process = subprocess.Popen(
-                [*command, "--port", str(port)],
+                self._server.command(self._home, port),
                 cwd=ROOT,
                 env={name: value for name, value in os.environ.items() if name != "TRIPO_API_KEY"},
                 # Its end of this pipe tells it that we are gone, even when we were killed.
@@ -159,8 +207,8 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(url: str) -> bool:
-    with suppress(OSError, ValueError), urlopen(f"{url}/_health", timeout=1) as answer:
-        return bool(json.load(answer).get("ok"))
+    with suppress(OSError, ValueError), urlopen(url, timeout=1) as answer:
+        return isinstance(json.load(answer), dict)
     return False
 
 

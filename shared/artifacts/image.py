@@ -60,12 +60,15 @@ class ImageLimits:
 class ImageInfo:
     """What a whole picture is; `width` and `height` are pixels as displayed, EXIF turns applied.
 
+    `mode` is Pillow's word for its channels: RGB, RGBA, L, …
+
     这个类描述一张完整的图片。
     """
 
     media_type: str
     width: int
     height: int
+    mode: str
 
 
 def sniff(head: bytes) -> str | None:
@@ -82,10 +85,11 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def inspect_image(data: bytes, limits: ImageLimits) -> ImageInfo:
+def inspect_image(data: bytes, limits: ImageLimits, *, decode: bool = True) -> ImageInfo:
     """Decode a picture once to be sure that it is whole, and say what it is.
 
     Raises BrokenImage. A picture beyond the limits is refused by its header, before decoding.
+    Without `decode` its header and its end are all that is looked at.
 
     这个函数完整解码一张图片并返回它的基本信息。
     """
@@ -101,8 +105,10 @@ def inspect_image(data: bytes, limits: ImageLimits) -> ImageInfo:
         if media_type != "image/jpeg" and getattr(image, "n_frames", 1) > 1:
             raise BrokenImage("image_animated", "the picture is animated; send a still one")
         _check_ends(data, media_type)
-        _decode(image, smallest=True)
-    return ImageInfo(media_type, width, height)
+        mode = image.mode
+        if decode:
+            _decode(image, smallest=True)
+    return ImageInfo(media_type, width, height, mode)
 
 
 def upright(data: bytes) -> bytes | None:

@@ -266,7 +266,8 @@ def _send(
     """Send the create that is kept on the job; `again` if it may have been carried out before."""
     assert job.attempt is not None
     attempt = job.attempt
-    request = Request(attempt.path, attempt.body, attempt.mark)
+    images = _images(ports, job)
+    request = Request(attempt.path, attempt.body, attempt.mark, images)
     try:
         task_id = provider.submit(request, attempt.key, attempt.credential, deadline)
     except UnknownOutcome as error:
@@ -325,8 +326,9 @@ def _not_submitted(
 def _rested(ports: Ports, provider: Provider, credential: str, error: ProviderError) -> Moment:
     """Now; a credential whose provider asked for patience rests from here on."""
     at = ports.moment()
-    if isinstance(error, RateLimited):
-        until = at.now + ports.policy.pause(1, at.chance, error.retry_after)
+    hint = lifecycle.hint_of(error)
+    if isinstance(error, RateLimited) or hint is not None:
+        until = at.now + ports.policy.pause(1, at.chance, hint)
         ports.pauses.rest(provider.name, credential, until)
     return at
 
@@ -467,8 +469,11 @@ def _credential(job: Job, provider: Provider) -> str:
 
 
 def _ask(ports: Ports, job: Job) -> Ask:
-    images = {role: _image(ports, kept) for role, kept in job.input.images.items()}
-    return Ask(job.kind, job.input.prompt, images, job.input.options)
+    return Ask(job.kind, job.input.prompt, _images(ports, job), job.input.options)
+
+
+def _images(ports: Ports, job: Job) -> dict[str, InputImage]:
+    return {role: _image(ports, kept) for role, kept in job.input.images.items()}
 
 
 def _image(ports: Ports, kept: InputFile) -> InputImage:

@@ -27,6 +27,7 @@ from shared.jobs.policy import Policy
 from shared.providers.base import (
     OutOfCredit,
     ProviderError,
+    ProviderUnavailable,
     RateLimited,
     Rejected,
     RemoteFile,
@@ -163,13 +164,20 @@ def not_submitted(
         return fail(job, _refusal(error), at)
     limited = isinstance(error, RateLimited)
     failures = job.failures if limited else job.failures + 1
-    hint = error.retry_after if isinstance(error, RateLimited) else None
-    due = at.now + policy.pause(failures, at.chance, hint)
+    due = at.now + policy.pause(failures, at.chance, hint_of(error))
     due = min(due, max(at.now + 1, job.created_at + ms(policy.queue)))
     if not sent:
         return moved(job, at, due_at=due, failures=failures)
     note = "the provider is busy" if limited else "the provider is unavailable"
     return enter(job, S.QUEUED, at, note=note, due_at=due, failures=failures)
+
+
+def hint_of(error: ProviderError) -> float | None:
+    """In how many seconds the provider said to come again; None where it did not.
+
+    生成服务建议的等待秒数。
+    """
+    return error.retry_after if isinstance(error, RateLimited | ProviderUnavailable) else None
 
 
 def held_back(job: Job, until: int, at: Moment, policy: Policy) -> Job:
@@ -220,8 +228,7 @@ def refused_again(
     if not _unanswered(job, attempt):
         return job
     if not isinstance(error, Rejected):
-        hint = error.retry_after if isinstance(error, RateLimited) else None
-        return not_found(job, at, policy, read=False, hint=hint)
+        return not_found(job, at, policy, read=False, hint=hint_of(error))
     if job.status is S.CANCELING:
         return end_canceling(job, at, billed=True)
     return fail(job, _refusal(error), at, may_be_billed=True)

@@ -1,4 +1,4 @@
-"""The work of `postprocess` on one job: verify its files, measure, draw a preview, publish.
+"""The work of `postprocess` on one job: verify its files, measure them, draw them small, publish.
 
 后处理：校验、测量、绘制预览并发布成果。
 """
@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from shared.artifacts.glb import BrokenModel, check_container
+from shared.artifacts.image import BrokenImage, ImageLimits, inspect_image
 from shared.artifacts.measure import inspect_model
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.clock import Deadline
@@ -26,10 +29,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("maquette.postprocess")
 
 PREVIEW_SIDE = 512
-"""Pixels a side of the square preview."""
+"""Pixels a side of a model's square preview, and at most of a picture's thumbnail."""
 _CHUNK = 1 << 20
 _CAREFUL_CLAIMS = 2
 """From the third claim in a row on, only the container is checked: the rest has killed workers."""
+_CAREFULLY = "published after the container check alone: fuller checks did not finish"
+
+Drawing = tuple[bytes, int, int]
+"""A WebP, its width and its height."""
+
+
+class BrokenFile(ValueError):
+    """A stored file is not what was received, or not what it was said to be.
+
+    存储的文件与收到的不符。
+    """
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
             made, said = _publish(ports, job, file, index, deadline)
             artifacts.extend(made)
             warnings.extend(said)
-    except (BrokenModel, ObjectMissing) as error:
+    except (BrokenFile, BrokenModel, BrokenImage, ObjectMissing) as error:
         reason = str(error)
         log.warning("%s: a file is broken: %s", job.id, reason)
         at = ports.moment()
@@ -100,41 +114,75 @@ def _publish(
     """The artifacts one stored file gives, in the bucket already, and what to warn of."""
     deadline.check()
     assert file.key is not None
-    assert file.sha256 is not None
     info = ports.bucket.head(file.key)
     if info is None:
         raise ObjectMissing(f"{file.key} is not in the bucket")
     if info.bytes != file.bytes:
-        raise BrokenModel(f"{info.bytes} bytes were stored where {file.bytes} were received")
+        raise BrokenFile(f"{info.bytes} bytes were stored where {file.bytes} were received")
+    publish = _picture if file.media_type.startswith("image/") else _model
+    return publish(ports, job, file, index, info, deadline)
+
+
+def _model(
+    ports: Ports, job: Job, file: ResultFile, index: int, info: ObjectInfo, deadline: Deadline
+) -> tuple[list[Artifact], list[str]]:
+    reader = BucketReader(ports.bucket, info.key, info.bytes)
     with TemporaryDirectory(prefix="maquette-") as folder:
         local = None
         if info.bytes <= ports.measure_below:
             local = Path(folder) / "file"
-            _copy_checked(ports.bucket, info, local, file.sha256, deadline)
+            with local.open("wb") as copy:
+                _copy_checked(ports.bucket, info, copy, file.sha256, deadline)
         if job.claims > _CAREFUL_CLAIMS:
-            check_container(BucketReader(ports.bucket, info.key, info.bytes))
-            said = ["published after the container check alone: fuller checks did not finish"]
-            return [_artifact(ports, job, file, index, info, {})], said
-        reader = BucketReader(ports.bucket, info.key, info.bytes)
+            check_container(reader)
+            return [_artifact(ports, job, file, index, info, {})], [_CAREFULLY]
         found = inspect_model(reader, measure_below=ports.measure_below, path=local)
         warnings = list(found.warnings)
         deadline.check()
         model = _artifact(ports, job, file, index, info, dict(found.facts))
-        preview = _preview(ports, job, local or reader, index, warnings)
+        source = local or reader
+        preview = _drawn(ports, job, "preview", index, lambda: _preview(source), warnings)
     return [model, *preview], warnings
 
 
+def _picture(
+    ports: Ports, job: Job, file: ResultFile, index: int, info: ObjectInfo, deadline: Deadline
+) -> tuple[list[Artifact], list[str]]:
+    limits, careful = ImageLimits(), job.claims > _CAREFUL_CLAIMS
+    if info.bytes > limits.max_bytes:
+        raise BrokenFile(f"the picture has {info.bytes} bytes, more than {limits.max_bytes}")
+    copy = io.BytesIO()
+    _copy_checked(ports.bucket, info, copy, file.sha256, deadline)
+    data = copy.getvalue()
+    found = inspect_image(data, limits, decode=not careful)
+    if found.media_type != file.media_type:
+        raise BrokenFile(f"what was called {file.media_type} is {found.media_type}")
+    deadline.check()
+    facts = {
+        "width": found.width,
+        "height": found.height,
+        "format": found.media_type.removeprefix("image/"),
+        "mode": found.mode,
+    }
+    picture = _artifact(ports, job, file, index, info, facts)
+    if careful:
+        return [picture], [_CAREFULLY]
+    warnings: list[str] = []
+    thumbnail = _drawn(ports, job, "thumbnail", index, lambda: _thumbnail(data), warnings)
+    return [picture, *thumbnail], warnings
+
+
 def _copy_checked(
-    bucket: Bucket, info: ObjectInfo, target: Path, sha256: str, deadline: Deadline
+    bucket: Bucket, info: ObjectInfo, copy: IO[bytes], sha256: str | None, deadline: Deadline
 ) -> None:
     digest = hashlib.sha256()
-    with bucket.open(info.key) as reader, target.open("wb") as copy:
+    with bucket.open(info.key) as reader:
         while chunk := reader.read(_CHUNK):
             deadline.check()
             digest.update(chunk)
             copy.write(chunk)
     if digest.hexdigest() != sha256:
-        raise BrokenModel("what lies in the bucket is not what was received: the hashes differ")
+        raise BrokenFile("what lies in the bucket is not what was received: the hashes differ")
 
 
 def _artifact(
@@ -148,24 +196,39 @@ def _artifact(
     return Artifact(file.role, name, key, file.media_type, info.bytes, file.sha256, facts)
 
 
-def _preview(
-    ports: Ports, job: Job, source: Path | RangeReader, index: int, warnings: list[str]
+def _drawn(
+    ports: Ports,
+    job: Job,
+    role: str,
+    index: int,
+    draw: Callable[[], Drawing],
+    warnings: list[str],
 ) -> list[Artifact]:
-    """The preview as an artifact, or nothing and a warning: the model is paid for either way."""
-    from shared.artifacts.preview import draw_preview
-
+    """A drawing as an artifact, or nothing and a warning: the file is paid for either way."""
     try:
-        picture = draw_preview(source, PREVIEW_SIDE)
-    except Exception as error:  # a drawing that fails must never cost the model
-        log.warning("%s: no preview: %s", job.id, error, exc_info=True)
-        warnings.append(f"no preview could be drawn: {error}")
+        picture, width, height = draw()
+    except Exception as error:  # a drawing that fails must never cost the file
+        log.warning("%s: no %s: %s", job.id, role, error, exc_info=True)
+        warnings.append(f"no {role} could be drawn: {error}")
         return []
     sha256 = hashlib.sha256(picture).hexdigest()
     key = f"artifacts/{job.id}/{sha256}.webp"
     ports.bucket.put_stream(key, [picture], media_type="image/webp")
-    facts = {"width": PREVIEW_SIDE, "height": PREVIEW_SIDE}
-    name = _name("preview", index) + ".webp"
-    return [Artifact("preview", name, key, "image/webp", len(picture), sha256, facts)]
+    facts = {"width": width, "height": height}
+    name = _name(role, index) + ".webp"
+    return [Artifact(role, name, key, "image/webp", len(picture), sha256, facts)]
+
+
+def _preview(source: Path | RangeReader) -> Drawing:
+    from shared.artifacts.preview import draw_preview
+
+    return draw_preview(source, PREVIEW_SIDE), PREVIEW_SIDE, PREVIEW_SIDE
+
+
+def _thumbnail(data: bytes) -> Drawing:
+    from shared.artifacts.thumbnail import draw_thumbnail
+
+    return draw_thumbnail(data, PREVIEW_SIDE)
 
 
 def _name(role: str, index: int) -> str:

@@ -65,8 +65,16 @@ class RateLimited(ProviderError):
 class ProviderUnavailable(ProviderError):
     """The provider cannot answer now, and for certain nothing was done.
 
+    `retry_after` is in seconds, where it says when to come again.
+
     服务暂时不可用，且确定没有执行。
     """
+
+    def __init__(
+        self, message: str, *, code: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
 
 
 class UnknownOutcome(ProviderError):
@@ -118,7 +126,9 @@ class Request:
     """One create, exactly as it will be sent; kept on the job before it is sent.
 
     `body` is the exact text of the body. `mark` is a value in it that no other create of ours
-    has: by it an unanswered create is found again (None: it cannot be).
+    has: by it an unanswered create is found again (None: it cannot be). `images` are the job's
+    input pictures by role, for a create that carries them itself: they are never changed, so that
+    `body` need only name them, by their hash.
 
     一次创建请求的完整内容。
     """
@@ -126,6 +136,7 @@ class Request:
     path: str
     body: str
     mark: str | None
+    images: Mapping[str, InputImage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

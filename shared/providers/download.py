@@ -1,4 +1,6 @@
-"""Fetching a result file from a link: in constant memory, without a key, never past the deadline.
+"""Fetching a result file from a link: in constant memory, never past the deadline.
+
+No key goes along, but to where the adapter says so, each redirect asked about anew.
 
 从链接流式下载结果文件。
 """
@@ -6,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import httpx
@@ -24,11 +26,23 @@ NOTICES = ("/html", "/xhtml+xml", "/json", "/problem+json", "/xml")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+Headers = Callable[[httpx.URL], Mapping[str, str]]
+"""What to send along with a request for a URL."""
+
+
+def _nothing(url: httpx.URL) -> Mapping[str, str]:
+    return {}
+
+
 @contextmanager
 def download(
-    connections: Connections, url: str, deadline: Deadline, max_bytes: int
+    connections: Connections,
+    url: str,
+    deadline: Deadline,
+    max_bytes: int,
+    headers: Headers = _nothing,
 ) -> Iterator[Download]:
-    """Open a result link, of which at most `max_bytes` are read.
+    """Open a result link, of which at most `max_bytes` are read; `headers` go with each request.
 
     Raises `DownloadFailed` where the link does not give a file, and `OutOfTime` once the deadline
     has passed. Reading the chunks (a mebibyte each) raises the same.
@@ -36,17 +50,19 @@ def download(
     以恒定内存流式下载结果文件。
     """
     deadline.check()
-    response = _follow(connections, url, deadline)
+    response = _follow(connections, url, deadline, headers)
     with cut_off(response, deadline):
         length = _announced(response, max_bytes)
         yield Download(length, _chunks(response, length, deadline, max_bytes))
 
 
-def _follow(connections: Connections, url: str, deadline: Deadline) -> httpx.Response:
+def _follow(
+    connections: Connections, url: str, deadline: Deadline, headers: Headers
+) -> httpx.Response:
     target = _link(url)
     for _ in range(MAX_REDIRECTS + 1):
         with _failures(deadline, "the result link does not answer"):
-            response = connections.open(target, deadline)
+            response = connections.open(target, deadline, headers(target))
         if not response.has_redirect_location:
             return response
         response.close()

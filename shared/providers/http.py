@@ -44,6 +44,8 @@ MESSAGE_LENGTH = 300
 # What httpx raises before a request's first byte is written.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
+# What may be over by itself.
+_PATIENT = (ProviderUnavailable, RateLimited)
 _URL = re.compile(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", re.IGNORECASE)
 _KEY = re.compile(r"(tsk_|tcli_|\bsk-|Bearer )[^\s\"',;]+")
 
@@ -77,7 +79,11 @@ class Connections:
         self._clients: dict[int, httpx.Client] = {}
 
     def create(
-        self, url: str, headers: Mapping[str, str], content: str, deadline: Deadline
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        content: str | Iterator[bytes],
+        deadline: Deadline,
     ) -> Answer:
         """POST what creates something: once, never again, on a connection of its own.
 
@@ -122,13 +128,16 @@ class Connections:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as fault:
             raise ProviderUnavailable(f"no whole answer ({type(fault).__name__})") from None
 
-    def open(self, url: httpx.URL, deadline: Deadline) -> httpx.Response:
-        """Begin to GET anybody's link, without any credential; raises httpx's errors.
+    def open(
+        self, url: httpx.URL, deadline: Deadline, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Begin to GET a link, with no credential but what `headers` hold; raises httpx's errors.
 
-        打开一个外部链接，不带任何凭证。
+        打开一个链接，只带给定的请求头。
         """
         client = self._client(keep=20)
-        request = client.build_request("GET", url, timeout=_timeout(READ_SECONDS, deadline))
+        timeout = _timeout(READ_SECONDS, deadline)
+        request = client.build_request("GET", url, headers=headers, timeout=timeout)
         return client.send(request, stream=True)
 
     def close(self) -> None:
@@ -220,8 +229,9 @@ def repeat(call: Callable[[], T], *, clock: Clock, deadline: Deadline) -> T:
 
     def wait(state: RetryCallState) -> float:
         fault = state.outcome.exception() if state.outcome else None
-        if isinstance(fault, RateLimited) and fault.retry_after is not None:
-            return fault.retry_after
+        known = fault.retry_after if isinstance(fault, _PATIENT) else None
+        if known is not None:
+            return known
         return 0.5 * 2.0 ** (state.attempt_number - 1) * (0.5 + clock.chance())
 
     def stop(state: RetryCallState) -> bool:
@@ -230,7 +240,7 @@ def repeat(call: Callable[[], T], *, clock: Clock, deadline: Deadline) -> T:
         return late or state.attempt_number >= ATTEMPTS
 
     retrying = Retrying(
-        retry=retry_if_exception_type((ProviderUnavailable, RateLimited)),
+        retry=retry_if_exception_type(_PATIENT),
         wait=wait,
         stop=stop,
         sleep=clock.sleep,

@@ -23,6 +23,7 @@ from infra.local import inputs
 from infra.local.inputs import InputError
 from infra.local.standins.tripo import Standin
 from tests.local import Command, environment, processes
+from tests.qwen_service import QwenService
 
 RUN = "infra.local.run"
 
@@ -126,6 +127,27 @@ def test_options_kind_and_views_reach_the_provider(tripo: Standin, tmp_path: Pat
     assert {"front", "back"} <= set(job["input"])
 
 
+def test_words_and_a_picture_become_pictures(tripo: Standin, tmp_path: Path) -> None:
+    photo = jpeg(tmp_path / "photo.jpg")
+    with QwenService(seconds=0.5) as service:
+        env = {**with_standin(tmp_path, tripo), "QWEN_IMAGE_BASE_URL": service.url}
+        arguments = ("--kind", "text-to-image", "--option", "n=2", "--option", "width=96", "茶壶")
+        with Command(RUN, *arguments, env=env) as command:
+            assert command.wait() == 0, command.said
+        first, label, facts, second, *_ = command.output.splitlines()
+        with Command(RUN, "--json", "--prompt", "in blue", str(photo), env=env) as command:
+            assert command.wait() == 0, command.said
+        (job,) = json.loads(command.output)["jobs"]
+        assert len(service.jobs) == 2
+    assert label.strip() == "茶壶"
+    assert facts.strip().startswith("96 × 64 pixels")
+    for path in (first, second):
+        with Image.open(path) as image:
+            assert (image.format, image.size) == ("PNG", (96, 64))
+    assert (job["kind"], job["provider"]) == ("image-to-image", "qwen-image")
+    assert [item["role"] for item in job["artifacts"]] == ["image", "thumbnail"]
+
+
 def test_a_job_that_fails_makes_the_command_fail(tripo: Standin, tmp_path: Path) -> None:
     arguments = ("a doomed chair", "x" * 2000)
     with Command(RUN, "--json", *arguments, env=with_standin(tmp_path, tripo)) as command:
@@ -167,6 +189,10 @@ def test_ctrl_c_keeps_the_job_and_the_next_run_carries_it_on(tmp_path: Path) -> 
         (("--views", "front", "x"), "write it as front=a.jpg"),
         (("--kind", "image-to-3d", "words"), "image-to-3d is made from pictures"),
         (("--kind", "nothing", "words"), "there is no kind nothing"),
+        (("--kind", "image-to-image", "words"), "image-to-image is made from pictures"),
+        (("--prompt", "in blue", "words"), "--prompt goes with a picture"),
+        (("--prompt", " ", "words"), "an input is empty"),
+        (("--prompt", "in blue", "--views", "front=a.jpg,back=b.jpg"), "not with --views"),
         (("--option", "face_limit", "words"), "write it as name=value"),
         ((__file__,), "is no JPEG, PNG or WebP picture"),
     ],
@@ -180,6 +206,18 @@ def test_wrong_arguments_are_told_before_anything_starts(
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.out == ""
+
+
+def test_words_that_go_with_a_picture_say_what_to_make_of_it(tmp_path: Path) -> None:
+    path = str(jpeg(tmp_path / "a.jpg"))
+    (one,) = inputs.gather([path], [], kind=None, prompt="in blue", note=print)
+    assert one.fields == {"kind": "image-to-image", "prompt": "in blue"}
+    (one,) = inputs.gather([path], [], kind=None, note=print)
+    assert one.fields == {"kind": "image-to-3d"}
+    with pytest.raises(InputError, match="image-to-3d takes no words"):
+        inputs.gather([path], [], kind="image-to-3d", prompt="in blue", note=print)
+    with pytest.raises(InputError, match="needs words as well: --prompt"):
+        inputs.gather([path], [], kind="image-to-image", note=print)
 
 
 def test_words_with_a_slash_or_a_dot_are_words() -> None:

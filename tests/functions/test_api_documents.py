@@ -16,7 +16,6 @@ import jsonschema
 import pytest
 
 from shared import wiring
-from shared.jobs.kinds import KINDS
 from shared.store.base import StoreUnavailable
 from tests.functions.gateway import Answer, call, get, post_form, post_json
 from tests.functions.house import Build, House
@@ -63,7 +62,7 @@ def test_the_document_is_openapi_31_and_every_operation_is_described(document: A
         for content in operation.get("requestBody", {}).get("content", {}).values():
             assert content["example"], name
         assert {"500", "503"} <= set(operation["responses"]), name
-    assert len(ids) == len(operations(document)) == 13
+    assert len(ids) == len(operations(document)) == 16
 
 
 def test_every_reference_leads_somewhere_and_every_example_fits(document: Any) -> None:
@@ -78,7 +77,7 @@ def test_every_reference_leads_somewhere_and_every_example_fits(document: Any) -
 
 
 def test_the_options_of_every_provider_and_kind_are_shown(document: Any) -> None:
-    for kind in KINDS:
+    for kind in ThrowawayProvider.options:
         shown = document["components"]["schemas"][f"Options.throwaway.{kind}"]
         assert set(shown["properties"]) == {"detail", "scale", "style", "textured"}
         reference = {"$ref": f"#/components/schemas/Options.throwaway.{kind}"}
@@ -97,6 +96,8 @@ def test_answers_are_as_the_document_says(house: House, document: Any) -> None:
     check(document, create, post_json("/api/v1/models", {}, headers={"content-type": "a/b"}))
     check(document, create, post_form("/api/v1/models", files=[("image", picture())]))
     check(document, "POST /api/v1/jobs", post_json("/api/v1/jobs", {"kind": 1}))
+    check(document, "POST /text-to-image", post_json("/text-to-image", {"prompt": ""}))
+    check(document, "GET /info", get("/info"))
     one = f"/api/v1/jobs/{made.json['id']}"
     model = f"/api/v1/models/{made.json['id']}"
     status, result = "/api/v1/models/{job_id}/status", "/api/v1/models/{job_id}/result"

@@ -235,6 +235,27 @@ def test_a_late_refusal_of_a_preparation_does_not_fail_a_job_that_is_being_made(
     assert world.job(job_id).status is Status.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [RateLimited("busy", retry_after=90.0), ProviderUnavailable("loading", retry_after=90.0)],
+)
+def test_a_provider_that_says_when_to_come_again_is_left_alone_until_then(
+    world: World, answer: Exception
+) -> None:
+    first, second = world.create(), world.create()
+    world.provider.will("submit", answer)
+    before = world.clock.now()
+    world.step(first)
+    world.step(second)
+    assert world.provider.calls["submit"] == 1
+    for job_id in (first, second):
+        job = world.job(job_id)
+        assert job.status is Status.QUEUED
+        assert job.due_at is not None
+        assert job.due_at >= before + 90_000
+    world.until(second, "running")
+
+
 def test_a_refused_create_reported_twice_does_not_undo_the_next_attempt(world: World) -> None:
     job_id = world.create()
     world.provider.will("submit", RateLimited("busy", retry_after=1.0))

@@ -90,6 +90,14 @@ WRONG: dict[str, list[str]] = {
         "https://tripo.example:port",
         "https://[::1",
     ],
+    "qwen_image_base_url": [
+        "gpu.internal:9000",
+        "ftp://gpu.internal",
+        "http://gpu.internal/?key=1",
+        "http://user@gpu.internal",
+        "http://[::1",
+    ],
+    "qwen_image_api_key": [f"{HIDDEN} and more", f"ä{HIDDEN}", HIDDEN * 50],
     "image_formats": ["image/gif", "image/png,text/plain", ","],
 }
 for _name, (_, _, _whole) in NUMBERS.items():

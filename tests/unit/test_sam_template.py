@@ -164,7 +164,7 @@ def test_no_secret_is_in_the_environment_and_every_name_is_a_setting() -> None:
     settings = {variable_of(name): field for name, field in Settings.model_fields.items()}
     secret = {name for name, field in settings.items() if "SecretStr" in repr(field)}
     assert "MAQUETTE_LINK_SECRET" in secret
-    assert set(ENVIRONMENT) <= set(settings) - secret | {"QWEN_IMAGE_BASE_URL"}
+    assert set(ENVIRONMENT) <= set(settings) - secret
     for function in FUNCTIONS.values():
         assert "Environment" not in function
 

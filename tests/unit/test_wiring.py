@@ -78,6 +78,17 @@ def test_an_unknown_scheme_names_the_setting_and_the_choices(
 def test_a_providers_factory_that_gives_none_leaves_it_out(build: Build) -> None:
     assert set(build().providers) == {"throwaway"}
     assert set(build(TRIPO_API_KEY="tsk_test").providers) == {"throwaway", "tripo"}
+    gpu = {"QWEN_IMAGE_BASE_URL": "http://gpu.internal:9000/"}
+    assert set(build(**gpu).providers) == {"throwaway", "qwen-image"}
+    assert set(build(QWEN_IMAGE_API_KEY="a-key").providers) == {"throwaway"}
+
+
+def test_providers_are_asked_in_order_tripo_first(build: Build) -> None:
+    both = build(TRIPO_API_KEY="tsk_test", QWEN_IMAGE_BASE_URL="http://gpu.internal:9000")
+    assert list(both.providers)[:2] == ["tripo", "qwen-image"]
+    assert both.jobs.provider_for("text-to-image").name == "qwen-image"
+    assert both.jobs.provider_for("image-to-image").name == "qwen-image"
+    assert both.jobs.provider_for("text-to-3d").name == "tripo"
 
 
 class Around:

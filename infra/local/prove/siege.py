@@ -52,6 +52,7 @@ class Server:
             # Real time passes here: what an operator gives a quarter of an hour gets a minute.
             "MAQUETTE_FIND_SECONDS": "60",
             "MAQUETTE_RETRY_CEILING_SECONDS": "10",
+            "QWEN_IMAGE_BASE_URL": "off",
             "TRIPO_API_KEY": _KEY,
             "TRIPO_BASE_URL": standin,
         }

@@ -1,0 +1,33 @@
+"""Start the service: `python -m gpu_inference --config FILE --model DIR --port 9000 …`.
+
+启动推理服务。
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from gpu_inference.settings import SettingsError, load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the settings and serve until stopped; 2 where they are wrong.
+
+    读取设置并提供服务。
+    """
+    try:
+        settings = load(sys.argv[1:] if arguments is None else arguments, os.environ)
+    except SettingsError as error:
+        print(error.report(), file=sys.stderr)
+        return 2
+    # After the settings: these take seconds to import.
+    from gpu_inference.app import serve
+    from gpu_inference.engine import DiffusersEngine
+
+    return serve(settings, DiffusersEngine(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Build a Qwen-Image checkpoint of random weights: the layout of the real one, five megabytes.
+
+The stock `DiffusionPipeline.from_pretrained` loads it offline. Its pictures mean nothing, but all
+the code that a real checkpoint runs runs on it, in a second and on any machine:
+`python -m gpu_inference.tiny DIR`.
+
+生成随机权重的微型 Qwen-Image 模型，结构与真实模型相同，用于测试。
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKLQwenImage,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
+)
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+HIDDEN = 64  # the text encoder's width, and so what the transformer reads
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+# The pipeline cuts off the template's first 34 tokens by number, so every word of it must be one
+# token here too. (QwenImagePipeline.prompt_template_encode)
+_TEMPLATE = (
+    "system\nDescribe the image by detailing the color, shape, size, texture, quantity, text,"
+    " spatial relationships of the objects and background:\nuser\nassistant\n"
+)
+_CAPTIONS = "a red circle on a blue background, a green square and a small yellow star on white"
+
+
+def build(folder: Path, *, seed: int = 0) -> Path:
+    """Write the checkpoint into `folder` and return it; the same seed gives the same weights.
+
+    在目录中生成微型模型。
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tokenizer = _tokenizer()
+        pipeline = QwenImagePipeline(
+            scheduler=_scheduler(),
+            vae=_vae(),
+            text_encoder=_text_encoder(tokenizer),
+            tokenizer=tokenizer,
+            transformer=_transformer(),
+        )
+        pipeline.save_pretrained(folder)
+    return folder
+
+
+def _tokenizer() -> Qwen2Tokenizer:
+    learner = Tokenizer(models.BPE())
+    learner.normalizer = normalizers.NFC()
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated", invert=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    learner.decoder = decoders.ByteLevel()
+    learner.train_from_iterator(
+        [_TEMPLATE, _CAPTIONS],
+        trainers.BpeTrainer(
+            vocab_size=2000,  # more than there are words: every word becomes one token
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    learned = json.loads(learner.to_str())["model"]
+    return Qwen2Tokenizer(
+        vocab=learned["vocab"],
+        merges=[tuple(pair) for pair in learned["merges"]],
+        extra_special_tokens=list(SPECIAL_TOKENS[1:]),
+        padding_side="right",
+    )
+
+
+def _text_encoder(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration:
+    token = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
+    text: dict[str, Any] = {
+        "hidden_size": HIDDEN,
+        "intermediate_size": 2 * HIDDEN,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        # The sections add up to half of a head's width.
+        "rope_parameters": {
+            "mrope_section": [2, 3, 3],
+            "rope_type": "default",
+            "rope_theta": 1_000_000.0,
+        },
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 2048,
+        "eos_token_id": token["<|im_end|>"],
+        "bos_token_id": None,
+        "pad_token_id": token["<|endoftext|>"],
+    }
+    vision = {
+        "depth": 1,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": HIDDEN,
+        "fullatt_block_indexes": [0],
+    }
+    return Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(
+            text_config=text,
+            vision_config=vision,
+            image_token_id=token["<|image_pad|>"],
+            video_token_id=token["<|video_pad|>"],
+            vision_start_token_id=token["<|vision_start|>"],
+            vision_end_token_id=token["<|vision_end|>"],
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def _transformer() -> QwenImageTransformer2DModel:
+    return QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=64,
+        out_channels=16,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=4,
+        joint_attention_dim=HIDDEN,
+        guidance_embeds=False,
+        axes_dims_rope=(4, 6, 6),  # even numbers that add up to a head's width
+    )
+
+
+def _vae() -> AutoencoderKLQwenImage:
+    return AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 16,
+        latents_std=[1.0] * 16,
+    )
+
+
+def _scheduler() -> FlowMatchEulerDiscreteScheduler:
+    """Give the scheduler Qwen-Image's own values.
+
+    与 Qwen-Image 相同的调度器。
+    """
+    return FlowMatchEulerDiscreteScheduler(
+        base_image_seq_len=256,
+        base_shift=0.5,
+        max_image_seq_len=8192,
+        max_shift=0.9,
+        num_train_timesteps=1000,
+        shift=1.0,
+        shift_terminal=0.02,
+        time_shift_type="exponential",
+        use_dynamic_shifting=True,
+    )
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1])))

@@ -1,0 +1,127 @@
+"""Source pictures: what is accepted, and what becomes of orientation, alpha, profiles and shape."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image, ImageCms
+
+from gpu_inference.pictures import PictureRefused, Source, accept, fitted, natural_size
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def encoded(picture: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+def accepted(data: bytes) -> Source:
+    return accept(data, max_bytes=2**20, max_pixels=512 * 512)
+
+
+def pixels(source: Source) -> Image.Image:
+    picture = Image.open(io.BytesIO(source.data))
+    assert (picture.format, picture.mode, picture.size) == (
+        "PNG",
+        "RGB",
+        (source.width, source.height),
+    )
+    return picture
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_the_three_formats_become_an_rgb_png(format: str) -> None:
+    source = accepted(encoded(Image.new("RGB", (40, 30), RED), format))
+    assert (source.width, source.height) == (40, 30)
+    red, green, blue = pixels(source).getpixel((5, 5))  # type: ignore[misc]
+    assert red > 250
+    assert max(green, blue) < 6
+
+
+def test_a_photo_is_turned_upright() -> None:
+    lying = Image.new("RGB", (40, 30), WHITE)
+    lying.paste(RED, (0, 0, 40, 5))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to show
+    upright = pixels(accepted(encoded(lying, "JPEG", exif=exif, quality=95)))
+    assert upright.size == (30, 40)
+    assert upright.getpixel((28, 20))[1] < 60  # type: ignore[index]
+    assert upright.getpixel((2, 20))[1] > 200  # type: ignore[index]
+    assert not upright.getexif()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_white(mode: str) -> None:
+    clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    options = {}
+    if mode == "P":
+        clear, options = Image.new("P", (20, 20), 0), {"transparency": 0}
+    elif mode == "LA":
+        clear = clear.convert("LA")
+    assert pixels(accepted(encoded(clear, **options))).getpixel((3, 3)) == WHITE
+
+
+def test_half_transparent_red_is_pink() -> None:
+    half = Image.new("RGBA", (20, 20), (255, 0, 0, 128))
+    assert pixels(accepted(encoded(half))).getpixel((3, 3)) == (255, 127, 127)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    grey = Image.new("I;16", (20, 20), 128 * 256)
+    assert pixels(accepted(encoded(grey))).getpixel((3, 3)) == (128, 128, 128)
+
+
+def test_colours_of_another_profile_are_converted_and_a_broken_profile_is_ignored() -> None:
+    plain = Image.new("RGB", (20, 20), (200, 100, 50))
+    broken = pixels(accepted(encoded(plain, icc_profile=b"nonsense")))
+    assert broken.getpixel((3, 3)) == (200, 100, 50)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    kept = pixels(accepted(encoded(plain, icc_profile=srgb)))
+    assert kept.getpixel((3, 3)) == (200, 100, 50)
+    # The same profile with its red and blue primaries exchanged, each named by four letters.
+    swapped = srgb.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    changed = pixels(accepted(encoded(plain, icc_profile=swapped)))
+    assert changed.getpixel((3, 3)) != (200, 100, 50)
+    assert "icc_profile" not in changed.info
+
+
+def refused(data: bytes, **limits: int) -> str:
+    with pytest.raises(PictureRefused) as refusal:
+        accept(data, **{"max_bytes": 2**20, "max_pixels": 512 * 512, **limits})
+    return refusal.value.code
+
+
+def test_what_is_not_a_whole_picture_within_the_bounds_is_refused_by_its_reason() -> None:
+    whole = encoded(Image.effect_noise((64, 64), 50))
+    assert refused(b"") == "format_unsupported"
+    assert refused(b"<svg/>") == "format_unsupported"
+    assert refused(encoded(Image.new("RGB", (20, 20)), "GIF")) == "format_unsupported"
+    assert refused(whole[: len(whole) // 2]) == "image_invalid"
+    assert refused(whole, max_bytes=100) == "too_large"
+    assert refused(whole, max_pixels=64 * 63) == "too_large"
+    assert refused(encoded(Image.new("RGB", (15, 300)))) == "image_invalid"
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    moving = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    assert refused(moving) == "format_unsupported"
+
+
+def test_a_picture_is_cut_equally_at_both_sides_and_never_stretched() -> None:
+    wide = Image.new("RGB", (300, 100), WHITE)
+    wide.paste(RED, (100, 0, 200, 100))
+    square = fitted(encoded(wide), 64, 64)
+    assert square.size == (64, 64)
+    assert all(square.getpixel((x, 32))[1] < 8 for x in (2, 32, 61))  # type: ignore[index]
+
+
+def test_the_natural_size_keeps_the_shape_within_the_pixels() -> None:
+    assert natural_size(1000, 1000, pixels=1024 * 1024) == (1024, 1024)
+    assert natural_size(4000, 3000, pixels=1024 * 1024) == (1184, 880)
+    for width, height in ((3, 2000), (2000, 3), (1, 1), (1921, 1080)):
+        for step in (16, 32):
+            wide, high = natural_size(width, height, pixels=512 * 512, step=step)
+            assert wide % step == high % step == 0
+            assert 0 < wide * high <= 512 * 512

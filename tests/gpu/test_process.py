@@ -1,0 +1,78 @@
+"""`python -m gpu_inference` over the tiny checkpoint: port, end by SIGTERM, next start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from tests.gpu.servers import until
+
+ROOT = Path(__file__).resolve().parents[2]
+ASK = {"prompt": "a cat", "width": 64, "height": 64, "guidance": 1.0, "seed": 7}
+FLAGS = ["--device", "cpu", "--threads", "1", "--port", "0", "--min-side", "32", "--offline"]
+
+
+@contextlib.contextmanager
+def serving(
+    checkpoint: Path, folder: Path, grace: float
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    told = ["--model", str(checkpoint), "--state", str(folder / "state")]
+    log = folder / f"log-{grace}"
+    with log.open("wb") as lines:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpu_inference", *told, *FLAGS, "--grace-seconds", str(grace)],
+            cwd=ROOT,
+            stderr=lines,
+        )
+        try:
+            yield until(lambda: address(log), bool), process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def address(log: Path) -> str | None:
+    for line in log.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            message = str(json.loads(line)["message"])
+            if message.startswith("listening on "):
+                return message.removeprefix("listening on ")
+    return None
+
+
+def ready(url: str) -> None:
+    until(lambda: httpx.get(f"{url}/ready").status_code, lambda status: status == 200)
+
+
+def submitted(url: str, count: int, steps: int) -> list[str]:
+    ask = {**ASK, "steps": steps}
+    return [
+        httpx.post(f"{url}/jobs", json=ask, headers={"Idempotency-Key": f"{number}"}).json()["id"]
+        for number in range(count)
+    ]
+
+
+def test_sigterm_in_the_middle_loses_none_it_accepted(checkpoint: Path, tmp_path: Path) -> None:
+    with serving(checkpoint, tmp_path, 0.2) as (url, process):
+        # The port answers though the model is not there yet.
+        assert httpx.get(f"{url}/health").status_code == 200
+        ready(url)
+        ids = submitted(url, 6, 40)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+    with serving(checkpoint, tmp_path, 20) as (url, _):
+        ready(url)
+        assert submitted(url, 6, 40) == ids
+        for job_id in ids:
+            job = until(
+                lambda job_id=job_id: httpx.get(f"{url}/jobs/{job_id}").json(),
+                lambda job: job["status"] == "succeeded",
+            )
+            assert len(job["results"]) == 1
