@@ -158,6 +158,11 @@ class Settings(BaseModel):
             raise ValueError("a Tripo key is there twice")
         return value
 
+    @field_validator("qwen_image_base_url", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return "" if value == "off" else value
+
     @field_validator("qwen_image_api_key")
     @classmethod
     def _visible(cls, value: SecretStr | None) -> SecretStr | None:

@@ -67,8 +67,6 @@ class Home:
             # Without a key the real Tripo is no use: the stand-in's address goes first.
             given.pop("TRIPO_API_KEY", None)
             given.pop("TRIPO_BASE_URL", None)
-        if given.get("QWEN_IMAGE_BASE_URL", "").strip() == "off":
-            del given["QWEN_IMAGE_BASE_URL"]
         kept = _secrets(self.secrets_file)
         own = {
             VARIABLE: str(self.folder),

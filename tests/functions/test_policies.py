@@ -201,7 +201,7 @@ def do_everything(stack: Stack) -> None:
         # One that somebody else writes to while its files are published.
         contested = stack.create(hook, prompt="contested")
         hooks = boto3.DEFAULT_SESSION.events
-        hooks.register("before-call.s3.CopyObject", interfering(stack, contested))
+        hooks.register("before-parameter-build.s3.CopyObject", interfering(stack, contested))
         clients.forget()
         assert stack.settle(contested)["status"] == "succeeded"
 
@@ -239,11 +239,11 @@ def lose_workers(stack: Stack) -> None:
 
 
 def interfering(stack: Stack, job_id: str) -> Callable[..., None]:
-    """Writes to a job, once, in nobody's name."""
+    """Writes to a job when its file is published, once, in nobody's name."""
     left = iter([True])
 
-    def write(**_: Any) -> None:
-        if next(left, False):
+    def write(params: Mapping[str, Any], **_: Any) -> None:
+        if job_id in params["Key"] and next(left, False):
             with stack.recorder.turn(""):
                 store = wiring.current().store
                 found = store.get(JOBS, job_id)
