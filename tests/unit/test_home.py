@@ -64,3 +64,10 @@ def test_the_state_folder_is_made_where_it_is_said(tmp_path: Path) -> None:
     home = open_home({"MAQUETTE_HOME": str(tmp_path / "a" / "b")})
     assert home.folder == tmp_path / "a" / "b"
     assert home.folder.is_dir()
+
+
+def test_off_is_no_picture_service_and_none_is_to_be_started(tmp_path: Path) -> None:
+    plain = open_home({"MAQUETTE_HOME": str(tmp_path), "QWEN_IMAGE_BASE_URL": ""})
+    off = open_home({"MAQUETTE_HOME": str(tmp_path), "QWEN_IMAGE_BASE_URL": "off"})
+    assert (plain.has_qwen_image, off.has_qwen_image) == (False, True)
+    assert off.settings({}).qwen_image_base_url == ""
