@@ -1,16 +1,16 @@
-"""Build a Qwen-Image checkpoint of random weights: the layout of the real one, five megabytes.
+"""The layout of a tiny Qwen-Image: every part of the real one, a few megabytes in all.
 
-The stock `DiffusionPipeline.from_pretrained` loads it offline. Its pictures mean nothing, but all
-the code that a real checkpoint runs runs on it, in a second and on any machine:
-`python -m gpu_inference.tiny DIR`.
+`build` writes it with random weights: the stock `DiffusionPipeline.from_pretrained` loads that
+offline, its pictures mean nothing, but all the code that a real checkpoint runs runs on it, in a
+second and on any machine. `train` starts from the same parts in a larger size.
 
-生成随机权重的微型 Qwen-Image 模型，结构与真实模型相同，用于测试。
+微型 Qwen-Image 的结构；可生成随机权重的模型用于测试。
 """
 
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-HIDDEN = 64  # the text encoder's width, and so what the transformer reads
+from gpu_inference.tiny import captions
+
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -41,26 +42,56 @@ _TEMPLATE = (
     "system\nDescribe the image by detailing the color, shape, size, texture, quantity, text,"
     " spatial relationships of the objects and background:\nuser\nassistant\n"
 )
-_CAPTIONS = "a red circle on a blue background, a green square and a small yellow star on white"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large the parts are; what is not here is as in the real model.
+
+    各部分的大小。
+    """
+
+    text_width: int = 64  # of the text encoder, and so what the transformer reads
+    text_layers: int = 2
+    layers: int = 2
+    heads: int = 4
+    head: int = 16
+    axes: tuple[int, int, int] = (4, 6, 6)  # even numbers that add up to a head's width
+    channels: int = 8  # of the autoencoder at a picture's full size
+
+
+SMALLEST = Shape()
+"""For tests of everything but pictures: five megabytes in float32."""
+TRAINED = Shape(
+    text_width=96, text_layers=3, layers=6, heads=4, head=32, axes=(8, 12, 12), channels=8
+)
+"""What `train` makes: nine megabytes in float16."""
 
 
 def build(folder: Path, *, seed: int = 0) -> Path:
-    """Write the checkpoint into `folder` and return it; the same seed gives the same weights.
+    """Write the smallest checkpoint into `folder`; the same seed gives the same weights.
 
-    在目录中生成微型模型。
+    在目录中生成最小的随机模型。
+    """
+    pipeline(SMALLEST, seed=seed).save_pretrained(folder)
+    return folder
+
+
+def pipeline(shape: Shape, *, seed: int) -> QwenImagePipeline:
+    """Make the stock pipeline of that size, of random weights.
+
+    构建随机权重的完整管线。
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = _tokenizer()
-        pipeline = QwenImagePipeline(
+        return QwenImagePipeline(
             scheduler=_scheduler(),
-            vae=_vae(),
-            text_encoder=_text_encoder(tokenizer),
+            vae=_vae(shape),
+            text_encoder=_text_encoder(tokenizer, shape),
             tokenizer=tokenizer,
-            transformer=_transformer(),
+            transformer=_transformer(shape),
         )
-        pipeline.save_pretrained(folder)
-    return folder
 
 
 def _tokenizer() -> Qwen2Tokenizer:
@@ -74,7 +105,7 @@ def _tokenizer() -> Qwen2Tokenizer:
     )
     learner.decoder = decoders.ByteLevel()
     learner.train_from_iterator(
-        [_TEMPLATE, _CAPTIONS],
+        [_TEMPLATE, *captions.words()],
         trainers.BpeTrainer(
             vocab_size=2000,  # more than there are words: every word becomes one token
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -90,17 +121,17 @@ def _tokenizer() -> Qwen2Tokenizer:
     )
 
 
-def _text_encoder(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration:
+def _text_encoder(tokenizer: Qwen2Tokenizer, shape: Shape) -> Qwen2_5_VLForConditionalGeneration:
     token = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
     text: dict[str, Any] = {
-        "hidden_size": HIDDEN,
-        "intermediate_size": 2 * HIDDEN,
-        "num_hidden_layers": 2,
+        "hidden_size": shape.text_width,
+        "intermediate_size": 2 * shape.text_width,
+        "num_hidden_layers": shape.text_layers,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         # The sections add up to half of a head's width.
         "rope_parameters": {
-            "mrope_section": [2, 3, 3],
+            "mrope_section": _sections(shape.text_width // 4 // 2),
             "rope_type": "default",
             "rope_theta": 1_000_000.0,
         },
@@ -115,7 +146,7 @@ def _text_encoder(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGenerati
         "hidden_size": 32,
         "intermediate_size": 32,
         "num_heads": 2,
-        "out_hidden_size": HIDDEN,
+        "out_hidden_size": shape.text_width,
         "fullatt_block_indexes": [0],
     }
     return Qwen2_5_VLForConditionalGeneration(
@@ -131,23 +162,27 @@ def _text_encoder(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGenerati
     )
 
 
-def _transformer() -> QwenImageTransformer2DModel:
+def _sections(half: int) -> list[int]:
+    return [half - 2 * (half * 3 // 8), half * 3 // 8, half * 3 // 8]
+
+
+def _transformer(shape: Shape) -> QwenImageTransformer2DModel:
     return QwenImageTransformer2DModel(
         patch_size=2,
         in_channels=64,
         out_channels=16,
-        num_layers=2,
-        attention_head_dim=16,
-        num_attention_heads=4,
-        joint_attention_dim=HIDDEN,
+        num_layers=shape.layers,
+        attention_head_dim=shape.head,
+        num_attention_heads=shape.heads,
+        joint_attention_dim=shape.text_width,
         guidance_embeds=False,
-        axes_dims_rope=(4, 6, 6),  # even numbers that add up to a head's width
+        axes_dims_rope=shape.axes,
     )
 
 
-def _vae() -> AutoencoderKLQwenImage:
+def _vae(shape: Shape) -> AutoencoderKLQwenImage:
     return AutoencoderKLQwenImage(
-        base_dim=8,
+        base_dim=shape.channels,
         z_dim=16,
         dim_mult=[1, 2, 4, 4],
         num_res_blocks=1,
@@ -173,7 +208,3 @@ def _scheduler() -> FlowMatchEulerDiscreteScheduler:
         time_shift_type="exponential",
         use_dynamic_shifting=True,
     )
-
-
-if __name__ == "__main__":
-    print(build(Path(sys.argv[1])))
