@@ -14,6 +14,7 @@ import torch
 from diffusers import FirstBlockCacheConfig
 from torch.nn import functional
 
+from gpu_inference import compiling, float8
 from gpu_inference.settings import Settings
 from gpu_inference.work import LoadFailed
 
@@ -33,18 +34,19 @@ def apply(pipeline: Any, settings: Settings, device: torch.device, dtype: torch.
 
     按设置启用加速并移到目标设备。
     """
-    # In this order: the LoRA goes into whole weights, the hooks of the cache around what is cast.
+    # In this order: the LoRA goes into whole weights, the hooks of the cache around what is
+    # compiled.
     switches: list[tuple[str, bool, Callable[[], Any]]] = [
         ("lora", bool(settings.lora), lambda: _lora(pipeline, settings)),
         ("lightning_schedule", settings.lightning_schedule, lambda: _lightning(pipeline)),
         ("attention", bool(settings.attention), lambda: _attention(pipeline, settings)),
-        ("fp8", settings.fp8, lambda: _fp8(pipeline, dtype)),
+        ("fp8", settings.fp8, lambda: _fp8(pipeline, device, dtype)),
         ("vae_tiling", settings.vae_tiling, lambda: pipeline.vae.enable_tiling()),
         ("vae_single_frame", settings.vae_single_frame, lambda: single_frame(pipeline.vae)),
+        ("compile", settings.compile, lambda: compiling.compile_blocks(pipeline.transformer)),
         ("step_cache", settings.step_cache != "off", lambda: _step_cache(pipeline, settings)),
         ("offload", settings.offload != "none", lambda: _offload(pipeline, settings, device)),
         ("device", settings.offload == "none", lambda: pipeline.to(device)),
-        ("compile", settings.compile, lambda: pipeline.transformer.compile_repeated_blocks()),
     ]
     on = [switch for switch in switches if switch[1]]
     for name, _, switch in on:
@@ -101,7 +103,11 @@ def _attention(pipeline: Any, settings: Settings) -> None:
     pipeline.transformer.set_attention_backend(settings.attention)
 
 
-def _fp8(pipeline: Any, dtype: torch.dtype) -> None:
+def _fp8(pipeline: Any, device: torch.device, dtype: torch.dtype) -> None:
+    if float8.is_computed_by(device, dtype):
+        float8.convert(pipeline.transformer, device)
+        return
+    # Elsewhere the weights are only kept so, and each layer computes with whole ones.
     pipeline.transformer.enable_layerwise_casting(
         storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype
     )

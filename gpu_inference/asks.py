@@ -8,22 +8,23 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import io
 import json
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_inference import bounds, pictures
 from gpu_inference.errors import InvalidInput, TooLarge, UnsupportedFormat
 from gpu_inference.settings import Settings
-from gpu_inference.work import Engine, PromptTooLong, Spec
+from gpu_inference.work import NO_INPUTS, Engine, Inputs, PromptTooLong, Spec
 
 Kind = Literal["text-to-image", "image-to-image"]
 Format = Literal["png", "b64_json"]
+Read = TypeVar("Read")
 SEEDS = 2**32
 _DECODING = threading.Semaphore(4)
 """Source pictures decoded at once; each may take some hundred megabytes meanwhile."""
@@ -50,6 +51,9 @@ class Ask(BaseModel):
     strength: float | None = Field(default=None, description="How far to leave the source, 0 to 1.")
     image: str | None = Field(
         default=None, description="The source picture, Base64 or a data: URL."
+    )
+    mask: str | None = Field(
+        default=None, description="Of the source's size: white is painted anew, black is kept."
     )
     priority: Literal["high", "normal", "low"] = Field(
         default="normal", description="Moves the place in the queue by a minute."
@@ -95,7 +99,7 @@ class Wish:
     strength: float
     priority: str
 
-    def specs(self, image: bytes | None) -> list[Spec]:
+    def specs(self, inputs: Inputs) -> list[Spec]:
         """Return one spec per picture: each has a seed of its own.
 
         每张图一个规格。
@@ -108,8 +112,9 @@ class Wish:
             steps=self.steps,
             guidance=self.guidance,
             seed=self.seed,
-            image=image,
+            image=inputs.image,
             strength=self.strength,
+            mask=inputs.mask,
         )
         return [replace(first, seed=(self.seed + index) % SEEDS) for index in range(self.n)]
 
@@ -123,29 +128,46 @@ def fingerprint(ask: Ask) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def picture_of(ask: Ask, limit: int) -> bytes | None:
-    """Decode the source picture that came as Base64; raises InvalidInput, TooLarge.
+def kind_of(ask: Ask) -> Kind:
+    """Return what is asked for, where the route does not say.
 
-    解码 Base64 源图。
+    请求的种类。
     """
-    if ask.image is None:
+    return ask.kind or ("text-to-image" if ask.image is None else "image-to-image")
+
+
+def inputs_of(ask: Ask, limit: int, files: Inputs = NO_INPUTS) -> Inputs:
+    """Return what came as files, and of the rest what came as Base64, decoded.
+
+    Raises InvalidInput, TooLarge.
+
+    取得文件，或解码 Base64。
+    """
+    image, mask = files.image, files.mask
+    return Inputs(
+        image=_decoded("image", ask.image, limit) if image is None else image,
+        mask=_decoded("mask", ask.mask, limit) if mask is None else mask,
+    )
+
+
+def _decoded(param: str, text: str | None, limit: int) -> bytes | None:
+    if text is None:
         return None
-    text = ask.image
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
         content = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInput("`image` is no Base64.", param="image") from error
+        raise InvalidInput(f"`{param}` is no Base64.", param=param) from error
     if len(content) > limit:
-        raise TooLarge(f"A source picture may have {limit} bytes.", param="image")
+        raise TooLarge(f"A picture may have {limit} bytes.", param=param)
     return content
 
 
 def wish(
-    ask: Ask, kind: Kind, image: bytes | None, settings: Settings, engine: Engine
-) -> tuple[Wish, bytes | None]:
-    """Check and fill in what was asked; returns it with the source picture made upright RGB.
+    ask: Ask, kind: Kind, inputs: Inputs, settings: Settings, engine: Engine
+) -> tuple[Wish, Inputs]:
+    """Check and fill in what was asked; returns it with its pictures as the engine takes them.
 
     Raises InvalidInput naming the field.
 
@@ -156,7 +178,9 @@ def wish(
     if kind not in kinds:
         raise InvalidInput(f"The loaded model makes only: {', '.join(kinds)}.", param="kind")
     step = int(about["limits"]["side_step"])
-    source = _source(ask, kind, image, settings)
+    if inputs.mask is not None and not about["inpainting"]:
+        raise InvalidInput("The loaded model takes no mask.", param="mask")
+    source, mask = _pictures(ask, kind, inputs, settings)
     size = _size(ask, source, settings, step)
     made = Wish(
         kind=kind,
@@ -184,30 +208,47 @@ def wish(
     if found:
         message = "; ".join(f"`{fault.param}`: {fault.message}" for fault in found)
         raise InvalidInput(f"{message}.", param=found[0].param)
-    return made, source.data if source else None
+    return made, Inputs(source.data if source else None, mask.data if mask else None)
 
 
-def _source(
-    ask: Ask, kind: Kind, image: bytes | None, settings: Settings
-) -> pictures.Source | None:
+def mask_of_alpha(data: bytes, settings: Settings) -> bytes:
+    """Return the mask that a picture's transparency means to OpenAI; raises InvalidInput.
+
+    由透明度得到遮罩。
+    """
+    return _accepted("mask", pictures.mask_of_alpha, data, settings)
+
+
+def _pictures(
+    ask: Ask, kind: Kind, inputs: Inputs, settings: Settings
+) -> tuple[pictures.Source | None, pictures.Source | None]:
     if kind == "text-to-image":
-        if image is not None or ask.strength is not None:
-            param = "image" if image is not None else "strength"
+        given = {"image": inputs.image, "mask": inputs.mask, "strength": ask.strength}
+        for param in (name for name, value in given.items() if value is not None):
             raise InvalidInput(f"`{param}` belongs to image-to-image.", param=param)
-        return None
-    if image is None:
+        return None, None
+    if inputs.image is None:
         raise InvalidInput("`image` is missing: the source picture.", param="image")
+    source = _accepted("image", pictures.accept, inputs.image, settings)
+    if inputs.mask is None:
+        return _reduced(source, settings.max_pixels), None
+    mask = _accepted("mask", pictures.accept_mask, inputs.mask, settings)
+    if (mask.width, mask.height) != (source.width, source.height):
+        raise InvalidInput(
+            f"The mask is {mask.width} × {mask.height} pixels, and its source"
+            f" {source.width} × {source.height}; they must be of one size.",
+            param="mask",
+        )
+    return _reduced(source, settings.max_pixels), _reduced(mask, settings.max_pixels)
+
+
+def _accepted(param: str, accept: Callable[..., Read], data: bytes, settings: Settings) -> Read:
     try:
         with _DECODING:
-            return _reduced(
-                pictures.accept(
-                    image, max_bytes=settings.image_bytes, max_pixels=settings.image_pixels
-                ),
-                settings.max_pixels,
-            )
+            return accept(data, max_bytes=settings.image_bytes, max_pixels=settings.image_pixels)
     except pictures.PictureRefused as error:
         refusal = _REFUSALS.get(error.code, InvalidInput)
-        raise refusal(f"`image`: {error.message}.", code=error.code, param="image") from error
+        raise refusal(f"`{param}`: {error.message}.", code=error.code, param=param) from error
 
 
 def _reduced(source: pictures.Source, pixels: int) -> pictures.Source:
@@ -215,9 +256,8 @@ def _reduced(source: pictures.Source, pixels: int) -> pictures.Source:
     if source.width * source.height <= pixels:
         return source
     width, height = pictures.natural_size(source.width, source.height, pixels=pixels, step=1)
-    file = io.BytesIO()
-    pictures.fitted(source.data, width, height).save(file, format="PNG", compress_level=1)
-    return pictures.Source(file.getvalue(), width, height)
+    with _DECODING:
+        return pictures.resized(source, width, height)
 
 
 def _size(

@@ -37,7 +37,7 @@ async def read_json(request: Request, model: type[Body]) -> Body:
 
 
 async def read_form(
-    request: Request, model: type[Body], limit: int, files: tuple[str, ...] = ("image",)
+    request: Request, model: type[Body], limit: int, files: tuple[str, ...] = ("image", "mask")
 ) -> tuple[Body, dict[str, list[bytes]]]:
     """Read a multipart form: its fields, and the contents of the named file fields by name.
 
@@ -52,7 +52,7 @@ async def read_form(
             elif name not in files:
                 raise InvalidInput(f"No file is expected in `{name}`.", param=name)
             elif (value.size or 0) > limit:
-                raise TooLarge(f"A source picture may have {limit} bytes.", param=name)
+                raise TooLarge(f"A picture may have {limit} bytes.", param=name)
             else:
                 found.setdefault(name, []).append(await value.read())
     return validated(model, fields), found

@@ -35,16 +35,20 @@ _SPARE = 0.9  # of the device's memory; the rest is for what the estimate does n
 class DiffusersEngine:
     """A `gpu_inference.work.Engine` over diffusers' own pipelines.
 
+    `pipeline` is one that was built already, to be used in place of the settings' checkpoint.
+
     基于 diffusers 的引擎。
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pipeline: Any = None) -> None:
         self._settings = settings
+        self._given = pipeline
         self._device = torch.device("cpu")
         self._dtype = torch.float32
         self._family: loading.Family | None = None
         self._text: Any = None  # the pipeline as the checkpoint names it
         self._image: Any = None  # the one that starts from a picture; shares its parts
+        self._mask: Any = None  # the one that paints a part of it, where there is one; as well
         self._hooked: Any = None  # the pipeline whose offloading is in force
         self._prompts: Prompts | None = None
         self._on: list[str] = []
@@ -58,11 +62,13 @@ class DiffusersEngine:
         settings = self._settings
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        family = loading.family_of(settings)
+        pipeline = self._given
+        family = loading.family_of(settings, pipeline)
         self._device = loading.device_of(settings)
         self._dtype = loading.dtype_of(settings, self._device)
         try:
-            pipeline = loading.load(settings, self._device, self._dtype)
+            if pipeline is None:
+                pipeline = loading.load(settings, self._dtype)
             self._on = accelerations.apply(pipeline, settings, self._device, self._dtype)
             # Pictures are decoded one by one: the same bytes, a fraction of the memory.
             pipeline.vae.enable_slicing()
@@ -70,7 +76,9 @@ class DiffusersEngine:
             if family.strength:
                 # Not from_pipe: that would cast the shared weights to float32.
                 self._image = diffusers.QwenImageImg2ImgPipeline(**pipeline.components)
-                self._image.set_progress_bar_config(disable=True)
+                self._mask = diffusers.QwenImageInpaintPipeline(**pipeline.components)
+                for other in (self._image, self._mask):
+                    other.set_progress_bar_config(disable=True)
             self._prompts = _prompts(pipeline)
             self._family = family
         except BaseException:
@@ -146,6 +154,7 @@ class DiffusersEngine:
             "model": settings.model,
             "family": family.name if family else None,
             "kinds": list(family.kinds) if family else [],
+            "inpainting": self._mask is not None,
             "device": str(self._device),
             "device_name": _device_name(self._device),
             "dtype": str(self._dtype).removeprefix("torch."),
@@ -190,7 +199,8 @@ class DiffusersEngine:
 
         释放模型。
         """
-        self._text = self._image = self._hooked = self._prompts = self._family = None
+        self._text = self._image = self._mask = self._hooked = None
+        self._prompts = self._family = None
         self._on = []
         if self._settings.compile:
             torch.compiler.reset()
@@ -202,10 +212,13 @@ class DiffusersEngine:
 
     def _guarded(self, batch: Sequence[Spec], on_step: OnStep) -> list[Image.Image]:
         pipeline = self._text if batch[0].image is None else self._image
+        if batch[0].mask is not None:
+            pipeline = self._mask
         self._hook(pipeline)
         before = self._begin_measuring()
         try:
             made: list[Image.Image] = pipeline(**self._arguments(batch, on_step)).images
+            made = [_composed(spec, image) for spec, image in zip(batch, made, strict=True)]
         except BaseException as error:
             if not _is_out_of_memory(error):
                 self._clean(pipeline)
@@ -245,6 +258,12 @@ class DiffusersEngine:
             if family.strength:
                 sized = [pictures.fitted(data, first.width, first.height) for data in sources]
                 arguments |= {"image": sized, "strength": first.strength}
+                masks = [spec.mask for spec in batch if spec.mask is not None]
+                if masks:
+                    sizes = (first.width, first.height)
+                    arguments["mask_image"] = [
+                        pictures.cells(pictures.fitted(data, *sizes)) for data in masks
+                    ]
             else:
                 # The edit pipelines bring their references to size themselves, and one at a time.
                 arguments["image"] = Image.open(io.BytesIO(sources[0])).convert("RGB")
@@ -284,6 +303,18 @@ class DiffusersEngine:
             used = torch.cuda.max_memory_allocated(self._device) - before
             pixels = sum(spec.width * spec.height for spec in batch)
             self._bytes_per_pixel = max(self._bytes_per_pixel, used / pixels)
+
+
+def _composed(spec: Spec, image: Image.Image) -> Image.Image:
+    """Lay the source back where the mask keeps it: the VAE would give it back a little changed.
+
+    把遮罩保留的部分换回源图原样。
+    """
+    if spec.image is None or spec.mask is None:
+        return image
+    sizes = (spec.width, spec.height)
+    source, mask = (pictures.fitted(data, *sizes) for data in (spec.image, spec.mask))
+    return pictures.composed(source, image, mask)
 
 
 def _prompts(pipeline: Any) -> Prompts:

@@ -173,6 +173,17 @@ class NoMemory(ServiceError):
     retryable = True
 
 
+class StorageFailed(ServiceError):
+    """The disk takes no job, or not yet how one ended; `storage_full` where it is full.
+
+    磁盘写入失败（或已满）。
+    """
+
+    status = 503
+    code = "storage_failed"
+    retryable = True
+
+
 class TooSlow(ServiceError):
     """The request's deadline passed before its pictures were made.
 

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,13 +17,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gpu_inference.asks import AskNow, Format, Kind, Wish, picture_of
+from gpu_inference.asks import AskNow, Kind, Wish, inputs_of
 from gpu_inference.bodies import documented, is_form, read_form, read_json
 from gpu_inference.errors import Canceled, InvalidInput, TooSlow
 from gpu_inference.gate import enter, service_of
+from gpu_inference.pictures import recoded
 from gpu_inference.task import Picture, Task
+from gpu_inference.work import NO_INPUTS, Inputs
 
 router = APIRouter()
+
+_JSON = "application/json"
+_PNG = "image/png"
+_PICTURES = (_PNG, "image/webp", "image/jpeg")
+"""What a lone picture can be answered as; the first of them that Accept names is taken."""
+_QUALITY = 95
 
 
 @router.post("/text-to-image", summary="Make pictures of a text", openapi_extra=documented(AskNow))
@@ -33,7 +42,7 @@ async def text_to_image(request: Request) -> Response:
     """
     enter(request, counted=True)
     ask = await read_json(request, AskNow)
-    return await made(request, ask, "text-to-image", None)
+    return await made(request, ask, "text-to-image")
 
 
 @router.post(
@@ -42,22 +51,20 @@ async def text_to_image(request: Request) -> Response:
     openapi_extra=documented(AskNow, "application/json", "multipart/form-data"),
 )
 async def image_to_image(request: Request) -> Response:
-    """Change a picture, sent as a form's file or as Base64.
+    """Change a picture, sent as a form's file or as Base64; with a mask, only where it is white.
 
-    图生图。
+    图生图；可用遮罩限定重绘区域。
     """
     enter(request, counted=True)
     limit = service_of(request).settings.image_bytes
-    image = None
-    if is_form(request):
-        ask, files = await read_form(request, AskNow, limit)
-        image = one_file(files, "image")
-    else:
-        ask = await read_json(request, AskNow)
-    return await made(request, ask, "image-to-image", image)
+    if not is_form(request):
+        return await made(request, await read_json(request, AskNow), "image-to-image")
+    ask, files = await read_form(request, AskNow, limit)
+    inputs = Inputs(one_file(files, "image"), one_file(files, "mask"))
+    return await made(request, ask, "image-to-image", inputs)
 
 
-async def made(request: Request, ask: AskNow, kind: Kind, image: bytes | None) -> Response:
+async def made(request: Request, ask: AskNow, kind: Kind, files: Inputs = NO_INPUTS) -> Response:
     """Make the pictures and answer them in the form asked for.
 
     生成并按要求的格式应答。
@@ -65,23 +72,28 @@ async def made(request: Request, ask: AskNow, kind: Kind, image: bytes | None) -
     if ask.kind not in (None, kind):
         raise InvalidInput(f"`kind` is {kind} here.", param="kind")
     form = _form(request, ask)
-    pictures, wish = await generate(request, ask, kind, image)
-    if form == "png":
-        return Response(pictures[0].png, media_type="image/png", headers={"X-Seed": str(wish.seed)})
+    pictures, wish = await generate(request, ask, kind, files)
+    if form in _PICTURES:
+        if form != _PNG:
+            pictures = await run_in_threadpool(recode, pictures, form, _QUALITY)
+        return Response(
+            pictures[0].content,
+            media_type=pictures[0].media_type,
+            headers={"X-Seed": str(wish.seed)},
+        )
     return JSONResponse(listed(pictures, wish))
 
 
 async def generate(
-    request: Request, ask: AskNow, kind: Kind, image: bytes | None
+    request: Request, ask: AskNow, kind: Kind, files: Inputs = NO_INPUTS
 ) -> tuple[list[Picture], Wish]:
     """Queue the request and wait for its pictures, as long as the caller is there.
 
     排队并等待；调用方断开即取消。
     """
     service = service_of(request)
-    if image is None:
-        image = await run_in_threadpool(picture_of, ask, service.settings.image_bytes)
-    task, wish = await run_in_threadpool(service.now, ask, kind, image)
+    inputs = await run_in_threadpool(inputs_of, ask, service.settings.image_bytes, files)
+    task, wish = await run_in_threadpool(service.now, ask, kind, inputs)
     return await _awaited(request, task), wish
 
 
@@ -123,8 +135,8 @@ def listed(pictures: Sequence[Picture], wish: Wish) -> dict[str, object]:
     """
     data = [
         {
-            "b64_json": base64.b64encode(picture.png).decode(),
-            "media_type": "image/png",
+            "b64_json": base64.b64encode(picture.content).decode(),
+            "media_type": picture.media_type,
             "width": picture.width,
             "height": picture.height,
             "seed": picture.seed,
@@ -146,17 +158,27 @@ def one_file(files: dict[str, list[bytes]], name: str) -> bytes | None:
     return found[0] if found else None
 
 
-def _form(request: Request, ask: AskNow) -> Format:
+def recode(pictures: Sequence[Picture], kind: str, quality: int) -> list[Picture]:
+    """Return the pictures as WebP or JPEG; `quality` from 0 to 100.
+
+    转存为其他格式。
+    """
+    return [
+        replace(one, content=recoded(one.content, kind, quality), media_type=kind)
+        for one in pictures
+    ]
+
+
+def _form(request: Request, ask: AskNow) -> str:
     """Return how to answer: as the body says, else as Accept says, else a lone picture as PNG."""
-    form = ask.response_format
-    if form is None:
-        accepted = request.headers.get("accept", "*/*")
-        if "image/png" in accepted or "image/*" in accepted:
-            form = "png"
-        elif "application/json" in accepted or ask.n > 1:
-            form = "b64_json"
-        else:
-            form = "png"
-    if form == "png" and ask.n > 1:
-        raise InvalidInput("A PNG answer holds one picture; ask for b64_json.", param="n")
+    accepted = request.headers.get("accept", "*/*")
+    named = next((kind for kind in _PICTURES if kind in accepted), None)
+    if ask.response_format is not None:
+        form = _PNG if ask.response_format == "png" else _JSON
+    elif named or "image/*" in accepted:
+        form = named or _PNG
+    else:
+        form = _JSON if _JSON in accepted or ask.n > 1 else _PNG
+    if form != _JSON and ask.n > 1:
+        raise InvalidInput(f"A {form} answer holds one picture; ask for b64_json.", param="n")
     return form

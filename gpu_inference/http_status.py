@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gpu_inference import unverified
 from gpu_inference.gate import enter, service_of
 
 router = APIRouter()
@@ -37,7 +38,7 @@ def ready(request: Request) -> Response:
 
 @router.get("/info", summary="What runs here?")
 def info(request: Request) -> dict[str, Any]:
-    """Tell the state, the model, what is switched on, and the limits.
+    """Tell the state, the model, what is switched on, the limits, and what no test has run.
 
     服务与模型的信息。
     """
@@ -55,12 +56,14 @@ def info(request: Request) -> dict[str, Any]:
         },
         "queue": {
             "waiting": len(service.queue),
+            "unwritten": len(service.endings),
             "size": settings.queue_size,
             "batch_size": settings.batch_size,
             "batch_window": settings.batch_window,
             "request_seconds": settings.request_seconds,
         },
         "memory": service.engine.memory(),
+        "unverified": unverified.told(),
     }
 
 

@@ -51,16 +51,14 @@ FAMILIES = {
 }
 
 
-def family_of(settings: Settings) -> Family:
-    """Say what the checkpoint is; raises LoadFailed where it is nothing known, or not allowed.
+def family_of(settings: Settings, pipeline: Any = None) -> Family:
+    """Say what the checkpoint is, or a pipeline that was built already.
+
+    Raises LoadFailed where it is nothing known, or not allowed.
 
     识别模型类型并检查许可。
     """
-    try:
-        config = diffusers.DiffusionPipeline.load_config(settings.model, **_source(settings))
-    except (OSError, ValueError) as error:
-        raise LoadFailed(f"no diffusers model at {settings.model!r}: {_line(error)}") from error
-    named = str(config.get("_class_name"))
+    named = _class_named_by(settings) if pipeline is None else type(pipeline).__name__
     family = FAMILIES.get(named)
     if family is None:
         known = ", ".join(FAMILIES)
@@ -73,7 +71,7 @@ def family_of(settings: Settings) -> Family:
     return family
 
 
-def load(settings: Settings, device: torch.device, dtype: torch.dtype) -> Any:
+def load(settings: Settings, dtype: torch.dtype) -> Any:
     """Load the checkpoint's pipeline onto the CPU; raises LoadFailed.
 
     加载模型到内存。
@@ -112,6 +110,14 @@ def dtype_of(settings: Settings, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     chosen: torch.dtype = getattr(torch, settings.dtype)
     return chosen
+
+
+def _class_named_by(settings: Settings) -> str:
+    try:
+        config = diffusers.DiffusionPipeline.load_config(settings.model, **_source(settings))
+    except (OSError, ValueError) as error:
+        raise LoadFailed(f"no diffusers model at {settings.model!r}: {_line(error)}") from error
+    return str(config.get("_class_name"))
 
 
 def _source(settings: Settings) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """OpenAI's image interface: /v1/images/generations, /v1/images/edits and /v1/models.
 
 What only this model knows (negative_prompt, steps, guidance, seed, strength) may be sent beside
-OpenAI's own fields, by its SDK in `extra_body`. Pictures are PNG, as Base64. `quality`, `style`,
-`background`, `moderation`, `user` and the like are taken and change nothing; what would change the
-answer and cannot be had (streams, links, other formats, masks) is refused by name.
+OpenAI's own fields, by its SDK in `extra_body`. Pictures come as Base64: PNG, or what
+`output_format` says (png, webp, jpeg; `output_compression` is the quality, 100 unless told).
+`quality`, `style`, `background`, `moderation`, `user` and the like are taken and change nothing;
+what would change the answer and cannot be had (streams, links) is refused by name. A mask is as
+OpenAI has it: transparent where to paint anew.
 
 兼容 OpenAI 的图片接口。
 """
@@ -14,13 +16,15 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from gpu_inference.asks import SEEDS, AskNow, Kind, dimensions
+from gpu_inference.asks import SEEDS, AskNow, Kind, dimensions, mask_of_alpha
 from gpu_inference.bodies import documented, read_form, read_json
 from gpu_inference.errors import InvalidInput, NotFound
 from gpu_inference.gate import enter, service_of
-from gpu_inference.http_pictures import generate, listed
+from gpu_inference.http_pictures import generate, listed, one_file, recode
+from gpu_inference.work import NO_INPUTS, Inputs
 
 router = APIRouter(prefix="/v1")
 
@@ -38,7 +42,8 @@ class Generation(BaseModel):
     n: int | None = Field(default=None, ge=1)
     size: str = "auto"
     response_format: Literal["b64_json"] | None = None
-    output_format: Literal["png"] | None = None
+    output_format: Literal["png", "webp", "jpeg"] | None = None
+    output_compression: int | None = Field(default=None, ge=0, le=100)
     stream: bool | None = None
     negative_prompt: str = ""
     steps: int | None = None
@@ -72,6 +77,7 @@ class Generation(BaseModel):
             n=self.n or 1,
             strength=self.strength,
             image=None,
+            mask=None,
             priority="normal",
             response_format=None,
         )
@@ -89,7 +95,7 @@ async def generations(request: Request) -> dict[str, Any]:
     """
     enter(request, counted=True)
     told = await read_json(request, Generation)
-    return await _answered(request, told, "text-to-image", None)
+    return await _answered(request, told, "text-to-image")
 
 
 @router.post(
@@ -98,20 +104,21 @@ async def generations(request: Request) -> dict[str, Any]:
     openapi_extra=documented(Generation, "multipart/form-data"),
 )
 async def edits(request: Request) -> dict[str, Any]:
-    """Change a picture by a text.
+    """Change a picture by a text; with a mask, only where it is transparent.
 
-    图生图。
+    图生图；可用遮罩限定重绘区域。
     """
     enter(request, counted=True)
-    limit = service_of(request).settings.image_bytes
+    settings = service_of(request).settings
     names = ("image", "image[]", "mask")
-    told, files = await read_form(request, Generation, limit, names)
-    if "mask" in files:
-        raise InvalidInput("Masks are not supported.", param="mask")
+    told, files = await read_form(request, Generation, settings.image_bytes, names)
     images = [*files.get("image", []), *files.get("image[]", [])]
     if len(images) != 1:
         raise InvalidInput("Exactly one file is expected in `image`.", param="image")
-    return await _answered(request, told, "image-to-image", images[0])
+    mask = one_file(files, "mask")
+    if mask is not None:
+        mask = await run_in_threadpool(mask_of_alpha, mask, settings)
+    return await _answered(request, told, "image-to-image", Inputs(images[0], mask))
 
 
 @router.get("/models", summary="OpenAI: the models")
@@ -138,12 +145,16 @@ def model(request: Request, name: str) -> dict[str, Any]:
 
 
 async def _answered(
-    request: Request, told: Generation, kind: Kind, image: bytes | None
+    request: Request, told: Generation, kind: Kind, files: Inputs = NO_INPUTS
 ) -> dict[str, Any]:
-    pictures, wish = await generate(request, told.ask(), kind, image)
+    pictures, wish = await generate(request, told.ask(), kind, files)
+    form = told.output_format or "png"
+    if form != "png":
+        quality = 100 if told.output_compression is None else told.output_compression
+        pictures = await run_in_threadpool(recode, pictures, f"image/{form}", quality)
     return {
         **listed(pictures, wish),
-        "output_format": "png",
+        "output_format": form,
         "size": f"{pictures[0].width}x{pictures[0].height}",
     }
 

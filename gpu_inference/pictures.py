@@ -7,7 +7,15 @@ The rules, in this order:
 4. What is transparent is laid on white; 16-bit and grey pictures become 8-bit RGB.
 5. To width × height: scaled until it covers them, then cut equally at both sides; never stretched.
 
-来源图片的检查、归一化与缩放规则。
+A mask says where to paint: white is painted anew, black is kept, and grey mixes the two.
+6. Rules 1, 2 and 5 hold for it too, and it has its source's size. Colours count by their lightness.
+7. What is transparent is black: kept. Below 16 is black and above 239 white, so that a JPEG's noise
+   paints nothing.
+8. The model paints every square of 8 × 8 pixels that the mask touches (it knows no smaller ones);
+   then the source is laid back wherever the mask is black, to the last bit. Within the white, two
+   pixels beside an edge are mixed, so that none shows.
+
+来源图片与遮罩的检查、归一化与缩放规则。
 """
 
 from __future__ import annotations
@@ -17,9 +25,14 @@ import math
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageFilter, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+CELL = 8
+"""Pixels on a side of the smallest square that can be painted alone: one latent of the VAE."""
+_SOFT = 2
+_NOISE = 16
+_ALPHA = ("RGBA", "LA", "PA")
 
 
 class PictureRefused(Exception):
@@ -36,7 +49,7 @@ class PictureRefused(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """An accepted picture: a PNG file of upright 8-bit RGB, and its size.
+    """An accepted picture: a PNG file of upright 8-bit RGB (a mask's is grey), and its size.
 
     已接受的图片。
     """
@@ -51,6 +64,38 @@ def accept(data: bytes, *, max_bytes: int, max_pixels: int, min_side: int = 16) 
 
     检查图片并转为正向 RGB。
     """
+    return _source(_rgb(_upright(data, max_bytes, max_pixels, min_side)))
+
+
+def accept_mask(data: bytes, *, max_bytes: int, max_pixels: int, min_side: int = 16) -> Source:
+    """Check a mask by the rules above and return it in grey; raises PictureRefused.
+
+    检查遮罩并转为灰度。
+    """
+    mask = _grey(_upright(data, max_bytes, max_pixels, min_side)).point(_levels)
+    if mask.getextrema() == (0, 0):
+        raise PictureRefused(
+            "image_invalid", "the mask is black all over: nothing would be painted"
+        )
+    return _source(mask)
+
+
+def mask_of_alpha(data: bytes, *, max_bytes: int, max_pixels: int, min_side: int = 16) -> bytes:
+    """Return the mask that a picture's transparency means to OpenAI: transparent is painted anew.
+
+    Raises PictureRefused, also where the picture has no transparency.
+
+    由透明度得到遮罩（透明处重绘）。
+    """
+    picture = _upright(data, max_bytes, max_pixels, min_side)
+    if picture.mode not in _ALPHA and "transparency" not in picture.info:
+        raise PictureRefused(
+            "image_invalid", "the mask has no transparency that says where to paint"
+        )
+    return _source(ImageOps.invert(picture.convert("RGBA").getchannel("A"))).data
+
+
+def _upright(data: bytes, max_bytes: int, max_pixels: int, min_side: int) -> Image.Image:
     if len(data) > max_bytes:
         raise PictureRefused("too_large", f"the picture has more than {max_bytes} bytes")
     picture = _opened(data)
@@ -64,26 +109,75 @@ def accept(data: bytes, *, max_bytes: int, max_pixels: int, min_side: int = 16) 
         raise PictureRefused("format_unsupported", "animated pictures are not accepted")
     try:
         picture.load()
-        upright = _rgb(ImageOps.exif_transpose(picture))
+        return ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, ValueError, MemoryError) as error:
         raise PictureRefused("image_invalid", f"the picture is damaged: {error}") from error
+
+
+def _source(picture: Image.Image) -> Source:
     file = io.BytesIO()
-    upright.info.clear()
+    picture.info.clear()
     # Fast to write: it only waits in memory for its turn.
-    upright.save(file, format="PNG", compress_level=1)
-    return Source(file.getvalue(), upright.width, upright.height)
+    picture.save(file, format="PNG", compress_level=1)
+    return Source(file.getvalue(), picture.width, picture.height)
 
 
 def fitted(data: bytes, width: int, height: int) -> Image.Image:
     """Decode an accepted picture and bring it to this size: scaled to cover, cut at the middle.
 
+    A mask stays in grey.
+
     解码并裁剪缩放到目标尺寸。
     """
     with Image.open(io.BytesIO(data)) as picture:
-        rgb = picture.convert("RGB")
-    if rgb.size == (width, height):
-        return rgb
-    return ImageOps.fit(rgb, (width, height), method=Image.Resampling.LANCZOS)
+        grey = picture.mode == "L"
+        plain = picture.convert("L" if grey else "RGB")
+    if plain.size == (width, height):
+        return plain
+    # A mask's edges must not overshoot into what is kept.
+    method = Image.Resampling.BILINEAR if grey else Image.Resampling.LANCZOS
+    return ImageOps.fit(plain, (width, height), method=method)
+
+
+def resized(source: Source, width: int, height: int) -> Source:
+    """Bring an accepted picture, or mask, to another size for good.
+
+    缩放已接受的图片。
+    """
+    return _source(fitted(source.data, width, height))
+
+
+def cells(mask: Image.Image) -> Image.Image:
+    """Return the squares that a mask touches, whole and white: what the model is to paint.
+
+    遮罩触及的全部格子。
+    """
+    touched = mask.point(lambda value: 255 if value else 0).reduce(CELL)
+    whole = touched.point(lambda value: 255 if value else 0)
+    return whole.resize(mask.size, Image.Resampling.NEAREST)
+
+
+def composed(source: Image.Image, painted: Image.Image, mask: Image.Image) -> Image.Image:
+    """Lay what was painted over its source where the mask says so; where it is black, none of it.
+
+    按遮罩合成；黑色处与源图完全一致。
+    """
+    soft = mask.filter(ImageFilter.BoxBlur(_SOFT))
+    # The darker of both: the edge is soft within the white only.
+    return Image.composite(painted, source, ImageChops.darker(mask, soft))
+
+
+def recoded(png: bytes, media_type: str, quality: int) -> bytes:
+    """Write a finished picture as WebP or JPEG; `quality` from 0 to 100.
+
+    转存为 WebP 或 JPEG。
+    """
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        # Full colour resolution above 90: thin coloured lines, such as written words, stay sharp.
+        sampling = {"subsampling": 0} if media_type == "image/jpeg" and quality > 90 else {}
+        picture.save(file, media_type.partition("/")[2], quality=max(1, quality), **sampling)
+    return file.getvalue()
 
 
 def natural_size(width: int, height: int, *, pixels: int, step: int = 16) -> tuple[int, int]:
@@ -120,9 +214,7 @@ def _opened(data: bytes) -> Image.Image:
 
 def _rgb(picture: Image.Image) -> Image.Image:
     profile = picture.info.get("icc_profile")
-    if picture.mode.startswith("I") or picture.mode == "F":
-        # 16-bit grey: Pillow would clip rather than scale.
-        picture = picture.convert("I").point(lambda value: value / 256).convert("L")
+    picture = _eight_bit(picture)
     if picture.mode in ("P", "LA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
     if picture.mode == "RGBA":
@@ -131,6 +223,29 @@ def _rgb(picture: Image.Image) -> Image.Image:
         flat.paste(_in_srgb(picture.convert("RGB"), profile), mask=alpha)
         return flat
     return _in_srgb(picture, profile).convert("RGB")
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    picture = _eight_bit(picture)
+    if picture.mode in _ALPHA or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        flat = Image.new("L", picture.size, 0)
+        flat.paste(clear.convert("L"), mask=clear.getchannel("A"))
+        return flat
+    return picture.convert("L")
+
+
+def _levels(value: int) -> int:
+    if value < _NOISE:
+        return 0
+    return 255 if value >= 256 - _NOISE else value
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        # 16-bit grey: Pillow would clip rather than scale.
+        return picture.convert("I").point(lambda value: value / 256).convert("L")
+    return picture
 
 
 def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:

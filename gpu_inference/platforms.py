@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gpu_inference.asks import AskEvent, Kind
+from gpu_inference.asks import AskEvent, kind_of
 from gpu_inference.bodies import documented, read_json
 from gpu_inference.errors import TooLarge
 from gpu_inference.gate import enter, service_of
@@ -32,7 +32,7 @@ async def event_invoke(request: Request) -> Response:
     SCF 事件触发。
     """
     ask = await _read(request)
-    pictures, wish = await generate(request, ask, _kind(ask), None)
+    pictures, wish = await generate(request, ask, kind_of(ask))
     answer = listed(pictures, wish)
     size = len(json.dumps(answer))
     if size > _SCF_BYTES:
@@ -59,7 +59,7 @@ async def invocations(request: Request) -> Response:
     SageMaker 调用。
     """
     ask = await _read(request)
-    return await made(request, ask, _kind(ask), None)
+    return await made(request, ask, kind_of(ask))
 
 
 async def _read(request: Request) -> AskEvent:
@@ -67,7 +67,3 @@ async def _read(request: Request) -> AskEvent:
     ask = await read_json(request, AskEvent)
     enter(request, counted=True, key=ask.api_key)
     return ask
-
-
-def _kind(ask: AskEvent) -> Kind:
-    return ask.kind or ("text-to-image" if ask.image is None else "image-to-image")

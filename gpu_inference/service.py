@@ -17,6 +17,7 @@ from typing import Any
 
 from gpu_inference import asks
 from gpu_inference.asks import Ask, Kind, Wish
+from gpu_inference.endings import Endings, refused
 from gpu_inference.errors import Canceled, Interrupted, NotFound, Refused, ServiceError
 from gpu_inference.limits import Keys, Rates
 from gpu_inference.metrics import Metrics
@@ -24,7 +25,7 @@ from gpu_inference.queue import Queue
 from gpu_inference.settings import Settings
 from gpu_inference.state import Job, Jobs, evolve
 from gpu_inference.task import Picture, Task
-from gpu_inference.work import Engine
+from gpu_inference.work import Engine, Inputs
 from gpu_inference.worker import Worker
 
 _SWEEP_SECONDS = 60.0
@@ -48,6 +49,7 @@ class Service:
         self.rates = Rates(settings.rate_per_minute)
         self.queue = Queue(settings.queue_size, settings.batch_window)
         self.jobs = Jobs(settings.state)
+        self.endings = Endings(self.jobs)
         self._on_ready = on_ready
         self._tasks: dict[str, Task] = {}
         self._lock = threading.RLock()
@@ -75,17 +77,18 @@ class Service:
         """
         _logger.info("draining: %d pictures wait", len(self.queue))
         self.worker.drain(self.settings.grace_seconds)
+        self.endings.close()
         self.jobs.close()
 
-    def now(self, ask: Ask, kind: Kind, image: bytes | None) -> tuple[Task, Wish]:
+    def now(self, ask: Ask, kind: Kind, inputs: Inputs) -> tuple[Task, Wish]:
         """Accept pictures for a caller who waits for them; nothing of them outlives the process.
 
         接收立即返回的请求。
         """
         self.worker.check_ready()
-        wish, source = asks.wish(ask, kind, image, self.settings, self.engine)
+        wish, inputs = asks.wish(ask, kind, inputs, self.settings, self.engine)
         task = Task(
-            wish.specs(source),
+            wish.specs(inputs),
             arrived=time.monotonic(),
             seconds=self.settings.request_seconds,
             priority=wish.priority,
@@ -107,9 +110,10 @@ class Service:
             return known, False
         self.worker.check_ready()
         self._sweep()
-        image = asks.picture_of(ask, self.settings.image_bytes)
-        kind = ask.kind or ("text-to-image" if image is None else "image-to-image")
-        wish, source = asks.wish(ask, kind, image, self.settings, self.engine)
+        self.endings.check()
+        inputs = asks.inputs_of(ask, self.settings.image_bytes)
+        kind = asks.kind_of(ask)
+        wish, inputs = asks.wish(ask, kind, inputs, self.settings, self.engine)
         now = time.time()
         job = Job(
             id=f"{int(now * 1000):012x}{secrets.token_hex(10)}",
@@ -121,10 +125,13 @@ class Service:
         )
         # Under the lock, so that of two equal keys one makes the job and the other finds it.
         with self._lock:
-            job, new = self.jobs.add(job, source)
+            try:
+                job, new = self.jobs.add(job, inputs)
+            except OSError as error:
+                raise refused(error) from error
             if new:
                 try:
-                    self._queue(job, source)
+                    self._queue(job, inputs)
                 except ServiceError:
                     self.jobs.remove(job.id)
                     raise
@@ -153,10 +160,12 @@ class Service:
             self.queue.cancel(task)
             # Decided already: how is written in a moment, and is what counts.
             _settled(task)
-        elif not job.ended:
+        elif not job.ended and job_id not in self.endings:
             # Kept for when the model is back, or for the next start; no worker has it.
             self._keep(job, Canceled("The job was canceled."))
         job = self.job(job_id)
+        if not job.ended and job_id in self.endings:
+            self.endings.check()
         if job.status != "canceled":
             raise Refused(f"The job is {job.status}.")
         return job
@@ -167,12 +176,14 @@ class Service:
         任务的对外表示。
         """
         task = self._tasks.get(job.id)
-        running = not job.ended and task is not None and task.started is not None
+        unwritten = not job.ended and job.id in self.endings
+        started = task is not None and task.started is not None
+        running = unwritten or (started and not job.ended)
         shown: dict[str, Any] = {
             "id": job.id,
             "kind": job.kind,
             "status": "running" if running else job.status,
-            "progress": 100 if job.status == "succeeded" else _progress(task),
+            "progress": 99 if unwritten else _progress(job, task),
             "created_at": _iso(job.created_at),
         }
         if task is not None and shown["status"] == "queued":
@@ -191,22 +202,23 @@ class Service:
         self._sweep()
         with self._lock:
             for job in self.jobs.unfinished():
-                if job.id not in self._tasks:
+                if job.id not in self._tasks and job.id not in self.endings:
                     _logger.info("job %s goes on", job.id)
                     try:
-                        self._queue(job, self.jobs.image(job.id), bounded=False)
+                        self._queue(job, self.jobs.inputs(job.id), bounded=False)
                     except ServiceError as error:
                         _logger.warning("job %s stays for the next start: %s", job.id, error)
         self._on_ready()
 
-    def _queue(self, job: Job, image: bytes | None, *, bounded: bool = True) -> None:
+    def _queue(self, job: Job, inputs: Inputs, *, bounded: bool = True) -> None:
         task = Task(
-            Wish(**job.wish).specs(image),
+            Wish(**job.wish).specs(inputs),
             arrived=time.monotonic(),
             seconds=self.settings.request_seconds,
             late=True,
             priority=job.wish["priority"],
             keep=lambda outcome: self._keep(job, outcome),
+            job=job.id,
         )
         self._tasks[job.id] = task
         try:
@@ -223,9 +235,9 @@ class Service:
             files = (
                 {}
                 if isinstance(outcome, ServiceError)
-                else {f"{index}.png": picture.png for index, picture in enumerate(outcome)}
+                else {f"{index}.png": picture.content for index, picture in enumerate(outcome)}
             )
-            self.jobs.end(ended, files)
+            self.endings.keep(ended, files)
             facts = {"job_id": job.id, "status": ended.status, "pictures": len(files)}
             _logger.info("job %s %s", job.id, ended.status, extra={"facts": facts})
         finally:
@@ -255,8 +267,8 @@ def _ending(job: Job, outcome: Sequence[Picture] | ServiceError) -> dict[str, An
         {
             "name": f"{index}.png",
             "url": f"/jobs/{job.id}/results/{index}.png",
-            "media_type": "image/png",
-            "bytes": len(picture.png),
+            "media_type": picture.media_type,
+            "bytes": len(picture.content),
             "sha256": picture.sha256,
             "width": picture.width,
             "height": picture.height,
@@ -271,7 +283,9 @@ def _settled(task: Task) -> None:
     task.result.exception(timeout=60)
 
 
-def _progress(task: Task | None) -> int:
+def _progress(job: Job, task: Task | None) -> int:
+    if job.status == "succeeded":
+        return 100
     return task.progress if task is not None else 0
 
 

@@ -135,6 +135,8 @@ class Settings(BaseModel):
             faults.append("lora_file is set and lora is not")
         if self.fp8 and self.offload == "group":
             faults.append("fp8 and offload: group do not go together")
+        if self.batch_size > 1 and _takes_no_padding(self.attention):
+            faults.append(f"attention: {self.attention} takes no padding; set batch_size to 1")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -165,6 +167,18 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _takes_no_padding(attention: str) -> bool:
+    """Say whether the back end refuses prompts of different lengths in one batch.
+
+    They are padded to the longest, and masked. (diffusers' models/attention_dispatch.py)
+
+    该注意力后端是否不支持填充。
+    """
+    if "varlen" in attention:
+        return False
+    return any(part in attention for part in ("flash", "sage", "aiter", "xla"))
 
 
 def _from_file(file: str | None, faults: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
     <state>/lock                 held by the one process that uses the folder
     <state>/jobs/<id>/job.json   the job; written aside, synced and renamed
     <state>/jobs/<id>/input      the source picture of an image-to-image job
+    <state>/jobs/<id>/mask       its mask, if there is one
     <state>/jobs/<id>/0.png …    the results, written before the job says that they are there
 
 磁盘上的任务：每个任务一个文件夹，重启不丢。
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gpu_inference.errors import KeyReused
+from gpu_inference.work import NO_INPUTS, Inputs
 
 ENDED = ("succeeded", "failed", "canceled")
 
@@ -86,10 +88,10 @@ class Jobs:
         """
         self._held.close()
 
-    def add(self, job: Job, image: bytes | None = None) -> tuple[Job, bool]:
+    def add(self, job: Job, inputs: Inputs = NO_INPUTS) -> tuple[Job, bool]:
         """Keep a new job; the one already there, and False, if its key is known.
 
-        Raises KeyReused if that one asked for something else.
+        Raises KeyReused if that one asked for something else, and OSError, with nothing kept.
 
         保存新任务；同一幂等键返回已有任务。
         """
@@ -98,11 +100,16 @@ class Jobs:
             if known:
                 return known, False
             place = self._folder / job.id
-            place.mkdir()
-            if image is not None:
-                _write(place / "input", image)
-            self._put(job)
-            _sync(self._folder)
+            try:
+                place.mkdir()
+                for name, content in (("input", inputs.image), ("mask", inputs.mask)):
+                    if content is not None:
+                        _write(place / name, content)
+                self._put(job)
+                _sync(self._folder)
+            except OSError:
+                self.remove(job.id)
+                raise
             return job, True
 
     def by_key(self, key: str | None, fingerprint: str | None) -> Job | None:
@@ -133,13 +140,13 @@ class Jobs:
             jobs = [job for job in self._jobs.values() if not job.ended]
         return sorted(jobs, key=lambda job: (job.created_at, job.id))
 
-    def image(self, job_id: str) -> bytes | None:
-        """Return the source picture that a job came with.
+    def inputs(self, job_id: str) -> Inputs:
+        """Return the pictures that a job came with.
 
-        任务的源图。
+        任务附带的图片。
         """
-        file = self._folder / job_id / "input"
-        return file.read_bytes() if file.exists() else None
+        files = (self._folder / job_id / name for name in ("input", "mask"))
+        return Inputs(*(file.read_bytes() if file.exists() else None for file in files))
 
     def end(self, job: Job, pictures: dict[str, bytes] | None = None) -> None:
         """Keep how a job ended; its pictures first.
@@ -223,11 +230,16 @@ def _hold(file: Path) -> IO[str]:
 
 def _write(file: Path, content: bytes) -> None:
     aside = file.with_name(f".{file.name}.new")
-    with aside.open("wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    aside.rename(file)
+    try:
+        with aside.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        aside.rename(file)
+    except OSError:
+        # On a full disk, half a file must not take what others need.
+        aside.unlink(missing_ok=True)
+        raise
     _sync(file.parent)
 
 

@@ -26,15 +26,16 @@ _logger = logging.getLogger("qwen_image.task")
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture, as a PNG file.
+    """A finished picture, as a file: PNG, until somebody wants it otherwise.
 
-    一张完成的图（PNG）。
+    一张完成的图（默认 PNG）。
     """
 
-    png: bytes
+    content: bytes
     width: int
     height: int
     seed: int
+    media_type: str = "image/png"
 
     @property
     def sha256(self) -> str:
@@ -42,7 +43,7 @@ class Picture:
 
         文件的哈希值。
         """
-        return hashlib.sha256(self.png).hexdigest()
+        return hashlib.sha256(self.content).hexdigest()
 
 
 # Told the pictures, or why there are none, before anybody else is.
@@ -53,7 +54,7 @@ class Task:
     """Pictures asked for together. It ends once: with all of them, or with one error.
 
     `seconds` is the deadline, counted from `arrived`, or from the first step with `late`. `keep`
-    is called once, before `result` is there.
+    is called once, before `result` is there. `job` is the id of the job that it is, if any.
 
     一起请求的若干张图；只会结束一次。
     """
@@ -67,8 +68,10 @@ class Task:
         late: bool = False,
         priority: str = "normal",
         keep: Keep | None = None,
+        job: str | None = None,
     ) -> None:
         self.specs = tuple(specs)
+        self.job = job
         self.arrived = arrived
         self.rank = arrived + PRIORITIES[priority]
         self.result: Future[list[Picture]] = Future()
@@ -166,6 +169,8 @@ class Task:
         try:
             if self._keep is not None:
                 self._keep(outcome)
+        except ServiceError as error:
+            outcome = error
         except Exception as error:
             _logger.exception("a result could not be kept")
             outcome = ServiceError(f"The result could not be kept: {error}.")

@@ -16,11 +16,26 @@ OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """The files that a request comes with: a source picture, and a mask that says where to paint.
+
+    请求附带的文件：源图与遮罩。
+    """
+
+    image: bytes | None = None
+    mask: bytes | None = None
+
+
+NO_INPUTS = Inputs()
+
+
+@dataclass(frozen=True)
 class Spec:
     """One picture to make: everything validated and filled in.
 
     `image` holds the source picture's bytes for image-to-image (PNG, JPEG or WebP, upright RGB),
-    and `strength` how far to move away from it (0 to 1).
+    and `strength` how far to move away from it (0 to 1). `mask` is of the same size, in grey: only
+    where it is white is painted, where it is black the source stays.
 
     一张图的完整要求。
     """
@@ -34,16 +49,18 @@ class Spec:
     seed: int
     image: bytes | None = None
     strength: float = 0.0
+    mask: bytes | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int, float, bool, float]:
+    def shape(self) -> tuple[int, int, int, float, bool, bool, float]:
         """Say what must be equal within a batch: size, steps, guidance, and how a source is used.
 
         同一批次内必须相同的参数。
         """
         with_image = self.image is not None
         strength = self.strength if with_image else 0.0
-        return (self.width, self.height, self.steps, self.guidance, with_image, strength)
+        size = (self.width, self.height)
+        return (*size, self.steps, self.guidance, with_image, self.mask is not None, strength)
 
 
 class OutOfMemory(Exception):

@@ -185,6 +185,7 @@ class Worker:
         else:
             spent = (self._clock() - now) / len(batch)
             self._queue.seconds_each += 0.3 * (spent - self._queue.seconds_each)
+            _tell_drawn(batch, spent)
             for unit, image in zip(batch, images, strict=True):
                 self._finishing.submit(unit.task.deliver, unit.index, image)
 
@@ -227,6 +228,13 @@ class _Steps:
         alive = [unit.task.alive(now) for unit in self._batch]
         if self._worker.halted or not any(alive):
             raise Stopped
+
+
+def _tell_drawn(batch: list[Unit], seconds_each: float) -> None:
+    """One line that names each picture's job: how often a job was made can be counted by it."""
+    jobs = [unit.task.job for unit in batch]
+    facts = {"jobs": jobs, "seconds_each": round(seconds_each, 4)}
+    _logger.info("drew %d pictures", len(batch), extra={"facts": facts})
 
 
 def _no_memory(unit: Unit, error: OutOfMemory) -> str:

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
+from infra.local.standins.relay import HOP_BY_HOP, hand_on
+from infra.local.standins.relay import Relayed as Answer
+
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
-_HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding"}
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,6 @@ class Request:
     @property
     def query(self) -> dict[str, str]:
         return dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the server said."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
 
 
 class Between:
@@ -80,17 +72,7 @@ class Between:
 
     def forward(self, request: Request) -> Answer:
         """What the server behind says to a request."""
-        connection = HTTPConnection(self._target, timeout=60)
-        try:
-            connection.putrequest(request.method, request.path, True, True)
-            for name, value in request.headers.items():
-                if name != "expect":
-                    connection.putheader(name, value)
-            connection.endheaders(request.body or None)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.getheaders(), answer.read())
-        finally:
-            connection.close()
+        return hand_on(self._target, request.method, request.path, request.headers, request.body)
 
     def __enter__(self) -> Between:
         self._thread.start()
@@ -186,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers:
             if name.lower() == "content-length" and request.method == "HEAD":
                 length = value
-            elif name.lower() not in _HOP_BY_HOP:
+            elif name.lower() not in HOP_BY_HOP:
                 self.send_header(name, value)
         self.send_header("Content-Length", length)
         self.end_headers()

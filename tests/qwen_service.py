@@ -23,12 +23,13 @@ from typing import Any
 
 from PIL import Image
 
+from infra.local.standins.qwen_image import scope_of
 from infra.local.standins.serving import Server
 from infra.local.standins.wire import Answer, Request, file_answer
 
 FIELDS = {
     *("kind", "prompt", "negative_prompt", "width", "height", "steps", "guidance", "seed", "n"),
-    *("strength", "image"),
+    *("strength", "image", "mask"),
 }
 KEPT_SECONDS = 24 * 3600
 
@@ -105,13 +106,7 @@ class QwenService(Server):
         return [{**entry, "body": _named(entry["body"])} for entry in super().log()]
 
     def scope(self, request: Request) -> str:
-        if "/results/" in request.path:
-            return "download"
-        if request.path in ("/ready", "/health"):
-            return "account"
-        if request.path == "/jobs":
-            return "create" if request.method == "POST" else "list"
-        return "check"
+        return scope_of(request)
 
     def fault_answer(self, name: str) -> Answer:
         if name == "rate_limit":
@@ -259,20 +254,22 @@ def _checked(data: bytes) -> dict[str, Any]:
             raise Refusal(400, "invalid_input", f"{side} must be a multiple of 16", side)
     if (body["kind"] == "image-to-image") is not ("image" in body):
         raise Refusal(400, "invalid_input", "the kind and the picture do not go together", "image")
-    if "image" in body:
-        _check_picture(body["image"])
+    for name in ("image", "mask"):
+        if name in body:
+            _check_picture(body[name], name)
     return body
 
 
-def _check_picture(text: str) -> None:
+def _check_picture(text: str, name: str) -> None:
     try:
         Image.open(io.BytesIO(base64.b64decode(text, validate=True))).load()
     except (binascii.Error, OSError):
-        raise Refusal(400, "image_unreadable", "the picture cannot be read", "image") from None
+        raise Refusal(400, "image_unreadable", "the picture cannot be read", name) from None
 
 
 def _named(body: Any) -> Any:
-    if not isinstance(body, dict) or "image" not in body:
+    if not isinstance(body, dict):
         return body
-    digest = hashlib.sha256(base64.b64decode(body["image"])).hexdigest()
-    return {**body, "image": f"sha256:{digest}"}
+    files = {name: base64.b64decode(body[name]) for name in ("image", "mask") if name in body}
+    names = {name: f"sha256:{hashlib.sha256(data).hexdigest()}" for name, data in files.items()}
+    return {**body, **names}

@@ -116,6 +116,9 @@ class ImageToImage(CreateModel):
     )
 
     image: str | None = Field(None, description="A small picture in Base64; JSON has 1 MiB in all.")
+    mask: str | None = Field(
+        None, description="Of the picture's size: white is painted anew, black is kept as it is."
+    )
 
 
 class Retry(Asked):

@@ -73,7 +73,7 @@ INFO: dict[str, Any] = {
             "name": "image-to-image",
             "makes": "image",
             "takes_prompt": True,
-            "images": ["image"],
+            "images": ["image", "mask"],
             "needs": ["image"],
             "providers": ["qwen-image"],
         }

@@ -54,7 +54,7 @@ def new_job(
     provider = bundle.jobs.provider_for(kind.name if kind else str(asked.kind), asked.provider)
     assert kind is not None, "provider_for refuses unknown kinds"
     _check_roles(kind, form.files)
-    new = NewJob(
+    return NewJob(
         kind=kind.name,
         provider=provider.name,
         prompt=_prompt(kind, asked.prompt, bundle.settings.prompt_characters),
@@ -63,9 +63,8 @@ def new_job(
         callback_url=_callback_url(asked.callback_url, bundle.settings),
         trace=trace,
         # Last, being the most expensive: decoding every picture.
-        images={role: _picture(role, form.files[role], bundle.settings) for role in form.files},
+        images=_pictures(form.files, bundle.settings),
     )
-    return new
 
 
 def _with_pictures(form: Form) -> Form:
@@ -212,6 +211,18 @@ def _callback_url(url: str | None, settings: Settings) -> str | None:
     if url is not None:
         check_url(url, callback_policy(settings))
     return url
+
+
+def _pictures(files: Mapping[str, bytes], settings: Settings) -> dict[str, NewImage]:
+    images = {role: _picture(role, data, settings) for role, data in files.items()}
+    image, mask = images.get("image"), images.get("mask")
+    if image and mask and (image.width, image.height) != (mask.width, mask.height):
+        raise InvalidInput(
+            f"mask has {mask.width} x {mask.height} pixels; it must be of the picture's size, "
+            f"{image.width} x {image.height}.",
+            param="mask",
+        )
+    return images
 
 
 def _picture(role: str, data: bytes, settings: Settings) -> NewImage:

@@ -49,7 +49,7 @@ _FORMS: dict[str, tuple[str | None, tuple[str, ...], dict[str, str]]] = {
     ),
     "ImageToImage": (
         "image-to-image",
-        ("image",),
+        ("image", "mask"),
         {"prompt": "the same in blue", "image": "(the file)"},
     ),
 }

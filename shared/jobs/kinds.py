@@ -30,7 +30,7 @@ KINDS = {
         Kind("image-to-3d", False, ("image",), ("image",), 1),
         Kind("multiview-to-3d", False, ("front", "left", "back", "right"), ("front",), 2),
         Kind("text-to-image", takes_prompt=True, result_role="image"),
-        Kind("image-to-image", True, ("image",), ("image",), 1, result_role="image"),
+        Kind("image-to-image", True, ("image", "mask"), ("image",), 1, result_role="image"),
     )
 }
 """Every kind that can be asked for, by name."""

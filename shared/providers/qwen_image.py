@@ -198,19 +198,33 @@ class QwenImage:
 
 
 def _content(request: Request) -> tuple[str | Iterator[bytes], int]:
-    """A create's body as it goes out, and its length: the picture takes its name's place."""
-    image = request.images.get("image")
+    """A create's body as it goes out, and its length: each picture takes its name's place."""
     fields = json.loads(request.body)
-    if image is None or fields.get("image") != name_of(image):
+    images = {
+        role: image
+        for role, image in sorted(request.images.items())
+        if fields.get(role) == name_of(image)
+    }
+    if not images:
         return request.body, len(request.body)
-    del fields["image"]
-    head = json.dumps(fields, sort_keys=True, separators=(",", ":"))[:-1] + ',"image":"'
-    length = len(head) + (image.bytes + 2) // 3 * 4 + 2
-    return _chunks(head, image), length
+    rest = {name: value for name, value in fields.items() if name not in images}
+    head = json.dumps(rest, sort_keys=True, separators=(",", ":"))[:-1]
+    length = len(head) + len("}")
+    for role, image in images.items():
+        length += len(f',"{role}":""') + (image.bytes + 2) // 3 * 4
+    return _chunks(head, images), length
 
 
-def _chunks(head: str, image: InputImage) -> Iterator[bytes]:
+def _chunks(head: str, images: Mapping[str, InputImage]) -> Iterator[bytes]:
     yield head.encode()
+    for role, image in images.items():
+        yield f',"{role}":"'.encode()
+        yield from _base64(image)
+        yield b'"'
+    yield b"}"
+
+
+def _base64(image: InputImage) -> Iterator[bytes]:
     with image.open() as reader:
         rest = b""
         while part := reader.read(CHUNK):
@@ -219,7 +233,6 @@ def _chunks(head: str, image: InputImage) -> Iterator[bytes]:
             yield base64.b64encode(rest[:whole])
             rest = rest[whole:]
         yield base64.b64encode(rest)
-    yield b'"}'
 
 
 def _checked_key(key: str | None) -> SecretStr | None:

@@ -83,7 +83,7 @@ OPTIONS: Mapping[str, type[TextOptions]] = {
 
 
 def body_of(ask: Ask) -> dict[str, Any]:
-    """A create's body; a picture is named in it by its hash. Raises `Rejected`.
+    """A create's body; a picture, or mask, is named in it by its hash. Raises `Rejected`.
 
     由选项和提示词生成请求内容。
     """
@@ -99,7 +99,12 @@ def body_of(ask: Ask) -> dict[str, Any]:
         raise Rejected("a prompt is needed", code="prompt_missing")
     body = {"kind": ask.kind, "prompt": ask.prompt, **options.model_dump(exclude_none=True)}
     if ask.kind == "image-to-image":
-        body["image"] = name_of(_image(ask))
+        image, mask = _image(ask, "image"), _image(ask, "mask")
+        if image is None:
+            raise Rejected("a picture is needed", code="image_missing")
+        body["image"] = name_of(image)
+        if mask is not None:
+            body["mask"] = name_of(mask)
     return body
 
 
@@ -111,11 +116,9 @@ def name_of(image: InputImage) -> str:
     return f"sha256:{image.sha256}"
 
 
-def _image(ask: Ask) -> InputImage:
-    image = ask.images.get("image")
-    if image is None:
-        raise Rejected("a picture is needed", code="image_missing")
-    if image.media_type not in FORMATS:
-        message = f"image: Qwen-Image does not take {clean(image.media_type, 40)}"
+def _image(ask: Ask, role: str) -> InputImage | None:
+    image = ask.images.get(role)
+    if image is not None and image.media_type not in FORMATS:
+        message = f"{role}: Qwen-Image does not take {clean(image.media_type, 40)}"
         raise Rejected(message, code="format_unsupported")
     return image

@@ -247,6 +247,33 @@ def test_a_picture_is_sent_to_its_door_as_a_file_or_in_base64(house: House, sent
     assert job["input"]["image"]["sha256"] == hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.parametrize("sent", ["json", "form"])
+def test_a_mask_is_sent_beside_its_picture(house: House, service: QwenService, sent: str) -> None:
+    files = {"image": picture("JPEG", (128, 96)), "mask": picture("PNG", (128, 96))}
+    if sent == "json":
+        texts = {role: base64.b64encode(data).decode() for role, data in files.items()}
+        made = post_json("/image-to-image", {"prompt": "in blue", **texts})
+    else:
+        made = post_form("/image-to-image", [("prompt", "in blue")], [*files.items()])
+    job = ended(house, made)
+    assert job["status"] == "succeeded"
+    (got,) = service.jobs.values()
+    for role, data in files.items():
+        assert base64.b64decode(got.body[role]) == data
+        assert job["input"][role]["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_mask_of_another_size_or_kind_is_refused(house: House) -> None:
+    files = [("image", picture("PNG", (128, 96))), ("mask", picture("PNG", (96, 128)))]
+    other = post_form("/image-to-image", [("prompt", "in blue")], files)
+    mask = base64.b64encode(picture()).decode()
+    words = post_json("/text-to-image", {"prompt": "a cup", "mask": mask})
+    alone = post_json("/image-to-image", {"prompt": "a cup", "mask": mask})
+    told = [(answer.status, answer.error["param"]) for answer in (other, words, alone)]
+    assert told == [(400, "mask"), (400, "mask"), (400, "image")]
+    assert house.rows() == 0
+
+
 def test_an_idempotency_key_holds_at_a_door(house: House) -> None:
     headers = {"idempotency-key": "order-7"}
     first = post_json("/text-to-image", {"prompt": "a cup"}, headers=headers)
@@ -317,7 +344,7 @@ def test_info_tells_kinds_providers_and_limits(house: House) -> None:
         "name": "image-to-image",
         "makes": "image",
         "takes_prompt": True,
-        "images": ["image"],
+        "images": ["image", "mask"],
         "needs": ["image"],
         "providers": ["qwen-image"],
     }

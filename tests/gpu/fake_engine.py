@@ -23,6 +23,7 @@ class FakeEngine:
         self.holds = holds
         """Pictures per batch that the memory holds, though `fits` promises more."""
         self.promises = 1_000
+        self.inpaints = True
         self.load_gate = load_gate
         self.load_error: str | None = None
         self.broken_seeds: set[int] = set()
@@ -90,7 +91,13 @@ class FakeEngine:
 
     def info(self) -> dict[str, Any]:
         kinds = ["text-to-image", "image-to-image"]
-        return {"model": "fake", "kinds": kinds, "device": "cpu", "limits": {"side_step": 16}}
+        return {
+            "model": "fake",
+            "kinds": kinds,
+            "inpainting": self.inpaints,
+            "device": "cpu",
+            "limits": {"side_step": 16},
+        }
 
     def memory(self) -> dict[str, int]:
         return {"allocated": 1, "reserved": 2, "peak": 3}
@@ -101,7 +108,7 @@ class FakeEngine:
 
 def picture(spec: Spec) -> Image.Image:
     """The picture that the spec asks for: a colour of its own, the same every time."""
-    source = hashlib.sha256(spec.image or b"").hexdigest()
-    told = f"{spec.prompt}|{spec.negative_prompt}|{spec.shape}|{spec.seed}|{source}"
+    files = hashlib.sha256((spec.image or b"") + (spec.mask or b"")).hexdigest()
+    told = f"{spec.prompt}|{spec.negative_prompt}|{spec.shape}|{spec.seed}|{files}"
     red, green, blue = hashlib.sha256(told.encode()).digest()[:3]
     return Image.new("RGB", (spec.width, spec.height), (red, green, blue))

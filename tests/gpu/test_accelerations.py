@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, QwenImagePipeline
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
+from pydantic import ValidationError
 
 from gpu_inference import accelerations
 from gpu_inference.engine import DiffusersEngine
@@ -184,3 +187,18 @@ def test_an_acceleration_that_cannot_be_had_fails_the_load_by_its_name(
     with pytest.raises(LoadFailed) as failed:
         with_settings(**changes)
     assert failed.value.reason.startswith(f"{named}: ")
+
+
+def test_an_attention_that_takes_no_padding_is_refused_together_with_batches(
+    make_settings: MakeSettings,
+) -> None:
+    backends = _AttentionBackendRegistry._backends
+    assert len(backends) > 20
+    for name, function in backends.items():
+        refuses = "`attn_mask` is not supported for" in inspect.getsource(function)
+        assert make_settings(attention=name.value, batch_size=1)
+        if refuses:
+            with pytest.raises(ValidationError, match="takes no padding"):
+                make_settings(attention=name.value)
+        else:
+            assert make_settings(attention=name.value)

@@ -117,6 +117,60 @@ def test_a_little_strength_stays_closer_to_the_source_than_much(
     assert apart(little, much) > 0
 
 
+def a_mask(white: tuple[int, int, int, int], size: tuple[int, int] = (80, 60)) -> bytes:
+    mask = Image.new("L", size, 0)
+    mask.paste(255, white)
+    file = io.BytesIO()
+    mask.save(file, "PNG")
+    return file.getvalue()
+
+
+def a_scene(seed: int = 0) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("strength", [0.6, 1.0])
+def test_inpainting_changes_the_white_and_nothing_of_the_black(
+    tiny_engine: DiffusersEngine, strength: float
+) -> None:
+    mask = a_mask((16, 16, 40, 33), (64, 48))
+    spec = a_spec(image=a_scene(), mask=mask, strength=strength)
+    [made] = drawn(tiny_engine, [spec])
+    source = np.asarray(Image.open(io.BytesIO(a_scene()))).astype(int)
+    white = np.asarray(Image.open(io.BytesIO(mask))) == 255
+    assert apart(made[~white], source[~white]) == 0
+    assert (made[white] != source[white]).mean() > 0.9
+    assert apart(drawn(tiny_engine, [spec])[0], made) == 0
+    assert apart(drawn(tiny_engine, [replace(spec, seed=2)])[0][white], made[white]) > 5
+
+
+def test_inpainting_is_the_same_alone_and_in_a_batch_each_with_its_own_mask(
+    tiny_engine: DiffusersEngine,
+) -> None:
+    boxes = [(0, 0, 40, 30), (40, 30, 80, 60), (21, 3, 24, 50)]
+    specs = [
+        a_spec(seed=seed, image=a_scene(seed), mask=a_mask(box, (64, 48)), strength=0.7)
+        for seed, box in enumerate(boxes)
+    ]
+    together = drawn(tiny_engine, specs)
+    alone = [drawn(tiny_engine, [spec])[0] for spec in specs]
+    assert max(map(apart, together, alone)) <= BATCH_DIFFERENCE
+    for made, spec in zip(together, specs, strict=True):
+        source = np.asarray(Image.open(io.BytesIO(spec.image or b""))).astype(int)
+        assert apart(made, source) > 20
+
+
+def test_a_mask_of_another_size_is_cut_as_its_source_is(tiny_engine: DiffusersEngine) -> None:
+    # 80 x 60 covers 64 x 48 by scaling alone; the lower half is kept.
+    spec = a_spec(image=a_picture(), mask=a_mask((0, 0, 80, 30)), strength=1.0)
+    [made] = drawn(tiny_engine, [spec])
+    assert {tuple(colour) for colour in made[25:].reshape(-1, 3)} == {(255, 165, 0)}
+    assert apart(made[:20], made[25:][:20]) > 20
+
+
 def test_a_stop_between_steps_ends_the_batch_and_leaves_the_engine_usable(
     tiny_engine: DiffusersEngine,
 ) -> None:
@@ -276,6 +330,7 @@ def test_the_info_says_what_is_loaded_and_what_may_be_asked_for(
     assert info["model"] == str(checkpoint)
     assert info["family"] == "qwen-image"
     assert info["kinds"] == ["text-to-image", "image-to-image"]
+    assert info["inpainting"] is True
     assert (info["device"], info["dtype"]) == ("cpu", "float32")
     assert info["accelerations"] == []
     assert info["limits"]["side_step"] == 16

@@ -76,6 +76,23 @@ def test_json_with_base64_comes_where_it_is_asked_for(
         assert pixel(base64.b64decode(one["b64_json"])) == expected(one["seed"])
 
 
+@pytest.mark.parametrize("kind", ["image/webp", "image/jpeg"])
+def test_a_lone_picture_comes_as_webp_or_jpeg_where_it_is_asked_for(
+    server: Running, kind: str
+) -> None:
+    answer = server.http.post("/text-to-image", json=ASK, headers={"Accept": kind})
+    assert answer.headers["content-type"] == kind
+    image = opened(answer.content)
+    assert f"image/{(image.format or '').lower()}" == kind
+    close = [abs(a - b) for a, b in zip(pixel(answer.content), expected(7), strict=True)]
+    assert max(close) < 6
+    both = {"Accept": f"{kind}, image/png"}
+    answer = server.http.post("/text-to-image", json=ASK, headers=both)
+    assert answer.headers["content-type"] == "image/png"
+    several = server.http.post("/text-to-image", json={**ASK, "n": 2}, headers={"Accept": kind})
+    assert (several.status_code, several.json()["error"]["param"]) == (400, "n")
+
+
 def test_a_seed_is_drawn_and_told_where_none_is_given(server: Running) -> None:
     answer = server.http.post("/text-to-image", json={"prompt": "a cat"})
     assert pixel(answer.content) == expected(int(answer.headers["x-seed"]))
@@ -92,6 +109,71 @@ def test_a_source_picture_comes_as_a_file_or_as_base64(server: Running, fake: Fa
     # The shape of the source is kept where no size is given, in about the usual area.
     assert opened(file.content).size == (80, 48)
     assert fake.batches[0][0].strength == 0.5
+
+
+def a_mask(size: tuple[int, int] = (80, 40), colour: str = "white") -> bytes:
+    mask = Image.new("L", size, "black")
+    mask.paste(colour, (0, 0, size[0] // 2, size[1]))
+    file = io.BytesIO()
+    mask.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_mask_comes_with_its_source_as_a_file_or_as_base64(
+    server: Running, fake: FakeEngine
+) -> None:
+    files = {"image": ("a.png", a_picture()), "mask": ("m.png", a_mask())}
+    form = server.http.post("/image-to-image", data={"prompt": "a cat", "seed": "7"}, files=files)
+    image, mask = (base64.b64encode(one).decode() for one in (a_picture(), a_mask()))
+    text = server.http.post("/image-to-image", json={**ASK, "image": image, "mask": mask})
+    whole = server.http.post("/image-to-image", json={**ASK, "image": image})
+    assert [one.status_code for one in (form, text, whole)] == [200] * 3
+    assert form.content == text.content != whole.content
+    masked = opened(fake.batches[0][0].mask or b"")
+    assert [masked.getpixel(at) for at in ((9, 9), (70, 9))] == [255, 0]
+    assert fake.batches[0][0].shape != fake.batches[2][0].shape
+    assert server.http.get("/info").json()["inpainting"] is True
+
+
+@pytest.mark.parametrize(
+    ("mask", "status", "code"),
+    [
+        (a_mask((40, 80)), 400, "invalid_input"),
+        (a_mask(colour="black"), 400, "image_invalid"),
+        (b"", 415, "format_unsupported"),
+        (a_mask((2000, 2000)), 413, "too_large"),
+    ],
+)
+def test_a_mask_that_does_not_belong_to_its_source_is_refused(
+    fake: FakeEngine, tmp_path: Path, mask: bytes, status: int, code: str
+) -> None:
+    with running(settings(tmp_path, image_pixels=512 * 512), fake) as server:
+        files = {"image": ("a.png", a_picture()), "mask": ("m.png", mask)}
+        answer = server.http.post("/image-to-image", data={"prompt": "a cat"}, files=files)
+    told = answer.json()["error"]
+    assert (answer.status_code, told["code"], told["param"]) == (status, code, "mask")
+    assert fake.batches == []
+
+
+def test_a_mask_needs_a_source_and_a_model_that_takes_one(
+    server: Running, fake: FakeEngine
+) -> None:
+    mask = base64.b64encode(a_mask()).decode()
+    text = server.http.post("/text-to-image", json={**ASK, "mask": mask})
+    fake.inpaints = False
+    source = base64.b64encode(a_picture()).decode()
+    edit = server.http.post("/image-to-image", json={**ASK, "image": source, "mask": mask})
+    for answer in (text, edit):
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mask")
+
+
+def test_a_large_mask_waits_at_its_source_s_size(server: Running, fake: FakeEngine) -> None:
+    files = {"image": ("a.png", a_picture((2000, 1000))), "mask": ("m.png", a_mask((2000, 1000)))}
+    form = {"prompt": "a cat", "width": "64", "height": "64"}
+    assert server.http.post("/image-to-image", data=form, files=files).status_code == 200
+    spec = fake.batches[0][0]
+    assert opened(spec.image or b"").size == opened(spec.mask or b"").size
+    assert opened(spec.mask or b"").size[0] < 2000
 
 
 BROKEN: list[tuple[dict[str, Any], int, str, str | None]] = [
@@ -276,6 +358,7 @@ def test_info_tells_the_model_the_defaults_and_the_queue(server: Running) -> Non
     assert told["defaults"]["width"] == 64
     assert told["queue"]["size"] == 64
     assert told["memory"] == {"allocated": 1, "reserved": 2, "peak": 3}
+    assert "No test has run on a GPU" in told["unverified"]["gpu"]
 
 
 def test_a_large_source_waits_no_larger_than_a_picture_may_be(

@@ -64,6 +64,25 @@ def test_a_job_goes_from_queued_to_its_pictures(server: Running, fake: FakeEngin
         assert (result["name"], result["seed"]) == (f"{index}.png", 7 + index)
 
 
+def test_the_log_names_the_job_of_every_picture_drawn(
+    server: Running, fake: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "qwen_image.worker")
+    fake.hold()
+    ids = [server.http.post("/jobs", json={**ASK, "n": n}).json()["id"] for n in (1, 3)]
+    fake.wait_until_begun()
+    canceled = server.http.post("/jobs", json=ASK).json()["id"]
+    server.http.post(f"/jobs/{canceled}/cancel")
+    fake.release()
+    for job_id in ids:
+        server.until(job_id, "succeeded")
+    # A picture that somebody waits for is no job's.
+    assert server.http.post("/text-to-image", json={"prompt": "a cat"}).status_code == 200
+    told = [getattr(line, "facts", {}).get("jobs", ()) for line in caplog.records]
+    drawn = [job_id for jobs in told for job_id in jobs]
+    assert drawn == [ids[0], *[ids[1]] * 3, None]
+
+
 def test_the_same_key_is_the_same_job_and_another_body_is_refused(server: Running) -> None:
     key = {"Idempotency-Key": '"k 1"'.replace(" ", "-")}
     first = server.http.post("/jobs", json=ASK, headers=key)
@@ -147,7 +166,8 @@ def test_what_was_accepted_is_made_after_a_restart_with_the_same_seed(tmp_path: 
     with running(config, first) as server:
         first.hold()
         drawn = {"prompt": "a cat", "n": 2}
-        source = {"kind": "image-to-image", "prompt": "a dog", "image": a_picture()}
+        files = {"image": a_picture(), "mask": a_picture()}
+        source = {"kind": "image-to-image", "prompt": "a dog", **files}
         ids = [
             server.http.post("/jobs", json=ask, headers={"Idempotency-Key": str(number)}).json()[
                 "id"
@@ -169,7 +189,9 @@ def test_what_was_accepted_is_made_after_a_restart_with_the_same_seed(tmp_path: 
         jobs = [server.until(one, "succeeded") for one in ids]
     assert [len(job["results"]) for job in jobs] == [2, 1]
     assert second.batches[0] == first.batches[0]
-    assert second.batches[1][0].image is not None
+    remade = second.batches[1][0]
+    # The same picture, in colours and in grey.
+    assert len({remade.image, remade.mask, None}) == 3
     assert sum(len(batch) for batch in second.batches) == 3
 
 

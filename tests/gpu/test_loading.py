@@ -94,6 +94,7 @@ def test_in_bfloat16_the_shared_weights_stay_so_for_image_to_image(
     engine.load()
     assert engine._image is not engine._text
     assert engine._image.transformer is engine._text.transformer
+    assert engine._mask.transformer is engine._text.transformer
     assert engine._text.transformer.dtype == torch.bfloat16
     engine.close()
 

@@ -54,6 +54,23 @@ def test_the_sdk_makes_pictures(sdk: openai.OpenAI, fake: FakeEngine) -> None:
     assert (fake.batches[0][0].steps, fake.batches[0][0].guidance) == (5, 2.5)
 
 
+@pytest.mark.parametrize("kind", ["webp", "jpeg"])
+def test_the_sdk_gets_the_format_and_the_quality_that_it_asks_for(
+    sdk: openai.OpenAI, kind: Any
+) -> None:
+    best, small = (
+        sdk.images.generate(
+            prompt="a cat", output_format=kind, output_compression=quality, extra_body={"seed": 3}
+        )
+        for quality in (100, 10)
+    )
+    assert best.output_format == kind
+    one, other = ((answer.data or [])[0] for answer in (best, small))
+    assert opened(one).format == kind.upper()
+    assert (one.model_extra or {})["media_type"] == f"image/{kind}"
+    assert one.b64_json != other.b64_json
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_the_sdk_changes_a_picture(sdk: openai.OpenAI, fake: FakeEngine, several: bool) -> None:
     image: Any = [a_file()] if several else a_file()
@@ -76,7 +93,8 @@ def test_the_sdk_lists_the_model(sdk: openai.OpenAI) -> None:
         ({"size": "50x50"}, "width"),
         ({"size": "large"}, "size"),
         ({"response_format": "url"}, "response_format"),
-        ({"output_format": "webp"}, "output_format"),
+        ({"output_format": "gif"}, "output_format"),
+        ({"output_compression": 101}, "output_compression"),
         ({"stream": True}, "stream"),
         ({"n": 99}, "n"),
     ],
@@ -89,10 +107,27 @@ def test_the_sdk_is_told_what_cannot_be_had(
     assert (refused.value.param, refused.value.code) == (param, "invalid_input")
 
 
-def test_masks_and_several_sources_are_refused_by_name(sdk: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError) as refused:
-        sdk.images.edit(image=a_file(), mask=a_file(), prompt="make it blue")
-    assert refused.value.param == "mask"
+def a_mask(colour: str, mode: str = "RGBA") -> tuple[str, bytes, str]:
+    hole = Image.new(mode, (64, 64), "black")
+    hole.paste(colour, (0, 0, 32, 64))
+    file = io.BytesIO()
+    hole.save(file, "PNG")
+    return ("mask.png", file.getvalue(), "image/png")
+
+
+def test_the_sdk_paints_where_its_mask_is_transparent(sdk: openai.OpenAI, fake: FakeEngine) -> None:
+    sdk.images.edit(image=a_file(), mask=a_mask("#ffffff00"), prompt="make it blue")
+    mask = Image.open(io.BytesIO(fake.batches[0][0].mask or b""))
+    assert [mask.getpixel(at) for at in ((8, 8), (50, 8))] == [255, 0]
+
+
+def test_a_mask_without_transparency_and_several_sources_are_refused_by_name(
+    sdk: openai.OpenAI,
+) -> None:
+    for mask in (a_mask("white", "RGB"), a_mask("white")):
+        with pytest.raises(openai.BadRequestError) as refused:
+            sdk.images.edit(image=a_file(), mask=mask, prompt="make it blue")
+        assert refused.value.param == "mask"
     with pytest.raises(openai.BadRequestError) as refused:
         sdk.images.edit(image=[a_file(), a_file()], prompt="make it blue")
     assert refused.value.param == "image"

@@ -51,6 +51,14 @@ def opened(coded: Any) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(coded)))
 
 
+def clear_on_the_left(size: tuple[int, int]) -> bytes:
+    mask = Image.new("RGBA", size, "black")
+    mask.paste((0, 0, 0, 0), (0, 0, size[0] // 2, size[1]))
+    file = io.BytesIO()
+    mask.save(file, "PNG")
+    return file.getvalue()
+
+
 def test_sixty_four_at_once_are_each_answered_rightly(
     server: Running, tiny_engine: DiffusersEngine
 ) -> None:
@@ -86,9 +94,23 @@ def test_the_sdk_makes_and_changes_a_picture(server: Running) -> None:
             ).data
             or []
         )
+        [part] = (
+            sdk.images.edit(
+                image=("source.png", source, "image/png"),
+                mask=("mask.png", clear_on_the_left((64, 48)), "image/png"),
+                prompt="a blue cat",
+                size="64x48",
+                extra_body={**extra, "strength": 1.0},
+            ).data
+            or []
+        )
     before, after = opened(made.b64_json), opened(changed.b64_json)
     assert before.size == after.size == (64, 48)
     assert apart(before, after) > DIFFERENCE
+    left, right = (0, 0, 32, 48), (32, 0, 64, 48)
+    inpainted = opened(part.b64_json)
+    assert apart(before.crop(right), inpainted.crop(right)) == 0
+    assert apart(before.crop(left), inpainted.crop(left)) > DIFFERENCE
 
 
 def test_a_prompt_longer_than_the_model_reads_is_refused(server: Running) -> None:

@@ -32,6 +32,10 @@ def made(world: World, status: str = "succeeded") -> Job:
     return world.until(job_id, status)
 
 
+def incoming(world: World) -> list[str]:
+    return [key for key in world.bucket.objects if key.startswith("incoming/")]
+
+
 def test_a_picture_is_published_unchanged_with_its_facts_and_a_thumbnail() -> None:
     world = painted()
     job = made(world)
@@ -100,6 +104,18 @@ def test_a_picture_that_is_whole_the_second_time_succeeds() -> None:
     world.step(job_id)
     world.provider.model = whole
     assert published(world, world.until(job_id, "succeeded"))
+
+
+def test_files_that_are_fetched_afresh_leave_none_of_the_first_behind() -> None:
+    world = painted(files=2)
+    whole, world.provider.model = world.provider.model, world.provider.model[:-20]
+    job_id = made(world, "processing").id
+    assert len(incoming(world)) == 2
+    world.step(job_id)
+    assert incoming(world) == []
+    world.provider.model = whole
+    world.until(job_id, "succeeded")
+    assert incoming(world) == []
 
 
 def test_a_picture_beyond_the_limit_in_bytes_is_not_even_read(

@@ -212,6 +212,18 @@ def test_a_picture_takes_the_place_of_its_name_in_the_body(size: int) -> None:
     assert {**sent, "image": named} == json.loads(request.body)
 
 
+def test_a_mask_goes_with_its_picture() -> None:
+    wire = Wire(answered({"id": "job-7"}, 202))
+    files = {"mask": still(b"white and black"), "image": still(b"a scene")}
+    request = wire.prepare("image-to-image", images=files)
+    wire.submit(request)
+    sent = json.loads(wire.bodies[0])
+    assert base64.b64decode(sent["image"]) == b"a scene"
+    assert base64.b64decode(sent["mask"]) == b"white and black"
+    assert wire.sent[0].headers["Content-Length"] == str(len(wire.bodies[0]))
+    assert request.body.count("sha256:") == 2
+
+
 class Dribble(io.BytesIO):
     """Gives a few bytes at a time."""
 
