@@ -21,7 +21,8 @@ _SMALL = ("--width", "128", "--height", "128", "--steps", "8")
 
 
 def main() -> int:
-    """Serve on loopback until standard input ends; arguments are the state folder and a port.
+    """Serve on loopback until standard input ends; arguments are the state folder and a port, and
+    after them any flags of the service.
 
     运行服务。
     """
@@ -31,7 +32,7 @@ def main() -> int:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     own = ("--host", "127.0.0.1", "--port", port, "--state", str(home / "qwen-image"))
     more = ("--log-level", "WARNING", "--grace-seconds", "3")
-    settings = load([*own, *more, *_model(home)], os.environ)
+    settings = load([*own, *more, *_model(home), *sys.argv[3:]], os.environ)
     return serve(settings, DiffusersEngine(settings), on_listening=_say)
 
 

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -51,7 +51,8 @@ class Server:
     """A server that can be kept: its name in the state folder, what people call it, how it is run.
 
     `command` is given the state folder and a port. The server prints "listening on URL" once it
-    can be used, ends with its standard input, and answers at `probe`.
+    can be used, ends with its standard input, and answers at `probe`. What it says on stderr goes
+    into the file `log` in the state folder, where one is named.
 
     一种可在本机运行的服务。
     """
@@ -61,6 +62,7 @@ class Server:
     command: Callable[[Path, int], Sequence[str]]
     probe: str = "/_health"
     ready_seconds: float = _READY_SECONDS
+    log: str | None = None
 
 
 def tripo(seconds: float = SECONDS) -> Server:
@@ -81,17 +83,18 @@ QWEN_PYTHON = ROOT / ".venv-gpu" / "bin" / "python"
 """The Qwen-Image service's own Python; `use_tool gpu` in the scripts makes it."""
 
 
-def qwen_image() -> Server:
-    """The Qwen-Image service, on a tiny model where the operator names no other.
+def qwen_image(*flags: str, log: str | None = None) -> Server:
+    """The Qwen-Image service, on a tiny model where the operator names no other; `flags` are more
+    of its own.
 
     本机的 Qwen-Image 服务。
     """
 
     def command(home: Path, port: int) -> Sequence[str]:
-        return [str(QWEN_PYTHON), "-m", "infra.local.qwen", str(home), str(port)]
+        return [str(QWEN_PYTHON), "-m", "infra.local.qwen", str(home), str(port), *flags]
 
     # A large model takes minutes to load.
-    return Server("qwen-image", "the Qwen-Image service", command, "/health", 600.0)
+    return Server("qwen-image", "the Qwen-Image service", command, "/health", 600.0, log)
 
 
 class Standin:
@@ -147,6 +150,17 @@ class Standin:
             self._keeper.join(_STOP_SECONDS)
         # A keeper that still waits for the lock is left to the end of this process.
 
+    def kill(self) -> None:
+        """Kill it without warning, as a crash would, if it is ours; it is started again.
+
+        直接杀死服务，随后会自动重启。
+        """
+        with self._guard:
+            process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def _keep(self) -> None:
         assert self._lock is not None
         with self._lock as lock:
@@ -162,7 +176,7 @@ class Standin:
 
     def _launch(self) -> subprocess.Popen[str] | None:
         port = self._free_port()
-        with self._guard:
+        with self._guard, self._said() as said:
             if self._closing.is_set():
                 return None
             process = self._process = subprocess.Popen(
@@ -172,6 +186,7 @@ class Standin:
                 # Its end of this pipe tells it that we are gone, even when we were killed.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=said,
                 text=True,
                 # Ctrl-C is for us; the stand-in is stopped last.
                 start_new_session=True,
@@ -182,6 +197,11 @@ class Standin:
             _write(self._known, line.removeprefix("listening on ").strip())
             self._ready.set()
         return process
+
+    def _said(self) -> AbstractContextManager[TextIO | None]:
+        """Where its stderr goes; None is ours."""
+        name = self._server.log
+        return nullcontext() if name is None else (self._home / name).open("a")
 
     def _free_port(self) -> int:
         """The port it had before, so that links stay right; any other if that one is taken."""

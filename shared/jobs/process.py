@@ -94,6 +94,7 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
         after = apply(ports, job, lambda now: lifecycle.invalid(now, job.files, reason, at))
         if after is not None and after.status is Status.STORING:
             ports.wake("poll")
+            _tidy(ports, job)
         return
     except (BucketUnavailable, OSError) as error:
         reason = str(error)

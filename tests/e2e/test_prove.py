@@ -21,11 +21,12 @@ from urllib.request import Request, urlopen
 import pytest
 from standardwebhooks import Webhook
 
-from infra.local.prove import siege, slot
+from infra.local.prove import proof, siege, slot
 from infra.local.prove.crash import KILLED, Plan
+from infra.local.prove.generators import GENERATORS, Tripo
 from infra.local.prove.place import Left
 from infra.local.prove.place_aws import PART, AwsPlace, Telling
-from infra.local.prove.proof import Pool, Proof, Tally, scenarios
+from infra.local.prove.proof import Pool, Proof, Tally
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.slot import Case
 from infra.local.prove.world import Scenario
@@ -78,6 +79,16 @@ def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
     assert requests["s3.CompleteMultipartUpload"] == 1
     assert requests["s3.PutObject"] == 2
     assert "Every job ended, none was created twice" in command.output
+
+
+def test_what_no_generator_is_asked_for_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for provider, name in (("tripo", "service-killed"), ("qwen-image", "doomed")):
+        with pytest.raises(SystemExit) as ended:
+            proof.main(["--provider", provider, "--scenario", name])
+        assert ended.value.code == 2
+        assert f"no scenario '{name}' for {provider}" in capsys.readouterr().err
 
 
 def test_a_run_that_breaks_a_promise_is_counted_as_such() -> None:
@@ -323,8 +334,10 @@ def test_only_requests_that_change_something_are_died_after() -> None:
     calls = ["dynamodb.Query", "dynamodb.PutItem", "dynamodb.Query", "dynamodb.PutItem"]
     calls += ["s3.GetObject", "provider tripo.check"]
     with Receiver(new_secret()) as receiver:
-        proof = Proof(Pool(0, "aws"), receiver, "", 1)
-        deaths = [death[2:] for death in proof.deaths(CASE.scenario, 1, calls)]
+        all_cases = Proof(Pool(0, "aws", "tripo"), receiver, "", 1)
+        deaths = [death[2:] for death in all_cases.deaths(CASE.scenario, 1, calls)]
+        seldom = replace(CASE.scenario, every=3)
+        fewer = [death[2:] for death in all_cases.deaths(seldom, 1, calls)]
     assert deaths == [
         (1, "before", "dynamodb.Query"),
         (1, "before", "dynamodb.PutItem"),
@@ -335,11 +348,12 @@ def test_only_requests_that_change_something_are_died_after() -> None:
         (1, "before", "s3.GetObject"),
         (1, "before", "provider tripo.check"),
     ]
+    assert fewer == [(2, "before", "dynamodb.Query"), (1, "before", "provider tripo.check")]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_store_whose_transactions_come_in_pieces_is_caught_on_aws(
-    place: AwsPlace, monkeypatch: pytest.MonkeyPatch
+    place: AwsPlace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     whole = DynamoStore.transact
 
@@ -347,12 +361,12 @@ def test_a_store_whose_transactions_come_in_pieces_is_caught_on_aws(
         return [whole(store, [write])[0] for write in writes]
 
     secret = new_secret()
-    standin, url = slot.start_standin(0.2)
+    standin, url = slot.start(Tripo(), tmp_path)
     try:
         with Receiver(secret) as receiver:
             # The first request looks for the Idempotency-Key, the second writes the job.
             case = replace(CASE, at=2, when="after", secret=secret, receiver=receiver.url)
-            one = slot.Slot(url, place)
+            one = slot.Slot(Tripo(), url, place)
             kept = one.run(replace(case, number=901))
             monkeypatch.setattr(DynamoStore, "transact", in_pieces)
             broken = one.run(replace(case, number=902))
@@ -407,7 +421,8 @@ DONE = Job(
         artifact("preview", "preview.webp", "image/webp", PREVIEW),
     ),
 )
-CASE = Case(1, Scenario("text", prompt="oak"), 3, "before", 1, "whsec_", "http://127.0.0.1:1")
+OAK = Scenario("text", "tripo", "text-to-3d", ("model", "preview"), prompt="oak")
+CASE = Case(1, OAK, 3, "before", 1, "whsec_", "http://127.0.0.1:1")
 UNCONFIRMED = JobError("submit_unconfirmed", "nobody answered", False)
 REFUSED = JobError("provider_rejected", "no", False)
 
@@ -427,7 +442,7 @@ def test_kept_promises_are_found_kept(bundle: Bundle) -> None:
     assert judged(bundle, DONE) == []
     unconfirmed = replace(DONE, status=Status.FAILED, error=UNCONFIRMED, artifacts=())
     assert judged(bundle, unconfirmed, log=[LOOK]) == []
-    for one in scenarios():
+    for one in Tripo().scenarios():
         if not one.succeeds:
             refused = replace(unconfirmed, error=REFUSED)
             assert judged(bundle, refused, log=[LOOK], scenario=one) == []
@@ -463,8 +478,13 @@ def test_a_broken_promise_is_named(bundle: Bundle, fault: str) -> None:
     assert any(one.startswith(fault) for one in found), found
 
 
+def test_a_create_that_is_asked_for_again_by_its_key_is_one_create(bundle: Bundle) -> None:
+    assert judged(bundle, DONE, log=[CREATE, LOOK, CREATE]) == []
+
+
 def test_what_no_killed_worker_can_have_left_is_named() -> None:
     assert slot.judge_left(Left(1, 1), 1) == []
+    assert slot.judge_left(Left(1, 2), 1, files=2) == []
     assert slot.judge_left(Left(1, 2), 0) == [
         "1 uploads were left open",
         "2 files were left under incoming/",
@@ -474,6 +494,14 @@ def test_what_no_killed_worker_can_have_left_is_named() -> None:
 def test_a_job_that_is_not_there_and_one_too_many_are_named(bundle: Bundle) -> None:
     for jobs in ((), (DONE, replace(DONE, id="K"))):
         assert judged(bundle, *jobs) == [f"{len(jobs)} jobs exist where one was asked for"]
+
+
+def test_every_generator_has_its_usual_scenarios() -> None:
+    assert next(iter(GENERATORS)) == "tripo"
+    for name, one in GENERATORS.items():
+        known = {scenario.name: scenario for scenario in one.scenarios()}
+        assert set(one.usual) <= set(known)
+        assert {scenario.provider for scenario in known.values()} == {name}
 
 
 # The siege's judge, and the receiver both judges trust.

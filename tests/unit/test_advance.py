@@ -96,6 +96,8 @@ def test_a_job_goes_its_way_over_sqlite_and_a_folder(tmp_path: Path) -> None:
         poll_once(world)
         poll_once(world)
         assert world.job(job_id).status is Status.PROCESSING
+        copies = [str(file.key) for file in world.job(job_id).files]
+        assert [key for key in copies if world.bucket.head(key) is None] == []
         assert process_all(world) == 1
         job = world.job(job_id)
         assert job.status is Status.SUCCEEDED
@@ -106,7 +108,7 @@ def test_a_job_goes_its_way_over_sqlite_and_a_folder(tmp_path: Path) -> None:
             "queued", "submitting", "running", "storing", "processing", "succeeded",
         ]  # fmt: skip
         assert (job.receipt.creates, job.receipt.provider_credits) == (1, 30.0)
-        assert world.bucket.head(f"incoming/{job_id}") is None
+        assert [key for key in copies if world.bucket.head(key) is not None] == []
 
 
 # Creates

@@ -2,8 +2,9 @@
 
 For each way of asking and each number of times that events arrive, one run counts the calls;
 then, for every call, a run is killed before it and another after it, and other workers go on.
-Every job must end, with at most one create in the stand-in's log, a whole result in the bucket
-and a webhook that verifies. On AWS (`--cloud aws`, emulated) a call is a single request.
+Every job must end, with at most one create in the generator's log, a whole result in the bucket
+and a webhook that verifies. The generator is Tripo's stand-in, or a real Qwen-Image service on a
+tiny model (`--provider qwen-image`). On AWS (`--cloud aws`, emulated) a call is a single request.
 
 在每一次外部调用的前后杀死进程，验证任务不丢、不重复付费。
 """
@@ -11,8 +12,6 @@ and a webhook that verifies. On AWS (`--cloud aws`, emulated) a call is a single
 from __future__ import annotations
 
 import argparse
-import base64
-import io
 import json
 import subprocess
 import sys
@@ -20,11 +19,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from queue import Queue
 from typing import Any
 
 from infra.local.prove.crash import IDLE, When
+from infra.local.prove.generators import GENERATORS
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.world import Scenario
 from shared.deliveries.signing import new_secret
@@ -38,26 +38,6 @@ AWS = frozenset({"dynamodb", "s3"})
 """The services whose requests are counted one by one."""
 
 
-def scenarios() -> list[Scenario]:
-    """Every way of asking that is put to the proof.
-
-    全部验证场景。
-    """
-    return [
-        Scenario("text", prompt="oak"),
-        Scenario("photo", photo=_photo()),
-        Scenario("answer-lost", prompt="oak", faults=(("drop_after", 1.0),)),
-        Scenario("canceled", prompt="oak", cancel=True),
-        Scenario("refused", prompt="forbidden", succeeds=False),
-        Scenario("doomed", prompt="doomed", succeeds=False),
-        Scenario("broken-file", prompt="oak", faults=(("short_file", 1.0),), succeeds=False),
-    ]
-
-
-USUAL = ("photo",)
-"""What runs unless told otherwise: a photo's way calls everything that a text's way calls."""
-
-
 @dataclass
 class Tally:
     """What came out so far.
@@ -69,6 +49,7 @@ class Tally:
     killed: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
+    figures: Counter[str] = field(default_factory=Counter)
     requests: dict[str, Counter[str]] = field(default_factory=dict)
     broken: list[tuple[str, list[str]]] = field(default_factory=list)
 
@@ -80,6 +61,7 @@ class Tally:
         self.runs += 1
         self.killed += verdict.get("killed", 0)
         self.left.update(verdict.get("left", {}))
+        self.figures.update(verdict.get("figures", {}))
         end = verdict.get("end", "crashed")
         self.ends[f"{end}: {verdict['code']}" if verdict.get("code") else end] += 1
         if verdict["faults"]:
@@ -92,8 +74,9 @@ class Pool:
     槽位进程池。
     """
 
-    def __init__(self, size: int, cloud: str) -> None:
+    def __init__(self, size: int, cloud: str, provider: str) -> None:
         command = [sys.executable, "-m", "infra.local.prove.slot", "--cloud", cloud]
+        command += ["--provider", provider]
         pipe = subprocess.PIPE
         self._all = [subprocess.Popen(command, stdin=pipe, stdout=pipe) for _ in range(size)]
         self._free: Queue[subprocess.Popen[bytes]] = Queue()
@@ -164,7 +147,7 @@ class Proof:
         for place, called in enumerate(calls, 1):
             name = called.removesuffix(IDLE)
             counted[name] += 1
-            if place % self._sample:
+            if place % (self._sample * scenario.every):
                 continue
             yield scenario, times, counted[name], "before", name
             if name == called and name.rsplit(".")[-1] not in READS:
@@ -182,12 +165,10 @@ class Proof:
     ) -> dict[str, Any]:
         with self._lock:
             number = next(self._numbers)
-        asked = asdict(scenario)
-        asked["photo"] = base64.b64encode(scenario.photo).decode() if scenario.photo else None
         verdict = self._pool.run(
             {
                 "number": number,
-                "scenario": asked,
+                "scenario": scenario.name,
                 "at": at,
                 "when": when,
                 "of": name,
@@ -208,9 +189,10 @@ def main(argv: list[str] | None = None) -> int:
     验证的入口。
     """
     options = _options(argv)
-    chosen = [item for item in scenarios() if item.name in options.scenario]
+    known = GENERATORS[options.provider].scenarios()
+    chosen = [item for item in known if item.name in options.scenario]
     secret = new_secret()
-    pool = Pool(options.jobs, options.cloud)
+    pool = Pool(options.jobs, options.cloud, options.provider)
     with Receiver(secret) as receiver:
         try:
             proof = Proof(pool, receiver, secret, options.sample)
@@ -250,6 +232,8 @@ def _report(tally: Tally) -> int:
         if requests:
             by_operation = ", ".join(f"{name} {count}" for name, count in requests.most_common())
             print(f"{label}, one job: {requests.total()} requests to AWS ({by_operation})")
+    for figure, count in tally.figures.items():
+        print(f"  {count:5d}  {figure}")
     print(
         f"Left behind by the killed: {tally.left['incoming']} files under incoming/, "
         f"{tally.left['uploads']} unfinished uploads"
@@ -265,8 +249,24 @@ def _report(tally: Tally) -> int:
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/prove", description=__doc__.split("\n")[0])
-    known = [item.name for item in scenarios()]
-    parser.add_argument("--scenario", action="append", choices=known, help="default: photo")
+    known = {name: [item.name for item in one.scenarios()] for name, one in GENERATORS.items()}
+    default = next(iter(GENERATORS))
+    parser.add_argument(
+        "--provider",
+        choices=GENERATORS,
+        default=default,
+        help=f"who makes what is asked for: a stand-in for Tripo, or a real Qwen-Image service on "
+        f"a tiny model ({default})",
+    )
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        metavar="NAME",
+        help="; ".join(
+            f"{name}: {', '.join(known[name])} ({', '.join(one.usual)})"
+            for name, one in GENERATORS.items()
+        ),
+    )
     parser.add_argument("--all", action="store_true", help="every scenario")
     parser.add_argument(
         "--cloud",
@@ -280,18 +280,14 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (2)")
     parser.add_argument("--sample", type=int, default=1, help="kill at every n-th call only (1)")
     options = parser.parse_args(argv)
-    options.scenario = known if options.all else options.scenario or list(USUAL)
+    names = known[options.provider]
+    for name in options.scenario or ():
+        if name not in names:
+            parser.error(f"no scenario {name!r} for {options.provider}; there are: {names}")
+    usual = GENERATORS[options.provider].usual
+    options.scenario = names if options.all else options.scenario or list(usual)
     options.events = options.events or [0, 1, 2]
     return options
-
-
-def _photo() -> bytes:
-    from PIL import Image
-
-    picture = Image.radial_gradient("L").resize((96, 64)).convert("RGB")
-    kept = io.BytesIO()
-    picture.save(kept, "JPEG")
-    return kept.getvalue()
 
 
 if __name__ == "__main__":

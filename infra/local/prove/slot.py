@@ -1,14 +1,13 @@
-"""One slot of the proof: its own stand-in and clock; a forked process for every life.
+"""One slot of the proof: its own generator and clock; a forked process for every life.
 
-Started by `infra.local.prove`, which hands it cases as JSON lines and reads verdicts back.
+Started by `infra.local.prove.proof`, which hands it cases as JSON lines and reads verdicts back.
 
-验证的一个槽位：独立的替身和时钟，每个工作进程都是真实的子进程。
+验证的一个槽位：独立的生成服务和时钟，每个工作进程都是真实的子进程。
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
 import json
 import multiprocessing
@@ -17,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from infra.local.prove.crash import KILLED, Plan, When
+from infra.local.prove.generators import GENERATORS, Account, Generator
 from infra.local.prove.place import Addresses, Left, LocalPlace, Place
 from infra.local.prove.place_aws import AwsPlace
 from infra.local.prove.world import (
@@ -33,6 +34,7 @@ from infra.local.prove.world import (
     ask,
     settings_for,
 )
+from infra.local.standins.faults import parse_fault
 from shared import wiring
 from shared.config import Settings
 from shared.jobs.model import Job, Status
@@ -62,31 +64,23 @@ class Case:
     of: str = ""
 
     @classmethod
-    def read(cls, line: str) -> Case:
-        """A case from its JSON line.
+    def read(cls, line: str, scenarios: Mapping[str, Scenario]) -> Case:
+        """A case from its JSON line, which names one of the scenarios.
 
         从一行 JSON 读取。
         """
         values = json.loads(line)
-        scenario = values.pop("scenario")
-        photo = scenario.pop("photo")
-        faults = tuple((name, rate) for name, rate in scenario.pop("faults"))
-        return cls(
-            scenario=Scenario(
-                photo=base64.b64decode(photo) if photo else None, faults=faults, **scenario
-            ),
-            **values,
-        )
+        return cls(scenario=scenarios[values.pop("scenario")], **values)
 
 
 class Slot:
-    """Runs cases one after another in one place, against one stand-in.
+    """Runs cases one after another in one place, against one generator at `standin`.
 
     依次运行各个案例。
     """
 
-    def __init__(self, standin: str, place: Place) -> None:
-        self._standin, self._place = standin, place
+    def __init__(self, generator: Generator, standin: str, place: Place) -> None:
+        self._generator, self._standin, self._place = generator, standin, place
         self._shift = multiprocessing.Value("q", 0)
 
     def run(self, case: Case) -> dict[str, Any]:
@@ -102,10 +96,12 @@ class Slot:
             self._place.remove(name)
 
     def _judged(self, case: Case, name: str, addresses: Addresses) -> dict[str, Any]:
-        key = f"tsk_prove{os.getpid()}x{case.number}"
-        settings = settings_for(addresses, self._standin, key, case.secret)
+        key = f"prove{os.getpid()}x{case.number}"
+        generator = self._generator.settings(self._standin, key)
+        settings = settings_for(addresses, generator, case.secret)
         since = ask(f"{self._standin}/_health")["requests"]
-        ask(f"{self._standin}/_faults", dict(case.scenario.faults))
+        ask(f"{self._standin}/_faults", dict(map(parse_fault, case.scenario.faults)))
+        books = self._generator.open(self._standin, case.scenario)
         clock = ShiftedClock(self._shift)
         killed, status, names = self._lives(case, settings, clock)
         if status not in (0, KILLED):
@@ -116,17 +112,24 @@ class Slot:
             jobs = bundle.jobs.page(CALLER, limit=10).jobs
             heard = ask(f"{case.receiver}/heard/{case.number}")
             faults = judge(case, jobs, log, bundle, heard)
+            account = Account()
+            if len(jobs) == 1:
+                account = self._generator.close(
+                    self._standin, books, case.scenario, jobs[0], tasks_in(log)
+                )
         finally:
             bundle.close()
         left = self._place.left(name)
         ended = jobs[0].status if jobs else None
+        files = len(jobs[0].files) if jobs else 1
         if ended is not Status.SUCCEEDED:
             # A job that failed keeps its files: a retry takes them over.
             left = replace(left, incoming=0)
         return {
             "number": case.number,
-            "faults": faults + judge_left(left, killed),
+            "faults": [*faults, *account.faults, *judge_left(left, killed, files)],
             "killed": killed,
+            "figures": {"creates in the log": len(tasks_in(log)), **account.figures},
             "calls": names,
             "left": asdict(left),
             "end": ended.value if ended else "none",
@@ -153,6 +156,14 @@ class Slot:
             return killed, status, json.loads(calls.read() or "[]")
 
 
+def tasks_in(log: list[dict[str, Any]]) -> set[str]:
+    """The tasks that creates in the log made; one that was asked for again is no other.
+
+    日志中创建的任务。
+    """
+    return {entry["task_id"] for entry in log if entry["task_id"] is not None}
+
+
 def judge(
     case: Case, jobs: tuple[Job, ...], log: list[dict[str, Any]], bundle: Any, heard: dict[str, Any]
 ) -> list[str]:
@@ -163,7 +174,7 @@ def judge(
     if len(jobs) != 1:
         return [f"{len(jobs)} jobs exist where one was asked for"]
     (job,) = jobs
-    creates = [entry for entry in log if entry["task_id"] is not None]
+    creates = tasks_in(log)
     faults = []
     if not job.status.terminal:
         faults.append(f"the job did not end: {job.status.value}")
@@ -181,8 +192,9 @@ def judge(
         with bundle.bucket.open(artifact.key) as reader:
             if hashlib.sha256(reader.read()).hexdigest() != artifact.sha256:
                 faults.append(f"{artifact.name} in the bucket is not what the job says")
-    if job.status is Status.SUCCEEDED and len(job.artifacts) != 2:
-        faults.append(f"{len(job.artifacts)} artifacts were published: {job.warnings}")
+    roles = tuple(artifact.role for artifact in job.artifacts)
+    if job.status is Status.SUCCEEDED and roles != case.scenario.roles:
+        faults.append(f"{len(roles)} artifacts were published: {roles}, {job.warnings}")
     if not heard["verified"]:
         faults.append("no webhook arrived")
     if heard["refused"]:
@@ -192,15 +204,16 @@ def judge(
     return faults
 
 
-def judge_left(left: Left, killed: int) -> list[str]:
-    """What is wrong with what a case left behind. Its one file may leave one thing per death.
+def judge_left(left: Left, killed: int, files: int = 1) -> list[str]:
+    """What is wrong with what a case left behind. A death may leave one upload, and each of the
+    job's files.
 
     判断遗留内容是否合理。
     """
     faults = []
     if left.uploads > killed:
         faults.append(f"{left.uploads} uploads were left open")
-    if left.incoming > killed:
+    if left.incoming > killed * files:
         faults.append(f"{left.incoming} files were left under incoming/")
     return faults
 
@@ -225,18 +238,17 @@ def _fork(work: Any) -> int:
     return code if code >= 0 else 128 - code
 
 
-def start_standin(seconds: float) -> tuple[subprocess.Popen[bytes], str]:
-    """A stand-in in its own process, which ends with this one; and its address.
+def start(generator: Generator, home: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """A generator in its own process, which ends with this one; and its address.
 
-    启动一个替身进程。
+    启动一个生成服务进程。
     """
-    command = [sys.executable, "-m", "infra.local.standins.tripo", "--port", "0"]
-    command += ["--seconds", str(seconds), "--watch-stdin", "--concurrency", "100000"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(generator.command(home), stdin=pipe, stdout=pipe)
     assert process.stdout is not None
     line = process.stdout.readline().decode()
     if "listening on " not in line:
-        raise RuntimeError("the stand-in did not start")
+        raise RuntimeError(f"{generator.name} did not start")
     return process, line.split("listening on ")[1].strip()
 
 
@@ -249,25 +261,30 @@ def main() -> None:
     import shared.artifacts.preview
     import shared.deliveries.runner
     import shared.jobs.process
+    import shared.providers.qwen_image
     import shared.providers.tripo
     import shared.store.dynamodb
     import shared.store.sql
 
     assert shared
     parser = argparse.ArgumentParser()
+    parser.add_argument("--provider", choices=GENERATORS, required=True)
     parser.add_argument("--cloud", choices=PLACES, default="local")
-    place = PLACES[parser.parse_args().cloud]()
-    process, url = start_standin(0.2)
-    try:
-        with place:
-            slot = Slot(url, place)
-            for line in sys.stdin:
-                print(json.dumps(slot.run(Case.read(line))), flush=True)
-    finally:
-        assert process.stdin is not None
-        with suppress(OSError):
-            process.stdin.close()
-        process.wait(timeout=10)
+    options = parser.parse_args()
+    generator, place = GENERATORS[options.provider], PLACES[options.cloud]()
+    scenarios = {one.name: one for one in generator.scenarios()}
+    with tempfile.TemporaryDirectory(prefix="maquette-prove-") as home:
+        process, url = start(generator, Path(home))
+        try:
+            with place:
+                slot = Slot(generator, url, place)
+                for line in sys.stdin:
+                    print(json.dumps(slot.run(Case.read(line, scenarios))), flush=True)
+        finally:
+            assert process.stdin is not None
+            with suppress(OSError):
+                process.stdin.close()
+            process.wait(timeout=30)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
@@ -32,6 +32,7 @@ from shared.jobs.service import NewImage, NewJob, idempotency_key
 CALLER = "prove"
 _ROUNDS = 400
 """More rounds than any job needs; one that is not done by then was lost."""
+_MOVED_SECONDS = 300.0
 
 
 class ShiftedClock:
@@ -75,28 +76,45 @@ class ShiftedClock:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is asked for, the faults the stand-in shows, and whether the caller cancels.
+    """What is asked for, of whom, and the roles of the artifacts that a success publishes.
+
+    `faults` are those of the generator, as the stand-ins' `--fault` takes them. With `cancel` the
+    caller cancels; with `kills` the generator itself is killed while it works. The worker is killed
+    at every `every`-th call only.
 
     一个验证场景。
     """
 
     name: str
+    provider: str
+    kind: str
+    roles: tuple[str, ...]
     prompt: str | None = None
     photo: bytes | None = None
-    faults: tuple[tuple[str, float], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
     cancel: bool = False
+    kills: bool = False
     succeeds: bool = True
+    every: int = 1
 
     def new_job(self, callback_url: str) -> NewJob:
         """The request every life of the scenario's caller sends.
 
         场景对应的创建请求。
         """
-        if self.photo is None:
-            return NewJob("text-to-3d", "tripo", prompt=self.prompt, callback_url=callback_url)
-        info = inspect_image(self.photo, ImageLimits())
-        image = NewImage(self.photo, info.media_type, info.width, info.height)
-        return NewJob("image-to-3d", "tripo", images={"image": image}, callback_url=callback_url)
+        images = {}
+        if self.photo is not None:
+            info = inspect_image(self.photo, ImageLimits())
+            images["image"] = NewImage(self.photo, info.media_type, info.width, info.height)
+        return NewJob(
+            self.kind,
+            self.provider,
+            prompt=self.prompt,
+            images=images,
+            options=self.options,
+            callback_url=callback_url,
+        )
 
 
 @dataclass(frozen=True)
@@ -128,8 +146,8 @@ _HANDLERS: dict[str, Callable[[dict[str, Any], Any], None]] = {
 }
 
 
-def settings_for(addresses: Addresses, standin: str, key: str, secret: str) -> Settings:
-    """Settings of a bundle whose Tripo is the stand-in; the environment is not read.
+def settings_for(addresses: Addresses, generator: Mapping[str, str], secret: str) -> Settings:
+    """Settings of a bundle whose `generator` is on this machine; the environment is not read.
 
     构造验证用的设置。
     """
@@ -139,10 +157,9 @@ def settings_for(addresses: Addresses, standin: str, key: str, secret: str) -> S
         bucket_url=addresses.bucket_url,
         link_secret="p" * 40,
         webhook_secrets=secret,
-        TRIPO_API_KEY=key,
-        TRIPO_BASE_URL=standin,
         log_level="ERROR",
         log_format="text",
+        **generator,
     )
 
 
@@ -231,19 +248,19 @@ class Life:
 
 
 def move_clock(standin: str, seconds: float) -> None:
-    """Move the stand-in's clock forward.
+    """Move the stand-in's clock forward; one whose time is real is given the time it needs.
 
     快进替身的时钟。
     """
-    ask(f"{standin}/_clock", {"advance": seconds})
+    ask(f"{standin}/_clock", {"advance": seconds}, seconds=_MOVED_SECONDS)
 
 
-def ask(url: str, body: Any = None) -> Any:
+def ask(url: str, body: Any = None, *, seconds: float = 30.0) -> Any:
     """One JSON request to a server of this machine.
 
     向本机服务发送一次请求。
     """
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
         return json.load(answer)
