@@ -265,7 +265,14 @@ def _size(
 ) -> tuple[int, int]:
     if source and ask.width is None and ask.height is None:
         pixels = settings.width * settings.height
-        return pictures.natural_size(source.width, source.height, pixels=pixels, step=step)
+        return pictures.natural_size(
+            source.width,
+            source.height,
+            pixels=pixels,
+            step=step,
+            least=settings.min_side,
+            most=settings.max_side,
+        )
     return (
         settings.width if ask.width is None else ask.width,
         settings.height if ask.height is None else ask.height,

@@ -180,22 +180,23 @@ def recoded(png: bytes, media_type: str, quality: int) -> bytes:
     return file.getvalue()
 
 
-def natural_size(width: int, height: int, *, pixels: int, step: int = 16) -> tuple[int, int]:
+def natural_size(
+    width: int, height: int, *, pixels: int, step: int = 16, least: int = 1, most: int = 2**20
+) -> tuple[int, int]:
     """Return the size to make where a request names none: the source's shape, `pixels` in area.
 
-    Both sides are multiples of `step`, at least one step; it is never more than `pixels`.
+    Both sides are multiples of `step` from `least` to `most`: where a long and narrow source would
+    leave these, the size is as near to its shape as they allow. It is never more than `pixels`, if
+    a square of `least` is not.
 
     请求未指定尺寸时，按来源图片的比例取尺寸。
     """
+    low, high = -(-least // step) * step, most // step * step
     scale = math.sqrt(pixels / (width * height))
-    wide = max(step, round(width * scale / step) * step)
-    high = max(step, round(height * scale / step) * step)
-    while wide * high > pixels and max(wide, high) > step:
-        if wide >= high:
-            wide -= step
-        else:
-            high -= step
-    return wide, high
+    sides = [min(high, max(low, round(side * scale / step) * step)) for side in (width, height)]
+    while sides[0] * sides[1] > pixels and max(sides) > low:
+        sides[sides.index(max(sides))] -= step
+    return sides[0], sides[1]
 
 
 def _opened(data: bytes) -> Image.Image:

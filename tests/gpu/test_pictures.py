@@ -148,6 +148,12 @@ def test_the_natural_size_keeps_the_shape_within_the_pixels() -> None:
             assert 0 < wide * high <= 512 * 512
 
 
+def test_a_narrow_source_gets_the_nearest_size_within_the_bounds() -> None:
+    assert natural_size(4000, 100, pixels=256 * 256, least=128) == (512, 128)
+    assert natural_size(100, 4000, pixels=256 * 256, least=128, most=384) == (128, 384)
+    assert natural_size(1, 9999, pixels=64 * 64, least=40) == (48, 80)
+
+
 def a_mask(
     size: tuple[int, int] = (64, 64), white: tuple[int, int, int, int] = (20, 20, 41, 41)
 ) -> Any:
