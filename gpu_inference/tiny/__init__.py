@@ -5,9 +5,5 @@
 
 from pathlib import Path
 
-from gpu_inference.tiny.checkpoint import build
-
 MODEL = Path(__file__).parent / "model"
 """The trained checkpoint."""
-
-__all__ = ["MODEL", "build"]

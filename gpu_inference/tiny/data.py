@@ -41,6 +41,7 @@ PLACES = ("center", "left", "right", "top", "bottom")
 ORDERS = ("left of", "above")
 """How the first of two shapes lies to the second."""
 
+_FAIR = (0.20, 0.31)  # the size of what no size is said of
 _FINE = 4  # drawn so many times larger, for smooth edges
 _MARGIN = 0.03
 _TWO = 0.25  # the part of scenes that have two shapes
@@ -97,17 +98,16 @@ def combinations(*, held: bool) -> list[tuple[str, str, str]]:
     ]
 
 
-def scene(dice: random.Random) -> Scene:
-    """Think of a scene for training.
+def scene(dice: random.Random, spread: float = 1.0) -> Scene:
+    """Think of a scene for training; with less `spread`, everything is nearer to its usual place.
 
     随机生成一个训练场景。
     """
     if dice.random() < _TWO:
-        return two(dice)
+        return two(dice, spread)
     shape, colour, background = dice.choice(_TRAINING)
-    return one(
-        dice, shape, colour, background, dice.choice((None, *SIZES)), dice.choice((None, *PLACES))
-    )
+    size, place = dice.choice((None, *SIZES)), dice.choice((None, *PLACES))
+    return one(dice, shape, colour, background, size, place, spread)
 
 
 def one(
@@ -117,14 +117,19 @@ def one(
     background: str,
     size: str | None = None,
     place: str | None = None,
+    spread: float = 1.0,
 ) -> Scene:
     """Put one shape on a background; what is not said is chosen: a fair size, near the middle.
 
     在背景上放一个图形。
     """
-    radius = dice.uniform(*(SIZES[size] if size else (0.20, 0.31)))
-    edge = radius + _MARGIN + dice.uniform(0, 0.04)
-    across, down = 0.5 + dice.uniform(-0.04, 0.04), 0.5 + dice.uniform(-0.04, 0.04)
+
+    def about(low: float, high: float) -> float:
+        return _about(dice, low, high, spread)
+
+    radius = about(*(SIZES[size] if size else _FAIR))
+    edge = radius + _MARGIN + about(0, 0.04)
+    across, down = 0.5 + about(-0.04, 0.04), 0.5 + about(-0.04, 0.04)
     x, y = {
         "left": (edge, down),
         "right": (1 - edge, down),
@@ -134,7 +139,7 @@ def one(
     return Scene(background, (Thing(shape, colour, x, y, radius, size),), place)
 
 
-def two(dice: random.Random) -> Scene:
+def two(dice: random.Random, spread: float = 1.0) -> Scene:
     """Put two shapes beside or above each other, each on its half of the picture.
 
     并排或上下放置两个图形。
@@ -147,11 +152,16 @@ def two(dice: random.Random) -> Scene:
     order = dice.choice(ORDERS)
     things = []
     for number, (shape, colour) in enumerate(pairs):
-        along = 0.26 + 0.48 * number + dice.uniform(-0.02, 0.02)
-        across = 0.5 + dice.uniform(-0.04, 0.04)
+        along = 0.26 + 0.48 * number + _about(dice, -0.02, 0.02, spread)
+        across = 0.5 + _about(dice, -0.04, 0.04, spread)
         x, y = (along, across) if order == "left of" else (across, along)
-        things.append(Thing(shape, colour, x, y, dice.uniform(0.17, 0.20)))
+        things.append(Thing(shape, colour, x, y, _about(dice, 0.17, 0.20, spread)))
     return Scene(background, tuple(things), order=order)
+
+
+def _about(dice: random.Random, low: float, high: float, spread: float) -> float:
+    middle = (low + high) / 2
+    return middle + spread * (dice.uniform(low, high) - middle)
 
 
 def draw(scene: Scene, side: int = SIDE, dice: random.Random | None = None) -> Image.Image:

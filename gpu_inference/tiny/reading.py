@@ -70,6 +70,20 @@ class Heads:
         losses = [functional.cross_entropy(scores[name], wanted[name]) for name in _ANSWERS]
         return torch.stack(losses).mean()
 
+    def told(self, tokens: torch.Tensor, scenes: list[Scene]) -> torch.Tensor:
+        """How badly every one of some tokens (n, tokens, width) knows the scenes.
+
+        每个标记对场景的了解程度。
+        """
+        wanted, count = _wanted(scenes, tokens.device), tokens.shape[1]
+        losses = [
+            functional.cross_entropy(
+                self.of[name](tokens).flatten(0, 1), wanted[name].repeat_interleave(count)
+            )
+            for name in _ANSWERS
+        ]
+        return torch.stack(losses).mean()
+
     def right(
         self, hidden: torch.Tensor, lengths: torch.Tensor, scenes: list[Scene]
     ) -> torch.Tensor:

@@ -14,10 +14,13 @@ from pathlib import Path
 
 from gpu_inference.engine import DiffusersEngine
 from gpu_inference.settings import load
+from gpu_inference.tiny import MODEL
 
-_TINY = "qwen-image-tiny"
-_SMALL = ("--width", "128", "--height", "128", "--steps", "8")
-"""What the tiny model makes in a second or two on a processor."""
+_TINY = (
+    *("--model", str(MODEL)),
+    *("--width", "128", "--height", "128", "--steps", "12", "--guidance", "2"),
+)
+"""The model in the repository, and what it was trained to make: a picture in a second or two."""
 
 
 def main() -> int:
@@ -32,26 +35,13 @@ def main() -> int:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     own = ("--host", "127.0.0.1", "--port", port, "--state", str(home / "qwen-image"))
     more = ("--log-level", "WARNING", "--grace-seconds", "3")
-    settings = load([*own, *more, *_model(home), *sys.argv[3:]], os.environ)
+    model = () if os.environ.get("QWEN_IMAGE_MODEL") else _TINY  # the operator's goes first
+    settings = load([*own, *more, *model, *sys.argv[3:]], os.environ)
     return serve(settings, DiffusersEngine(settings), on_listening=_say)
 
 
 def _say(url: str) -> None:
     print("listening on", url, flush=True)
-
-
-def _model(home: Path) -> tuple[str, ...]:
-    """Nothing where the operator chose a model; else the tiny one, made on first use."""
-    if os.environ.get("QWEN_IMAGE_MODEL"):
-        return ()
-    from gpu_inference.tiny import build
-
-    folder = home / _TINY
-    if not folder.is_dir():
-        aside = home / f".{_TINY}.{os.getpid()}"
-        build(aside)
-        aside.rename(folder)
-    return ("--model", str(folder), *_SMALL)
 
 
 def _end_with_stdin() -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from gpu_inference.tiny.data import Scene, Thing, draw
+from gpu_inference.tiny.judge import Seen, look
 from infra.local.standin import QWEN_PYTHON
-from tests.functions.pictures import picture
 from tests.local import Command, environment, processes
 
 RUN = "infra.local.run"
@@ -29,21 +30,30 @@ def run(home: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.timeout(240)
-def test_words_and_a_picture_become_pictures_on_a_machine_without_a_gpu(tmp_path: Path) -> None:
+def test_words_and_a_picture_become_what_was_asked_for_on_a_machine_without_a_gpu(
+    tmp_path: Path,
+) -> None:
     assert QWEN_PYTHON.exists(), "./scripts/test installs the service"
     home = tmp_path / "home"
-    status, job = run(home, "--kind", KIND, "a red circle", "--option", "width=64")
+    asked = "a red circle on a blue background"
+    status, job = run(home, "--kind", KIND, asked, "--option", "seed=1")
     assert (status, job["status"]) == (0, "succeeded"), job
     image, thumbnail = job["artifacts"]
     assert (image["role"], thumbnail["role"]) == ("image", "thumbnail")
     data = Path(image["path"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == image["sha256"]
-    assert Image.open(io.BytesIO(data)).size == (64, 128)
+    made = Image.open(io.BytesIO(data))
+    assert made.size == (128, 128)
+    assert look(made) == Seen("blue", "red", "circle", "center")
 
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(picture("PNG", (96, 64)))
-    status, job = run(home, "--prompt", "a blue square", str(photo))
+    square = tmp_path / "square.png"
+    draw(Scene("white", (Thing("square", "green", 0.5, 0.5, 0.25),)), side=96).save(square)
+    asked = "a yellow star on a black background"
+    options = ("--option", "strength=0.9", "--option", "seed=1")
+    status, job = run(home, "--prompt", asked, str(square), *options)
     assert (status, job["kind"], job["status"]) == (0, "image-to-image", "succeeded"), job
+    seen = look(Image.open(job["artifacts"][0]["path"]))
+    assert (seen.background, seen.colour, seen.shape) == ("black", "yellow", "star")
     assert processes(home) == {}
 
 

@@ -13,9 +13,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 
-from gpu_inference import tiny
 from gpu_inference.engine import DiffusersEngine
 from gpu_inference.settings import Settings
+from gpu_inference.tiny.checkpoint import build
 
 # More threads wait for each other where the cores are shared.
 torch.set_num_threads(1)
@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of random weights with the real one's layout."""
-    return tiny.build(tmp_path_factory.mktemp("tiny"))
+    return build(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, QwenImagePipeline
 
-from gpu_inference import tiny
+from gpu_inference.tiny.checkpoint import build
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_stock_pipeline_draws_with_it(pipeline: QwenImagePipeline) -> None:
 
 
 def test_the_same_seed_builds_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
-    again, other = tiny.build(tmp_path / "again"), tiny.build(tmp_path / "other", seed=1)
+    again, other = build(tmp_path / "again"), build(tmp_path / "other", seed=1)
     weights = "transformer/diffusion_pytorch_model.safetensors"
     assert (again / weights).read_bytes() == (checkpoint / weights).read_bytes()
     assert (other / weights).read_bytes() != (checkpoint / weights).read_bytes()
