@@ -1,7 +1,7 @@
 """Look at a picture and say what is on it: no learning, only colours and outlines.
 
-The background is the commonest colour along the border. What differs from it enough is the shape;
-its colour is the commonest among those pixels, and its kind the outline that covers it best, once
+The background is the median colour along the border. What differs from it enough is the shape;
+its colour is the median of those pixels, and its kind the outline that covers it best, once
 both are brought to one middle and one area. `evaluate` asks it about the model's pictures; on
 drawings it must itself be right (tests say how often).
 

@@ -31,7 +31,12 @@ def main() -> None:
     命令行入口。
     """
     parser = argparse.ArgumentParser(prog="train_tiny", description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path(".tiny"), help="where it keeps its state")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path(".tiny"),
+        help="where it keeps its state, by seed and effort",
+    )
     parser.add_argument("--out", type=Path, default=MODEL, help="where the checkpoint goes")
     parser.add_argument("--seed", type=int, default=0)
     gpu = torch.cuda.is_available()
@@ -47,6 +52,8 @@ def main() -> None:
     )
     parser.add_argument("--prompts", type=int, default=evaluate.PROMPTS, help="to score it with")
     asked = parser.parse_args()
+    # Another seed or effort is another training, and never goes on with this one's state.
+    asked.work /= f"seed-{asked.seed}-effort-{asked.effort:g}"
     asked.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as meeting:
         place = f"file://{meeting}/meeting"
@@ -126,7 +133,9 @@ def _bank(pipeline: Any, folder: Path, share: Share, seed: int, size: int) -> fl
                 found = autoencode.encode(pipeline.vae, pictures.to(share.device))
             latents.append(found.half().cpu())
             weights.append(counts)
-        torch.save({"latents": torch.cat(latents), "weights": torch.cat(weights)}, part)
+        aside = part.with_suffix(".new")
+        torch.save({"latents": torch.cat(latents), "weights": torch.cat(weights)}, aside)
+        aside.replace(part)  # an ended training leaves a whole part or none
     dist.barrier()
     parts = [
         torch.load(folder / f"bank-{rank}-{share.world}.pt", weights_only=True)
