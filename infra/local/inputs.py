@@ -48,11 +48,12 @@ def gather(
     kind: str | None,
     note: Callable[[str], None],
     prompt: str | None = None,
+    mask: str | None = None,
 ) -> list[Wanted]:
     """A job for each argument, in order, and one for each set of views; raises `InputError`.
 
-    `prompt` are the words that go with each picture. `note` is told what is done to a picture that
-    is too large to be sent.
+    `prompt` are the words that go with each picture, `mask` the file that says what part of it they
+    are about. `note` is told what is done to a picture that is too large to be sent.
 
     收集全部输入。
     """
@@ -60,7 +61,9 @@ def gather(
         _check_words(prompt)
         if views:
             raise InputError("--prompt goes with one picture, not with --views")
-    wanted = [_one(argument, kind, prompt, note) for argument in arguments]
+    elif mask is not None:
+        raise InputError("--mask goes with a picture, and words for what to put there: --prompt")
+    wanted = [_one(argument, kind, prompt, mask, note) for argument in arguments]
     wanted += [_several(text, kind, note) for text in views]
     if not wanted:
         raise InputError("say what to make: words, or the file of a picture")
@@ -68,18 +71,25 @@ def gather(
 
 
 def _one(
-    argument: str, kind: str | None, prompt: str | None, note: Callable[[str], None]
+    argument: str,
+    kind: str | None,
+    prompt: str | None,
+    mask: str | None,
+    note: Callable[[str], None],
 ) -> Wanted:
     path = Path(argument).expanduser()
     if _exists(path):
-        data = fitting(path, PHOTO_BYTES, note)
         usual = "image-to-3d" if prompt is None else "image-to-image"
         chosen = _kind_for(kind, usual, argument, pictures=True)
         if KINDS[chosen].takes_prompt is (prompt is None):
             need = "takes no words" if prompt else "needs words as well: --prompt TEXT"
             raise InputError(f"{chosen} {need}")
         words = {} if prompt is None else {"prompt": prompt}
-        return Wanted(path.name, {"kind": chosen, **words}, {KINDS[chosen].image_roles[0]: data})
+        if mask is not None:
+            images = _with_mask(path, Path(mask).expanduser())
+        else:
+            images = {KINDS[chosen].image_roles[0]: fitting(path, PHOTO_BYTES, note)}
+        return Wanted(path.name, {"kind": chosen, **words}, images)
     if _looks_like_a_path(argument):
         raise InputError(f"there is no file {argument}")
     _check_words(argument)
@@ -87,6 +97,19 @@ def _one(
         raise InputError(f"--prompt goes with a picture; there is no file {argument}")
     chosen = _kind_for(kind, "text-to-3d", argument, pictures=False)
     return Wanted(argument, {"kind": chosen, "prompt": argument})
+
+
+def _with_mask(path: Path, mask: Path) -> dict[str, bytes]:
+    """A picture and its mask as they are: made smaller, they might no longer fit each other."""
+    if not _exists(mask):
+        raise InputError(f"there is no file {mask}")
+    images = {"image": _read(path), "mask": _read(mask)}
+    if sum(map(len, images.values())) > PHOTO_BYTES:
+        raise InputError(
+            f"{path} and its mask {mask} are more than one request takes (AWS Lambda's 6 MB); make "
+            f"both smaller: {_megabytes(PHOTO_BYTES)} together"
+        )
+    return images
 
 
 def _check_words(text: str) -> None:
@@ -145,20 +168,25 @@ def fitting(path: Path, limit: int, note: Callable[[str], None]) -> bytes:
 
     读取图片，过大时缩小。
     """
+    data = _read(path)
+    if len(data) <= limit:
+        return data
+    smaller, side = _shrunk(path, data, limit)
+    note(
+        f"{path.name}: {_megabytes(len(data))} is more than one request takes (AWS Lambda's "
+        f"6 MB), so it is sent with {side} pixels on its longer side, {_megabytes(len(smaller))}"
+    )
+    return smaller
+
+
+def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if not _is_picture(data):
         raise InputError(f"{path} is no JPEG, PNG or WebP picture")
-    if len(data) <= limit:
-        return data
-    smaller, side = _shrunk(path, data, limit)
-    note(
-        f"{path.name}: {_megabytes(data)} is more than one request takes (AWS Lambda's 6 MB), so "
-        f"it is sent with {side} pixels on its longer side, {_megabytes(smaller)}"
-    )
-    return smaller
+    return data
 
 
 def _is_picture(data: bytes) -> bool:
@@ -189,5 +217,5 @@ def _shrunk(path: Path, data: bytes, limit: int) -> tuple[bytes, int]:
     raise InputError(f"{path} cannot be made small enough to be sent; use a smaller picture")
 
 
-def _megabytes(data: bytes) -> str:
-    return f"{len(data) / 1e6:.1f} MB"
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -69,7 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _arguments(argv)
     try:
         wanted = inputs.gather(
-            options.inputs, options.views, kind=_kind(options), prompt=options.prompt, note=_note
+            options.inputs,
+            options.views,
+            kind=_kind(options),
+            prompt=options.prompt,
+            mask=options.mask,
+            note=_note,
         )
         more = _further_fields(options)
     except InputError as error:
@@ -203,6 +208,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--prompt", metavar="TEXT", help="words that go with a picture, for image-to-image"
+    )
+    parser.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="a picture of the same size: only where it is white does the picture change",
     )
     parser.add_argument("--provider", help="who makes it (default: the first that can)")
     parser.add_argument(

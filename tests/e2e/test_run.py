@@ -193,6 +193,8 @@ def test_ctrl_c_keeps_the_job_and_the_next_run_carries_it_on(tmp_path: Path) -> 
         (("--prompt", "in blue", "words"), "--prompt goes with a picture"),
         (("--prompt", " ", "words"), "an input is empty"),
         (("--prompt", "in blue", "--views", "front=a.jpg,back=b.jpg"), "not with --views"),
+        (("--mask", "m.png", __file__), "--mask goes with a picture, and words"),
+        (("--prompt", "in blue", "--mask", "m.png", __file__), "there is no file m.png"),
         (("--option", "face_limit", "words"), "write it as name=value"),
         ((__file__,), "is no JPEG, PNG or WebP picture"),
     ],
@@ -218,6 +220,16 @@ def test_words_that_go_with_a_picture_say_what_to_make_of_it(tmp_path: Path) -> 
         inputs.gather([path], [], kind="image-to-3d", prompt="in blue", note=print)
     with pytest.raises(InputError, match="needs words as well: --prompt"):
         inputs.gather([path], [], kind="image-to-image", note=print)
+
+
+def test_a_mask_goes_along_with_its_picture_and_neither_is_changed(tmp_path: Path) -> None:
+    path, mask = jpeg(tmp_path / "a.jpg"), jpeg(tmp_path / "mask.jpg")
+    (one,) = inputs.gather([str(path)], [], kind=None, prompt="in blue", mask=str(mask), note=print)
+    assert one.fields == {"kind": "image-to-image", "prompt": "in blue"}
+    assert one.images == {"image": path.read_bytes(), "mask": mask.read_bytes()}
+    large = jpeg(tmp_path / "big.jpg", (2400, 1800), noise=True)
+    with pytest.raises(InputError, match=r"big\.jpg and its mask .* make both smaller"):
+        inputs.gather([str(large)], [], kind=None, prompt="in blue", mask=str(mask), note=print)
 
 
 def test_words_with_a_slash_or_a_dot_are_words() -> None:
