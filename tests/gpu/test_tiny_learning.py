@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from gpu_inference.tiny import autoencode, checkpoint, flow, reading
 from gpu_inference.tiny.evaluate import load
 from gpu_inference.tiny.learn import Lesson, Share, learn
 
@@ -102,3 +103,22 @@ def test_the_whole_training_runs_and_leaves_a_checkpoint_with_its_scores(tmp_pat
     assert loaded.transformer.dtype == torch.float32
     weights = list(out.rglob("*.safetensors"))
     assert sum(file.stat().st_size for file in weights) <= 10_000_000
+
+
+def test_every_part_computes_on_the_device_it_is_given() -> None:
+    # The meta device computes shapes only, and refuses to mix its tensors with another device's.
+    pipeline = checkpoint.pipeline(checkpoint.TRAINED, seed=0).to("meta")
+    pipeline.text_encoder.set_attn_implementation("eager")  # the usual one looks at values
+    heads = reading.Heads(checkpoint.TRAINED.text_width, seed=0)
+    heads.of.to("meta")
+    bank = flow.Bank(torch.zeros(9, 64, 64).half(), torch.ones(9, 64))
+    for lesson in (
+        reading.lesson(pipeline, heads, 0, 1),
+        autoencode.lesson(pipeline.vae, 0, 1),
+        flow.lesson(pipeline, heads, bank, 0, 1, lambda step: None),
+    ):
+        losses = lesson.loss(0, Share(0, 1, "meta"))
+        next(iter(losses.values())).backward()
+        assert {loss.device.type for loss in losses.values()} == {"meta"}
+        weights = [weight for part in lesson.modules.values() for weight in part.parameters()]
+        assert any(weight.grad is not None for weight in weights)
