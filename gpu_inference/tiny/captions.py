@@ -11,6 +11,7 @@ import re
 from gpu_inference.tiny.data import COLOURS, Scene, Thing
 
 _CHINESE = 0.35  # the part of captions
+_LOOSE_EVERY = 5  # of training steps; they read longer captions, so they are kept apart
 
 _Words = dict[str, tuple[str, ...]]
 
@@ -123,12 +124,19 @@ _PLACED_ZH = (
 )
 _ENDS_ZH = ("", "", "。")
 
+_LETTERS = "aaaabcdeeeeefghhiiijklmnnooopqrrsssttttuuvwxyz"
+_SIGNS_EN = ("",) * 8 + (",", ":", ".", ";", "?")
+_SIGNS_ZH = ("，", "：", "。")
+_USED_ZH = frozenset(f"{_COLOURS_ZH}{_SHAPES_ZH}{_SIZES_ZH}{_PLACES_ZH}{_ORDERS_ZH}")
 
-def caption(scene: Scene, dice: random.Random) -> str:
-    """Ask for the scene in one of many ways.
+
+def caption(scene: Scene, dice: random.Random, step: int = 0) -> str:
+    """Ask for the scene in one of many ways; every fifth step of a training in `loose` ones.
 
     用中文或英文描述场景。
     """
+    if step % _LOOSE_EVERY == _LOOSE_EVERY - 1:
+        return loose(scene, dice)
     return chinese(scene, dice) if dice.random() < _CHINESE else english(scene, dice)
 
 
@@ -148,21 +156,10 @@ def english(scene: Scene, dice: random.Random) -> str:
 
     英文描述。
     """
-    pattern = dice.choice(_PATTERNS_EN)
-    things = [
-        _thing(
-            dice.choice(_SIZES_EN[thing.size]) if thing.size else None,
-            dice.choice(_COLOURS_EN.get(thing.colour, (thing.colour,))),
-            dice.choice(_SHAPES_EN[thing.shape]),
-            dice,
-        )
-        for thing in scene.things
-    ]
-    what = f" {dice.choice(_ORDERS_EN[scene.order])} ".join(things) if scene.order else things[0]
-    where = f" {dice.choice(_PLACES_EN[scene.place])}" if scene.place else ""
-    background = dice.choice(_COLOURS_EN.get(scene.background, (scene.background,)))
-    asked = pattern.format(what=what, where=where, background=background).strip(" ,")
-    text = _articles(dice.choice(_BEGINNINGS_EN) + asked + dice.choice(_ENDS_EN))
+    what, where, background = _parts_en(scene, dice)
+    where = f" {where}" if where else ""
+    asked = dice.choice(_PATTERNS_EN).format(what=what, where=where, background=background)
+    text = _articles(dice.choice(_BEGINNINGS_EN) + asked.strip(" ,") + dice.choice(_ENDS_EN))
     return text[0].upper() + text[1:] if dice.random() < 0.3 else text
 
 
@@ -171,13 +168,33 @@ def chinese(scene: Scene, dice: random.Random) -> str:
 
     中文描述。
     """
-    things = [chinese_thing(thing, dice) for thing in scene.things]
-    what = dice.choice(_ORDERS_ZH[scene.order]).format(*things) if scene.order else things[0]
-    where = dice.choice(_PLACES_ZH[scene.place]) if scene.place else ""
+    what, where, background = _parts_zh(scene, dice)
     pattern = dice.choice(_PLACED_ZH if where else _PATTERNS_ZH)
-    background = chinese_colour(scene.background, dice)
     asked = pattern.format(what=what, where=where, background=background)
     return dice.choice(_BEGINNINGS_ZH) + asked + dice.choice(_ENDS_ZH)
+
+
+def loose(scene: Scene, dice: random.Random) -> str:
+    """Name what is wanted among words that mean nothing, as in "Nomi blue tafi zu: a red circle".
+
+    So a reader learns to pass over words it does not know, and sentences no pattern foresees.
+
+    把所求之物夹在无意义的词语之间。
+    """
+    in_chinese = dice.random() < _CHINESE
+    noise, space = (_noise_zh, "") if in_chinese else (_noise_en, " ")
+    what, where, background = (_parts_zh if in_chinese else _parts_en)(scene, dice)
+    if dice.random() < 0.5:
+        background += "背景" if in_chinese else " background"
+    parts = [what, background]
+    dice.shuffle(parts)
+    if where:
+        parts.insert(parts.index(what) + 1, where)
+    pieces = [noise(dice) for _ in range(dice.randint(0, 2))]
+    for part in parts:
+        least = 0 if part == what and where else 1
+        pieces += [part, *(noise(dice) for _ in range(dice.randint(least, 2)))]
+    return _articles(space.join(pieces))
 
 
 def chinese_thing(thing: Thing, dice: random.Random) -> str:
@@ -217,6 +234,44 @@ def words() -> list[str]:
     found += [f"{text[0].upper()}{text[1:]}" for text in found if text]
     found += [piece for texts in chinese for text in texts for piece in _bare(text).split()]
     return [f" {word}" for text in found for word in text.split()] + found
+
+
+def _parts_en(scene: Scene, dice: random.Random) -> tuple[str, str, str]:
+    """What is on the picture, where (or ""), and the background's colour."""
+    things = [
+        _thing(
+            dice.choice(_SIZES_EN[thing.size]) if thing.size else None,
+            dice.choice(_COLOURS_EN.get(thing.colour, (thing.colour,))),
+            dice.choice(_SHAPES_EN[thing.shape]),
+            dice,
+        )
+        for thing in scene.things
+    ]
+    what = f" {dice.choice(_ORDERS_EN[scene.order])} ".join(things) if scene.order else things[0]
+    where = dice.choice(_PLACES_EN[scene.place]) if scene.place else ""
+    return what, where, dice.choice(_COLOURS_EN.get(scene.background, (scene.background,)))
+
+
+def _parts_zh(scene: Scene, dice: random.Random) -> tuple[str, str, str]:
+    """The same in Chinese."""
+    things = [chinese_thing(thing, dice) for thing in scene.things]
+    what = dice.choice(_ORDERS_ZH[scene.order]).format(*things) if scene.order else things[0]
+    where = dice.choice(_PLACES_ZH[scene.place]) if scene.place else ""
+    return what, where, chinese_colour(scene.background, dice)
+
+
+def _noise_en(dice: random.Random) -> str:
+    """A word of no language, and now and then a sign."""
+    length = dice.choice((2, 3, 3, 4, 5, 6))
+    word = "".join(dice.choice(_LETTERS) for _ in range(length))
+    return (word.capitalize() if dice.random() < 0.2 else word) + dice.choice(_SIGNS_EN)
+
+
+def _noise_zh(dice: random.Random) -> str:
+    """A character that no caption has a use for, or a sign."""
+    while chr(number := dice.randrange(0x4E00, 0x9FA5)) in _USED_ZH:
+        pass
+    return dice.choice((chr(number),) * 4 + _SIGNS_ZH)
 
 
 def _articles(text: str) -> str:

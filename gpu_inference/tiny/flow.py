@@ -189,7 +189,7 @@ def _examples(bank: Bank, step: int, seed: int, share: Share) -> _Examples:
         numbers.append(dice.randrange(len(bank.latents)))
         scenes.append(bank_scene(numbers[-1], seed))
         silent = dice.random() < _UNASKED
-        asked.append(_SILENCE if silent else captions.caption(scenes[-1], dice))
+        asked.append(_SILENCE if silent else captions.caption(scenes[-1], dice, step))
     clean = bank.latents[numbers].float()
     tensors = (clean, bank.weights[numbers].unsqueeze(-1), dirt, sigmas)
     return _Examples(scenes, asked, *(tensor.to(share.device) for tensor in tensors))

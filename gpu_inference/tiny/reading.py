@@ -22,7 +22,7 @@ from gpu_inference.tiny import captions, data
 from gpu_inference.tiny.data import COLOURS, ORDERS, PLACES, SHAPES, SIZES, Scene
 from gpu_inference.tiny.learn import Lesson, Share
 
-STEPS = 600
+STEPS = 800
 _BATCH = 64
 _RATE = 2e-3
 _NOTHING = "nothing"
@@ -127,7 +127,7 @@ def lesson(pipeline: Any, heads: Heads, seed: int, scale: float) -> Lesson:
         for number in share.of(_BATCH):
             dice = random.Random(f"{seed} reading {step} {number}")
             scenes.append(data.scene(dice))
-            asked.append(captions.caption(scenes[-1], dice))
+            asked.append(captions.caption(scenes[-1], dice, step))
         hidden, _, lengths = hidden_states(pipeline, asked)
         right = heads.right(hidden, lengths, scenes).float().mean()
         return {"loss": heads.loss(hidden, lengths, scenes), "right": right}

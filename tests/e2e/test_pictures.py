@@ -18,6 +18,7 @@ from tests.local import Command, environment, processes
 
 RUN = "infra.local.run"
 KIND = "text-to-image"
+KEPT = (0, 112, 128, 128)  # the strip at the bottom that a mask leaves alone
 
 
 def run(home: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -46,13 +47,19 @@ def test_words_and_a_picture_become_what_was_asked_for_on_a_machine_without_a_gp
     assert made.size == (128, 128)
     assert look(made) == Seen("blue", "red", "circle", "center")
 
-    square = tmp_path / "square.png"
-    draw(Scene("white", (Thing("square", "green", 0.5, 0.5, 0.25),)), side=96).save(square)
+    square, mask = tmp_path / "square.png", tmp_path / "mask.png"
+    source = draw(Scene("white", (Thing("square", "green", 0.5, 0.5, 0.25),)))
+    source.save(square)
+    lets = Image.new("L", source.size, "white")
+    lets.paste("black", KEPT)
+    lets.save(mask)
     asked = "a yellow star on a black background"
-    options = ("--option", "strength=0.9", "--option", "seed=1")
+    options = ("--mask", str(mask), "--option", "strength=0.9", "--option", "seed=1")
     status, job = run(home, "--prompt", asked, str(square), *options)
     assert (status, job["kind"], job["status"]) == (0, "image-to-image", "succeeded"), job
-    seen = look(Image.open(job["artifacts"][0]["path"]))
+    made = Image.open(job["artifacts"][0]["path"]).convert("RGB")
+    assert made.crop(KEPT).tobytes() == source.crop(KEPT).tobytes()
+    seen = look(made.crop((0, 0, made.width, KEPT[1])))
     assert (seen.background, seen.colour, seen.shape) == ("black", "yellow", "star")
     assert processes(home) == {}
 

@@ -103,11 +103,19 @@ def test_strange_patterns_name_everything_too() -> None:
             assert captions.chinese_colour(scene.background, random.Random(0))[0] in text
 
 
+def test_between_meaningless_words_everything_is_named_once() -> None:
+    scene = data.one(random.Random(1), "circle", "red", "blue", "large", "top")
+    texts = {captions.loose(scene, random.Random(number)) for number in range(200)}
+    assert len(texts) == 200
+    for text in texts:
+        red, blue = ("red", "blue") if text.isascii() else ("红", "蓝")
+        assert text.count(red) == text.count(blue) == 1
+
+
 def test_no_word_of_a_caption_is_cut_into_bytes(checkpoint: Path) -> None:
     tokenizer = QwenImagePipeline.from_pretrained(checkpoint).tokenizer
     dice = random.Random(3)
     for scene in _scenes(200):
-        pieces = tokenizer.batch_decode(
-            [[i] for i in tokenizer(captions.caption(scene, dice)).input_ids]
-        )
+        way = dice.choice((captions.english, captions.chinese))
+        pieces = tokenizer.batch_decode([[i] for i in tokenizer(way(scene, dice)).input_ids])
         assert "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
