@@ -11,7 +11,7 @@ import re
 from gpu_inference.tiny.data import COLOURS, Scene, Thing
 
 _CHINESE = 0.35  # the part of captions
-_LOOSE_EVERY = 5  # of training steps; they read longer captions, so they are kept apart
+_LOOSE_EVERY = 5  # training steps; mixed in, such long captions would slow every step down
 
 _Words = dict[str, tuple[str, ...]]
 
@@ -131,7 +131,7 @@ _USED_ZH = frozenset(f"{_COLOURS_ZH}{_SHAPES_ZH}{_SIZES_ZH}{_PLACES_ZH}{_ORDERS_
 
 
 def caption(scene: Scene, dice: random.Random, step: int = 0) -> str:
-    """Ask for the scene in one of many ways; every fifth step of a training in `loose` ones.
+    """Ask for the scene in one of many ways; some steps of a training have `loose` ones only.
 
     用中文或英文描述场景。
     """

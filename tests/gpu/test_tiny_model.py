@@ -15,7 +15,7 @@ from PIL import Image
 from gpu_inference.engine import DiffusersEngine
 from gpu_inference.settings import Settings
 from gpu_inference.tiny import MODEL, captions, data, judge, sheet
-from gpu_inference.tiny.evaluate import held_out_scenes, image_to_image, load, score
+from gpu_inference.tiny.evaluate import held_out_scenes, image_to_image, load, score, strange
 from gpu_inference.work import Spec
 
 SIDE = data.SIDE
@@ -44,7 +44,9 @@ def test_its_weights_are_ten_megabytes_at_most_and_of_the_real_layout(pipeline: 
     assert len(pipeline.tokenizer(before).input_ids) == pipeline.prompt_template_encode_start_idx
 
 
-@pytest.mark.parametrize("way", [captions.english, captions.chinese], ids=["english", "chinese"])
+@pytest.mark.parametrize(
+    "way", [captions.english, captions.chinese, strange], ids=["english", "chinese", "strange"]
+)
 def test_combinations_that_it_never_saw_are_drawn_as_asked(pipeline: Any, way: Any) -> None:
     scenes = held_out_scenes(SOME)
     asked = [way(scene, random.Random(number)) for number, scene in enumerate(scenes)]
