@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error.report(), file=sys.stderr)
         return 2
     # After the settings: these take seconds to import.
-    from gpu_inference.app import serve
-    from gpu_inference.engine import DiffusersEngine
+    from gpu_inference.engine.pipeline import DiffusersEngine
+    from gpu_inference.http.app import serve
 
     return serve(settings, DiffusersEngine(settings))
 

@@ -10,7 +10,7 @@ import threading
 import unicodedata
 from typing import Any
 
-from gpu_inference.work import PromptTooLong
+from gpu_inference.work.protocol import PromptTooLong
 
 
 class Prompts:

@@ -22,11 +22,11 @@ from shared import config, observability
 from shared.buckets.base import Bucket, ObjectInfo
 from shared.clock import Clock, Deadline, SystemClock, new_id
 from shared.config import Settings
-from shared.jobs import figures
+from shared.jobs import job_metrics
 from shared.jobs.advance import Ports
 from shared.jobs.model import Job
+from shared.jobs.presentation import event_of
 from shared.jobs.repository import JobRepository, Observer
-from shared.jobs.resource import event_of
 from shared.jobs.service import JobService
 from shared.links import Links
 from shared.metrics import CLAIMS_LOST, DELIVERIES, OFF, Gathered, Metrics
@@ -38,8 +38,8 @@ from shared.store.base import Store
 
 if TYPE_CHECKING:
     from shared.deliveries.model import Delivery
-    from shared.deliveries.runner import DeliveryRunner
     from shared.deliveries.schedule import Outcome
+    from shared.work.runner import DeliveryRunner
 
 log = logging.getLogger("maquette.wiring")
 
@@ -53,7 +53,7 @@ def _tripo(settings: Settings, clock: Clock) -> Provider | None:
         return None
 
     def make() -> Provider:
-        from shared.providers.tripo import Tripo
+        from shared.providers.tripo.adapter import Tripo
 
         return Tripo(
             api_keys=[key.get_secret_value() for key in settings.tripo_api_key],
@@ -71,7 +71,7 @@ def _qwen_image(settings: Settings, clock: Clock) -> Provider | None:
     key = settings.qwen_image_api_key
 
     def make() -> Provider:
-        from shared.providers.qwen_image import QwenImage
+        from shared.providers.qwen_image.adapter import QwenImage
 
         return QwenImage(
             base_url=settings.qwen_image_base_url,
@@ -88,13 +88,13 @@ PROVIDERS: dict[str, ProviderFactory] = {"tripo": _tripo, "qwen-image": _qwen_im
 
 
 def _sqlite(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
-    from shared.store.sql import SqlStore
+    from shared.store.sql.store import SqlStore
 
     return SqlStore(settings.store_url)
 
 
 def _dynamodb(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
-    from shared.store.dynamodb import DynamoStore
+    from shared.store.dynamodb.store import DynamoStore
 
     table = urlsplit(settings.store_url).netloc
     return DynamoStore(table, clock, on_lost=lambda number: metrics.add(CLAIMS_LOST, number))
@@ -230,8 +230,8 @@ class Bundle:
 
         负责发送通知的部件。
         """
-        from shared.deliveries.runner import DeliveryRunner
         from shared.deliveries.send import Sender
+        from shared.work.runner import DeliveryRunner
 
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         sender = Sender(secrets, callback_policy(self.settings), self.clock)
@@ -281,7 +281,7 @@ def callback_policy(settings: Settings) -> Any:
 
     允许的回调地址范围。
     """
-    from shared.deliveries.targets import Policy
+    from shared.deliveries.url_policy import Policy
 
     return Policy(
         stage_is_local=settings.is_local, allowed_hosts=frozenset(settings.callback_hosts)
@@ -423,7 +423,7 @@ def _adapter(known: Mapping[str, Any], variable: str, url: str) -> Any:
 
 def _job_observer(metrics: Metrics) -> Observer:
     def observe(old: Job | None, new: Job) -> None:
-        for metric, value, dimensions in figures.of_change(old, new):
+        for metric, value, dimensions in job_metrics.of_change(old, new):
             metrics.add(metric, value, **dimensions)
 
     return observe

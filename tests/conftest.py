@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from infra.aws.emulator import Emulator
 from infra.migrations.migrate import upgrade
 from shared.aws import clients
-from shared.store.sql import SqlStore
+from shared.store.sql.store import SqlStore
 
 # On CI the same examples every time: a red build is one that can be repeated.
 settings.register_profile(

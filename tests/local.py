@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from infra.local.home import ROOT, VARIABLE
+from infra.local.cloud.home import ROOT, VARIABLE
 from shared.config import Settings, variable_of
 
 SOON = 30.0

@@ -21,18 +21,19 @@ from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
 from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
-from shared.jobs import lifecycle, polling
+from shared.jobs import lifecycle
 from shared.jobs.advance import Ports, advance, check
 from shared.jobs.model import Job, Queue, from_record
 from shared.jobs.moves import Moment
 from shared.jobs.policy import Policy
+from shared.jobs.presentation import event_of
 from shared.jobs.repository import JobRepository
-from shared.jobs.resource import event_of
 from shared.jobs.service import JobService, NewJob
 from shared.links import Links
 from shared.store.base import Record, Store, StoreUnavailable
-from shared.store.sql import SqlStore
+from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, JOBS
+from shared.work import polling
 from tests.fakes import FakeClock
 from tests.faulty import FaultyProvider, Step, Stopping
 from tests.memory import MemoryBucket, MemoryStore

@@ -10,8 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
-from functions.api import docs, problems
-from functions.api.gate import Gate
+from functions.api.docs import page
+from functions.api.http import problems
+from functions.api.http.middleware import Gate
 from functions.api.routes import ROUTERS
 from shared.errors import MaquetteError
 
@@ -30,7 +31,7 @@ def make() -> FastAPI:
     answer: ExceptionHandler = problems.respond
     for kind in HANDLED:
         application.add_exception_handler(kind, answer)
-    for router in (*ROUTERS, docs.router):
+    for router in (*ROUTERS, page.router):
         application.include_router(router)
     application.add_middleware(Gate)
     return application

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from shared import events, wiring
-from shared.jobs.polling import ask_for_help, poll
-from shared.jobs.watch import Watch
 from shared.store.tables import LANES
+from shared.work.leader import Watch
+from shared.work.polling import ask_for_help, poll
 
 
 def handler(event: dict[str, Any], context: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from shared import wiring
 from shared.jobs.model import Queue
-from shared.jobs.polling import drain
+from shared.work.polling import drain
 
 AT_ONCE = 2
 """Models in memory at once; the work is the processor's."""

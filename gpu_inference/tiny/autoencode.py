@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from gpu_inference.accelerations import single_frame
+from gpu_inference.engine.accelerations import single_frame
 from gpu_inference.tiny import data
 from gpu_inference.tiny.learn import Lesson, Share
 

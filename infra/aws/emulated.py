@@ -25,10 +25,10 @@ from pydantic import SecretStr
 
 from infra.aws import stack
 from infra.aws.emulator import Emulator
-from infra.local import payloads
-from infra.local.home import VARIABLE, Home
-from infra.local.payloads import EventTooLarge, HttpAnswer, HttpRequest
-from infra.local.stop import Stop
+from infra.local.cloud import payloads
+from infra.local.cloud.home import VARIABLE, Home
+from infra.local.cloud.payloads import EventTooLarge, HttpAnswer, HttpRequest
+from infra.local.cloud.stop import Stop
 from shared.aws import clients
 from shared.config import Settings, variable_of
 

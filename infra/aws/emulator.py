@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.request import urlopen
 
-from infra.local.home import ROOT
+from infra.local.cloud.home import ROOT
 
 REGION = "us-east-1"
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"

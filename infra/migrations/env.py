@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from shared.store.sql_engine import METADATA
+from shared.store.sql.engine import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from shared.store.base import StoreUnavailable
-from shared.store.sql_engine import SCHEMA_VERSION, connect, schema_version, writing
+from shared.store.sql.engine import SCHEMA_VERSION, connect, schema_version, writing
 
 _LOCK = "maquette_migrations"
 _LOCK_SECONDS = 60

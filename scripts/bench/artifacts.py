@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from shared.artifacts import preview
-from shared.artifacts.camera import look_at
-from shared.artifacts.glb import FileReader, check_container
-from shared.artifacts.measure import inspect_model
-from shared.artifacts.mesh import check_indices
+from shared.artifacts.gltf.container import FileReader, check_container
+from shared.artifacts.gltf.measure import inspect_model
+from shared.artifacts.gltf.mesh import check_indices
+from shared.artifacts.render import preview
+from shared.artifacts.render.camera import look_at
 from tests.models import ModelBuilder, grid_sphere, smooth_normals
 
 ROUNDS = 3

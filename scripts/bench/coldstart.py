@@ -21,7 +21,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from infra.local.home import ROOT
+from infra.local.cloud.home import ROOT
 
 FUNCTIONS = ("poll", "postprocess", "callback", "api")
 YARDSTICK = "import boto3; boto3.client('dynamodb')"
@@ -38,7 +38,7 @@ LATER = {
     "the sender of webhooks": ("callback", "wiring.current().deliveries"),
     "reading and drawing models": (
         "postprocess",
-        "import shared.artifacts.measure, shared.artifacts.preview",
+        "import shared.artifacts.gltf.measure, shared.artifacts.render.preview",
     ),
     "checking pictures": ("api", "import PIL.Image"),
     "the OpenAPI document": (

@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
-from gpu_inference.work import Spec
+from gpu_inference.work.protocol import Spec
 from scripts.bench import gpu_card, gpu_model
 from scripts.bench.gpu_report import Result, difference, report, shown, table
 

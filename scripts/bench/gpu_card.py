@@ -16,7 +16,7 @@ from diffusers.hooks.first_block_cache import FBCHeadBlockHook
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gpu_inference import float8
+from gpu_inference.engine import float8
 
 _TRIES, _WARM = 10, 3
 # By the names that the setting `attention` takes.

@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from infra.migrations.migrate import upgrade
 from shared.store.base import Lease, Record, Value
-from shared.store.sql import SqlStore
-from shared.store.sql_engine import METADATA, connect, writing
+from shared.store.sql.engine import METADATA, connect, writing
+from shared.store.sql.store import SqlStore
 from shared.store.tables import JOBS, LANES
 
 BATCH = 100  # jobs in a claim

@@ -16,11 +16,11 @@ import httpcore
 import httpx
 
 from shared.clock import Clock, Deadline
+from shared.deliveries.connection import PinnedNetwork
 from shared.deliveries.model import Delivery
-from shared.deliveries.pinned import PinnedNetwork
 from shared.deliveries.schedule import Outcome
 from shared.deliveries.signing import sign
-from shared.deliveries.targets import Pinned, Policy, TargetRefused, TargetUnresolved, resolve
+from shared.deliveries.url_policy import Pinned, Policy, TargetRefused, TargetUnresolved, resolve
 
 _Headers = list[tuple[bytes | str, bytes | str]]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
-from shared.artifacts.glb import BrokenModel, check_container
-from shared.artifacts.image import BrokenImage, ImageLimits, inspect_image
-from shared.artifacts.measure import inspect_model
+from shared.artifacts.gltf.container import BrokenModel, check_container
+from shared.artifacts.gltf.measure import inspect_model
+from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.clock import Deadline
 from shared.jobs import lifecycle
@@ -24,7 +24,7 @@ from shared.jobs.advance import Ports, apply, extension
 from shared.jobs.model import Artifact, Job, ResultFile, Status
 
 if TYPE_CHECKING:
-    from shared.artifacts.glb import RangeReader
+    from shared.artifacts.gltf.container import RangeReader
 
 log = logging.getLogger("maquette.postprocess")
 
@@ -221,13 +221,13 @@ def _drawn(
 
 
 def _preview(source: Path | RangeReader) -> Drawing:
-    from shared.artifacts.preview import draw_preview
+    from shared.artifacts.render.preview import draw_preview
 
     return draw_preview(source, PREVIEW_SIDE), PREVIEW_SIDE, PREVIEW_SIDE
 
 
 def _thumbnail(data: bytes) -> Drawing:
-    from shared.artifacts.thumbnail import draw_thumbnail
+    from shared.artifacts.images.thumbnail import draw_thumbnail
 
     return draw_thumbnail(data, PREVIEW_SIDE)
 

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from infra.local.standins.tripo import Standin
-from shared.artifacts.image import BrokenImage, ImageLimits, inspect_image
+from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Deadline, OutOfTime, SystemClock
 from shared.providers.base import (
@@ -42,8 +42,8 @@ from shared.providers.base import (
     Unauthorized,
     UnknownOutcome,
 )
-from shared.providers.qwen_image import QwenImage
-from shared.providers.tripo import Tripo
+from shared.providers.qwen_image.adapter import QwenImage
+from shared.providers.tripo.adapter import Tripo
 from tests.qwen_service import QwenService
 
 KEY = "tsk_a-key-that-must-never-be-seen"

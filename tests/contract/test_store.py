@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 from infra.aws import tables
 from infra.migrations.migrate import upgrade
 from shared.store.base import Conflict, Lease, Page, Record, Store, Table
-from shared.store.dynamodb import DynamoStore
-from shared.store.sql import SqlStore
+from shared.store.dynamodb.store import DynamoStore
+from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, LANES
 from tests.contract.stale import StaleStore, page_of
 

@@ -26,10 +26,10 @@ from standardwebhooks import Webhook
 
 from infra.aws import stack
 from infra.aws.emulated import EmulatedMachine
-from infra.local.home import Home
-from infra.local.payloads import EventTooLarge, HttpRequest
+from infra.local.cloud.home import Home
+from infra.local.cloud.payloads import EventTooLarge, HttpRequest
+from infra.local.cloud.stop import Stop
 from infra.local.standins.tripo import Standin
-from infra.local.stop import Stop
 from shared import events
 from shared.aws import clients
 from shared.aws.clients import client
@@ -269,7 +269,7 @@ def test_the_gateway_keeps_to_lambdas_limit_and_lets_pages_ask_first(cloud: Clou
 
 def test_run_makes_a_model_on_the_emulated_aws_and_leaves_its_file(tmp_path: Path) -> None:
     arguments = ("--cloud", "aws", "--json", "a small chair")
-    with Command("infra.local.run", *arguments, env=environment(tmp_path)) as command:
+    with Command("infra.local.cli.run", *arguments, env=environment(tmp_path)) as command:
         assert command.wait(PATIENCE) == 0, command.said
     assert "emulated AWS" in command.lines[0]
     (job,) = json.loads(command.output)["jobs"]
@@ -284,7 +284,7 @@ def test_run_makes_a_model_on_the_emulated_aws_and_leaves_its_file(tmp_path: Pat
 
 def test_serve_answers_on_its_own_port_and_ends_with_everything(tmp_path: Path) -> None:
     arguments = ("--cloud", "aws", "--port", "0")
-    with Command("infra.local.serve", *arguments, env=environment(tmp_path)) as command:
+    with Command("infra.local.cli.serve", *arguments, env=environment(tmp_path)) as command:
         url = command.wait_for(r"API\s+(http://\S+)/api/v1", PATIENCE)[1]
         command.wait_for(r"kept in\s+the emulated AWS")
         assert httpx.get(f"{url}/ready", timeout=PATIENCE).json()["status"] == "ready"
@@ -304,7 +304,7 @@ def test_serve_answers_on_its_own_port_and_ends_with_everything(tmp_path: Path) 
 
 def test_ctrl_c_ends_a_run_with_all_its_processes(tmp_path: Path) -> None:
     env = environment(tmp_path)
-    with Command("infra.local.run", "--cloud", "aws", "a chair", env=env) as command:
+    with Command("infra.local.cli.run", "--cloud", "aws", "a chair", env=env) as command:
         command.wait_for("a chair: running", PATIENCE)
         command.signal(signal.SIGINT)
         assert command.wait(20) == 130, command.said

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-from infra.local.home import ROOT
+from infra.local.cloud.home import ROOT
 
 SIZE = 256 * 2**20
 MOST = 64 * 2**20
@@ -96,11 +96,11 @@ def store(url: str, folder: Path) -> None:
     from shared.jobs.advance import Ports, advance
     from shared.jobs.model import Job, JobInput, ResultFile, Status
     from shared.jobs.policy import Policy
+    from shared.jobs.presentation import event_of
     from shared.jobs.repository import JobRepository
-    from shared.jobs.resource import event_of
     from shared.links import Links
-    from shared.providers.tripo import Tripo
-    from shared.store.sql import SqlStore
+    from shared.providers.tripo.adapter import Tripo
+    from shared.store.sql.store import SqlStore
 
     clock = SystemClock()
     database = f"sqlite:///{folder / 'maquette.db'}"

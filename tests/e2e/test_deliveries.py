@@ -22,16 +22,16 @@ from standardwebhooks import Webhook
 from infra.migrations.migrate import upgrade
 from shared.clock import Deadline
 from shared.deliveries.model import QUEUE, Delivery, DeliveryStatus, from_record
-from shared.deliveries.queues import Caps
 from shared.deliveries.repository import for_job, next_due, save
-from shared.deliveries.runner import MOST_CLAIMS, DeliveryRunner
 from shared.deliveries.schedule import WAITS, Outcome, replay
 from shared.deliveries.send import Limits, Sender
 from shared.deliveries.signing import new_secret
-from shared.deliveries.targets import Policy
+from shared.deliveries.url_policy import Policy
 from shared.store.base import Lease, Record, StoreUnavailable, Table
-from shared.store.sql import SqlStore
+from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, LANES
+from shared.work.fair_queue import Caps
+from shared.work.runner import MOST_CLAIMS, DeliveryRunner
 from tests import receivers
 from tests.fakes import FakeClock
 from tests.receivers import Receiver, answer
@@ -658,10 +658,10 @@ def test_a_store_that_fails_while_saving_stops_the_work_and_is_reported(
 DYING = """
 import os, sys
 from shared.clock import Deadline, SystemClock
-from shared.deliveries.runner import DeliveryRunner
+from shared.work.runner import DeliveryRunner
 from shared.deliveries.send import Sender
-from shared.deliveries.targets import Policy
-from shared.store.sql import SqlStore
+from shared.deliveries.url_policy import Policy
+from shared.store.sql.store import SqlStore
 
 class Dying(SqlStore):
     def put(self, table, record):

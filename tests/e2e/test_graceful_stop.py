@@ -15,13 +15,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.local import template
-from infra.local.cloud import Cloud
-from infra.local.home import ROOT, Home
-from infra.local.machine import LocalMachine
+from infra.local.cloud import template
+from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.home import ROOT, Home
+from infra.local.cloud.machine import LocalMachine
+from infra.local.cloud.stop import Stop
 from infra.local.prove.crash import Plan
 from infra.local.standins.tripo import Standin
-from infra.local.stop import Stop
 from infra.migrations.migrate import upgrade
 from shared import wiring
 from shared.config import Settings

@@ -21,7 +21,7 @@ import pytest
 
 from infra.aws import tables
 from infra.aws.emulator import Emulator
-from infra.local.home import ROOT
+from infra.local.cloud.home import ROOT
 from infra.local.standins.tripo import Standin
 from shared import config, wiring
 from shared.aws.clients import client

@@ -13,10 +13,10 @@ from PIL import Image
 
 from gpu_inference.tiny.data import Scene, Thing, draw
 from gpu_inference.tiny.judge import Seen, look
-from infra.local.standin import QWEN_PYTHON
+from infra.local.cloud.standin import QWEN_PYTHON
 from tests.local import Command, environment, processes
 
-RUN = "infra.local.run"
+RUN = "infra.local.cli.run"
 KIND = "text-to-image"
 KEPT = (0, 112, 128, 128)  # the strip at the bottom that a mask leaves alone
 

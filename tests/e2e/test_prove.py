@@ -38,7 +38,7 @@ from shared.deliveries.signing import new_secret
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
 from shared.providers.base import Download
 from shared.store.base import Record
-from shared.store.dynamodb import DynamoStore
+from shared.store.dynamodb.store import DynamoStore
 from tests.fakes import FakeClock
 from tests.local import Command, environment
 

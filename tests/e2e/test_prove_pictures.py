@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from infra.local.cloud.standin import QWEN_PYTHON
 from infra.local.prove.generators import QwenImage, judge_books
-from infra.local.standin import QWEN_PYTHON
 from infra.local.standins.qwen_image import Books
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
 from tests.local import Command, environment

@@ -19,13 +19,13 @@ import pytest
 import trimesh
 from PIL import Image
 
-from infra.local import inputs
-from infra.local.inputs import InputError
+from infra.local.cli import inputs
+from infra.local.cli.inputs import InputError
 from infra.local.standins.tripo import Standin
 from tests.local import Command, environment, processes
 from tests.qwen_service import QwenService
 
-RUN = "infra.local.run"
+RUN = "infra.local.cli.run"
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_ctrl_c_keeps_the_job_and_the_next_run_carries_it_on(tmp_path: Path) -> 
 def test_wrong_arguments_are_told_before_anything_starts(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from infra.local.run import main
+    from infra.local.cli.run import main
 
     assert main(arguments) == 1
     captured = capsys.readouterr()

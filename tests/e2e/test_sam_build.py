@@ -16,15 +16,18 @@ import pytest
 
 from infra.aws.build import pack
 from infra.aws.building import RUNTIME, BuildError, build
-from infra.local import template
-from infra.local.home import ROOT
+from infra.local.cloud import template
+from infra.local.cloud.home import ROOT
 
 LAYER_OF = {name: layer for layer, names in pack.LAYERS.items() for name in names}
 LIMIT = 250 * 2**20
 """Bytes of a function and its layers, unzipped (AWS, "Lambda quotas")."""
 UNCHECKED_HASH = 0b01
 """The flags of bytecode that is never compared with its source (PEP 552)."""
-ALSO = {"postprocess": "shared.artifacts.preview, shared.artifacts.measure, shared.jobs.process"}
+ALSO = {
+    "postprocess": "shared.artifacts.render.preview, shared.artifacts.gltf.measure, "
+    "shared.jobs.process"
+}
 """What a function imports only once there is work."""
 ELF_MACHINES = {"aarch64": 183, "x86_64": 62}
 
@@ -118,7 +121,7 @@ sys.path[:0] = {paths!r}
 import functions.{name}.handler
 from shared import wiring
 from shared.aws.clients import client
-import {ALSO.get(name, "shared.jobs.polling")}
+import {ALSO.get(name, "shared.work.polling")}
 bundle = wiring.current()
 bundle.deliveries
 for service in {pack.SERVICES!r}:

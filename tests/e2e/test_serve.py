@@ -20,7 +20,7 @@ import pytest
 from infra.local.standins.tripo import Standin
 from tests.local import Command, environment, processes, until
 
-SERVE = "infra.local.serve"
+SERVE = "infra.local.cli.serve"
 READY = r"API\s+(http://\S+)/api/v1"
 IN_TIME = 14.0  # a grace of 9 s, and what closing takes on a busy machine
 
@@ -152,7 +152,7 @@ def test_the_built_in_stand_in_is_shared_kept_alive_and_ended(tmp_path: Path) ->
         url = command.wait_for(READY)[1]
         command.wait_for(r"Tripo\s+a stand-in")
         first = the_standin(tmp_path)
-        with Command("infra.local.run", "--json", "a chair", env=env) as run:
+        with Command("infra.local.cli.run", "--json", "a chair", env=env) as run:
             run.wait_for("a chair: running")
             assert the_standin(tmp_path) == first
             os.kill(first, signal.SIGKILL)
@@ -250,7 +250,7 @@ def test_two_starts_at_once_agree_on_the_secrets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", ["0", "65", "many"])
 def test_a_senseless_number_of_workers_is_refused(count: str) -> None:
-    from infra.local.serve import main
+    from infra.local.cli.serve import main
 
     with pytest.raises(SystemExit) as ended:
         main(["--workers", count])

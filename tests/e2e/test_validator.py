@@ -23,7 +23,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from infra.local import inputs
+from infra.local.cli import inputs
 from infra.local.standins.tripo import Standin
 from tests.local import Command, environment, processes
 from tests.models import box_model, pack
@@ -70,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Made]]:
             MAQUETTE_POLL_FIRST_SECONDS="0.3",
         )
         arguments = ("--json", "a wooden chair", "一把木椅", str(picture))
-        with Command("infra.local.run", *arguments, env=env) as command:
+        with Command("infra.local.cli.run", *arguments, env=env) as command:
             assert command.wait(60) == 0, command.said
     assert "大照片.jpg" in command.said  # that it was sent smaller is told
     jobs = json.loads(command.output)["jobs"]

@@ -14,8 +14,8 @@ from typing import Any
 
 from shared.clock import Deadline
 from shared.jobs.model import Job, Queue
-from shared.jobs.polling import drain, poll
 from shared.wiring import Bundle
+from shared.work.polling import drain, poll
 from tests.fakes import FakeClock
 from tests.functions.gateway import get, post_json
 from tests.providers import ThrowawayProvider

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from functions.api.bodies import json_object
 from functions.api.handler import handler
-from functions.api.headers import idempotency_key
-from functions.api.multipart import parse
-from functions.api.security import identify
+from functions.api.http.bodies import json_object
+from functions.api.http.headers import idempotency_key
+from functions.api.http.multipart import parse
+from functions.api.http.security import identify
 from shared import config
 from shared.errors import MaquetteError, Unauthenticated
 from tests.functions.gateway import (

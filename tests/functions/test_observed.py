@@ -21,10 +21,10 @@ from functions.poll.handler import handler as poll
 from functions.postprocess.handler import handler as postprocess
 from shared import observability, wiring
 from shared.clock import Deadline
-from shared.jobs import polling
 from shared.metrics import CLAIMS_LOST
 from shared.providers.base import RateLimited
 from shared.store.base import StoreUnavailable
+from shared.work import polling
 from tests.emf import Point, read, totals
 from tests.functions.gateway import get, post_json
 from tests.functions.house import Build, House, created

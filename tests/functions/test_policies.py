@@ -28,11 +28,11 @@ from shared import events, wiring
 from shared.aws import clients
 from shared.buckets.s3 import PART
 from shared.clock import Deadline, SystemClock
-from shared.jobs import polling
 from shared.jobs.model import Queue
 from shared.providers.base import Download, DownloadFailed, RemoteFile, TaskState
 from shared.store.base import Lease
 from shared.store.tables import JOBS, LANES
+from shared.work import polling
 from tests.functions import gateway
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET
 from tests.functions.pictures import picture

@@ -9,9 +9,9 @@ import pytest
 
 from functions.poll.handler import handler
 from shared import events, wiring
-from shared.jobs import polling
 from shared.jobs.model import Status, lane_of
 from shared.store.tables import LANES
+from shared.work import polling
 from tests.functions.house import Build, House, created
 
 TIMER = {"detail-type": "Scheduled Event"}

@@ -26,21 +26,21 @@ from standardwebhooks import Webhook
 from functions.callback.handler import handler as callback
 from functions.poll.handler import handler as poll
 from functions.postprocess.handler import handler as postprocess
-from infra.local import payloads
-from infra.local.cloud import Cloud
-from infra.local.files import BucketFiles
-from infra.local.http import Front, serve
-from infra.local.stop import Stop
-from infra.local.template import Function
+from infra.local.cloud import payloads
+from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.files import BucketFiles
+from infra.local.cloud.http import Front, serve
+from infra.local.cloud.stop import Stop
+from infra.local.cloud.template import Function
 from shared import config, events, wiring
 from shared.buckets.base import BucketUnavailable, ObjectInfo
 from shared.buckets.folder import FolderBucket
 from shared.clock import Clock
 from shared.config import Settings
 from shared.jobs.model import Job, Queue
-from shared.jobs.watch import Watch
 from shared.store.base import StoreUnavailable
 from shared.wiring import Outside
+from shared.work.leader import Watch
 from tests.fakes import FakeClock
 from tests.functions.gateway import get, post_json
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET, Build, House, created

@@ -13,7 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
 from gpu_inference.tiny.checkpoint import build
 

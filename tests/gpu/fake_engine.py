@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from gpu_inference.work import LoadFailed, OnStep, OutOfMemory, PromptTooLong, Spec
+from gpu_inference.work.protocol import LoadFailed, OnStep, OutOfMemory, PromptTooLong, Spec
 
 LONGEST = 200
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from gpu_inference.app import make_server
-from gpu_inference.service import Service
+from gpu_inference.http.app import make_server
 from gpu_inference.settings import Settings
+from gpu_inference.work.service import Service
 
 
 def settings(folder: Path, **changes: Any) -> Settings:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from gpu_inference.app import serve
+from gpu_inference.http.app import serve
 from tests.gpu.fake_engine import FakeEngine
 from tests.gpu.servers import settings
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from gpu_inference.work import Spec
+from gpu_inference.work.protocol import Spec
 from tests.gpu.servers import Running, until
 
 SIZES = [(64, 64), (64, 48), (48, 64), (32, 32)]

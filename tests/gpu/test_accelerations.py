@@ -19,10 +19,10 @@ from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from pydantic import ValidationError
 
-from gpu_inference import accelerations
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine import accelerations
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
-from gpu_inference.work import LoadFailed, Spec
+from gpu_inference.work.protocol import LoadFailed, Spec
 
 MakeSettings = Callable[..., Settings]
 SPEC = Spec("a red circle", "", 64, 64, 6, 4.0, 3)

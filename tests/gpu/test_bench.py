@@ -13,7 +13,7 @@ import torch
 from diffusers import QwenImageTransformer2DModel
 from PIL import Image
 
-from gpu_inference import accelerations
+from gpu_inference.engine import accelerations
 from scripts.bench import gpu, gpu_card, gpu_model
 from scripts.bench.gpu_report import Result, difference, report, table
 

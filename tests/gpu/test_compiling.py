@@ -11,10 +11,10 @@ import torch
 from diffusers import FirstBlockCacheConfig, QwenImageTransformer2DModel
 from torch._dynamo.utils import counters
 
-from gpu_inference import compiling
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine import compiling
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
-from gpu_inference.work import Spec
+from gpu_inference.work.protocol import Spec
 
 
 def a_transformer() -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_inference import endings, state
+from gpu_inference.work import endings, store
 from tests.gpu.fake_engine import FakeEngine
 from tests.gpu.servers import Running, running, settings, until
 
@@ -32,8 +32,8 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    one = Disk(state._write)
-    monkeypatch.setattr(state, "_write", one.write)
+    one = Disk(store._write)
+    monkeypatch.setattr(store, "_write", one.write)
     monkeypatch.setattr(endings, "AGAIN_SECONDS", 0.02)
     return one
 
@@ -146,5 +146,5 @@ def test_half_a_file_is_taken_away_again(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        state._write(tmp_path / "0.png", b"much")
+        store._write(tmp_path / "0.png", b"much")
     assert list(tmp_path.iterdir()) == []

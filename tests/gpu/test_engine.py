@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
-from gpu_inference.work import OutOfMemory, PromptTooLong, Spec, Stopped
+from gpu_inference.work.protocol import OutOfMemory, PromptTooLong, Spec, Stopped
 
 # A colour value of 255, where the sums of a batch are rounded in another order (measured: 1).
 BATCH_DIFFERENCE = 2

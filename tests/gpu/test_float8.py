@@ -10,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from gpu_inference import compiling, float8
+from gpu_inference.engine import compiling, float8
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from gpu_inference.logs import set_up_logs
-from gpu_inference.work import Spec
+from gpu_inference.work.protocol import Spec
 from tests.gpu.fake_engine import LONGEST, FakeEngine, picture
 from tests.gpu.servers import Running, running, settings, until
 

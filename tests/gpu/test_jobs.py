@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gpu_inference.service import Service
-from gpu_inference.state import StateInUse
+from gpu_inference.work.service import Service
+from gpu_inference.work.store import StateInUse
 from tests.gpu.fake_engine import FakeEngine
 from tests.gpu.servers import Running, running, settings, until
 

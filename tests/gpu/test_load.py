@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gpu_inference.work import Spec
+from gpu_inference.work.protocol import Spec
 from tests.gpu.fake_engine import FakeEngine, picture
 from tests.gpu.servers import Running, running, settings, until
 from tests.gpu.siege import Siege, body

@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu_inference import loading
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine import loading
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
-from gpu_inference.work import LoadFailed, Spec
+from gpu_inference.work.protocol import LoadFailed, Spec
 
 MakeSettings = Callable[..., Settings]
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from gpu_inference import platforms
+from gpu_inference.http import platforms
 from tests.gpu.fake_engine import FakeEngine
 from tests.gpu.servers import Running, running, settings
 

@@ -18,10 +18,10 @@ from gpu_inference.errors import (
     TooSlow,
 )
 from gpu_inference.metrics import Metrics
-from gpu_inference.queue import Queue
-from gpu_inference.task import Task
-from gpu_inference.work import Spec
-from gpu_inference.worker import Worker
+from gpu_inference.work.protocol import Spec
+from gpu_inference.work.queue import Queue
+from gpu_inference.work.task import Task
+from gpu_inference.work.worker import Worker
 from tests.gpu.fake_engine import FakeEngine
 from tests.gpu.servers import until
 

@@ -15,9 +15,9 @@ import openai
 import pytest
 from PIL import Image
 
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
-from gpu_inference.work import OutOfMemory, Spec
+from gpu_inference.work.protocol import OutOfMemory, Spec
 from tests.gpu.servers import Running, running
 from tests.gpu.siege import Siege, body, specs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gpu_inference import bounds
+from gpu_inference.http import bounds
 from gpu_inference.settings import Settings, SettingsError, load
 
 CONFIG = Path(__file__).parents[2] / "gpu_inference" / "config.yaml"

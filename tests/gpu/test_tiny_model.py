@@ -12,11 +12,11 @@ import pytest
 from diffusers import QwenImagePipeline
 from PIL import Image
 
-from gpu_inference.engine import DiffusersEngine
+from gpu_inference.engine.pipeline import DiffusersEngine
 from gpu_inference.settings import Settings
 from gpu_inference.tiny import MODEL, captions, data, judge, sheet
 from gpu_inference.tiny.evaluate import held_out_scenes, image_to_image, load, score, strange
-from gpu_inference.work import Spec
+from gpu_inference.work.protocol import Spec
 
 SIDE = data.SIDE
 SOME = 24

@@ -115,13 +115,17 @@ def test_a_function_imports_no_other_functions_handler(function: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_only_the_adapters_in_use_are_imported(function: str) -> None:
     ours = {name for name in start(function) if name.startswith("shared.")}
-    assert {"shared.store.dynamodb", "shared.buckets.s3", "shared.aws.wake"} <= ours
-    late = {"shared.providers.tripo", "shared.providers.qwen_image"}
-    assert not ours & {"shared.store.sql", "shared.buckets.folder", *late}
+    assert {"shared.store.dynamodb.store", "shared.buckets.s3", "shared.aws.wake"} <= ours
+    late = {"shared.providers.tripo.adapter", "shared.providers.qwen_image.adapter"}
+    assert not ours & {"shared.store.sql.store", "shared.buckets.folder", *late}
 
 
 def test_the_http_function_makes_no_document_before_it_is_asked_for_one() -> None:
-    late = {"functions.api.openapi", "functions.api.schemas", "functions.api.examples"}
+    late = {
+        "functions.api.docs.openapi",
+        "functions.api.docs.schemas",
+        "functions.api.docs.examples",
+    }
     assert not late & start("api")
 
 

@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.home import ROOT
+from infra.local.cloud.home import ROOT
 from shared import config, metrics, wiring
 from shared.aws.emf import Emf, lines
 from shared.clock import Deadline, OutOfTime
-from shared.jobs.figures import of_change
+from shared.jobs.job_metrics import of_change
 from shared.jobs.model import Artifact, Job, JobInput, Receipt, Status
 from shared.jobs.moves import NEXT
 from shared.metrics import ALL, Gathered, Keep, Metric, Series
@@ -509,7 +509,7 @@ def test_records_that_others_took_first_are_counted(
     def store(table: str, clock: Any, on_lost: Any) -> Any:
         made.update(table=table, clock=clock, lost=on_lost)
 
-    monkeypatch.setattr("shared.store.dynamodb.DynamoStore", store)
+    monkeypatch.setattr("shared.store.dynamodb.store.DynamoStore", store)
     settings = config.load({}, **{**PLAIN, "store_url": "dynamodb://maquette-dev"})
     wiring.STORES["dynamodb"](settings, written.clock, written.gathered)
     assert (made["table"], made["clock"]) == ("maquette-dev", written.clock)

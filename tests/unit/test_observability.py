@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.home import ROOT
+from infra.local.cloud.home import ROOT
 from infra.migrations.migrate import upgrade
 from shared import observability
 from tests.local import environment
@@ -92,7 +92,7 @@ FAILS = """
 import os
 from shared import wiring
 from shared.clock import Deadline
-from shared.jobs.polling import poll
+from shared.work.polling import poll
 from shared.jobs.service import NewJob
 from shared.observability import request
 

@@ -63,7 +63,7 @@ class Server:
 
         启动并等待就绪。
         """
-        command = [sys.executable, "-m", "infra.local.serve", "--port", str(self._port)]
+        command = [sys.executable, "-m", "infra.local.cli.serve", "--port", str(self._port)]
         command += ["--workers", str(self._workers)]
         self._process = subprocess.Popen(
             command, env=self._env, start_new_session=True, stdout=subprocess.DEVNULL

@@ -258,13 +258,13 @@ def main() -> None:
     槽位进程的入口。
     """
     # Loaded before any fork, so that no life pays for it.
-    import shared.artifacts.preview
-    import shared.deliveries.runner
+    import shared.artifacts.render.preview
     import shared.jobs.process
-    import shared.providers.qwen_image
-    import shared.providers.tripo
-    import shared.store.dynamodb
-    import shared.store.sql
+    import shared.providers.qwen_image.adapter
+    import shared.providers.tripo.adapter
+    import shared.store.dynamodb.store
+    import shared.store.sql.store
+    import shared.work.runner
 
     assert shared
     parser = argparse.ArgumentParser()

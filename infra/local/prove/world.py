@@ -22,12 +22,12 @@ from functions.postprocess.handler import handler as postprocess
 from infra.local.prove.crash import Plan
 from infra.local.prove.place import Addresses, Place
 from shared import config, events, wiring
-from shared.artifacts.image import ImageLimits, inspect_image
+from shared.artifacts.images.image import ImageLimits, inspect_image
 from shared.buckets.base import ObjectInfo
 from shared.config import Settings
 from shared.jobs.model import Job
-from shared.jobs.polling import poll
 from shared.jobs.service import NewImage, NewJob, idempotency_key
+from shared.work.polling import poll
 
 CALLER = "prove"
 _ROUNDS = 400

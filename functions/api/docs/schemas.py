@@ -1,0 +1,307 @@
+"""The shapes of answers, with examples; OpenAPI is made of them.
+
+应答的结构。
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.api.docs import examples
+from shared.jobs.model import Status
+
+
+class Artifact(BaseModel):
+    """One file a job produced; its link stays good for years.
+
+    一个成果文件。
+    """
+
+    role: str
+    name: str
+    url: str
+    media_type: str
+    bytes: int
+    sha256: str
+    facts: dict[str, Any]
+
+
+class ProviderSaid(BaseModel):
+    """The provider's own words.
+
+    生成服务自己的说明。
+    """
+
+    code: str | None
+    message: str | None
+
+
+class JobFault(BaseModel):
+    """Why a job did not succeed.
+
+    任务失败的原因。
+    """
+
+    code: str
+    message: str
+    retryable: bool
+    provider: ProviderSaid | None
+
+
+class HistoryEntry(BaseModel):
+    """One change of status.
+
+    一次状态变化。
+    """
+
+    at: str
+    status: Status
+    note: str | None
+
+
+class Receipt(BaseModel):
+    """What was asked of the provider.
+
+    与生成服务打交道的次数与花费。
+    """
+
+    creates: int
+    checks: int
+    provider_credits: float | None
+
+
+class Job(BaseModel):
+    """The job resource.
+
+    任务资源。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB]})
+
+    id: str
+    kind: str
+    provider: str
+    status: Status
+    progress: int = Field(ge=0, le=100)
+    created_at: str
+    updated_at: str
+    started_at: str | None
+    finished_at: str | None
+    metadata: dict[str, Any]
+    input: dict[str, Any]
+    artifacts: list[Artifact]
+    warnings: list[str]
+    error: JobFault | None
+    may_be_billed: bool
+    receipt: Receipt
+    history: list[HistoryEntry]
+    retry_of: str | None
+    retried_as: str | None
+    deleted_at: str | None
+    urls: dict[str, str]
+
+
+class JobList(BaseModel):
+    """Part of a list. Go on with `after=<last_id>` while `has_more`.
+
+    With a `kind`, a bounded number of jobs is looked through: `data` may be short, even empty, and
+    `last_id` names the last one looked at.
+
+    任务列表的一页。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"data": [], "has_more": False, "first_id": None, "last_id": None}]
+        }
+    )
+
+    data: list[Job]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class ModelStatus(BaseModel):
+    """How far a job has come.
+
+    任务的进度。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.STATUS]})
+
+    id: str
+    status: Status
+    progress: int = Field(ge=0, le=100)
+    eta_seconds: int | None
+    created_at: str
+    updated_at: str
+
+
+class ModelResult(BaseModel):
+    """The finished model: where it is, what is in it.
+
+    生成结果。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.RESULT]})
+
+    id: str
+    status: Status
+    link: str
+    preview: str | None
+    size: int
+    sha256: str
+    format: str
+    facts: dict[str, Any]
+    generation_seconds: float | None
+    warnings: list[str]
+    artifacts: list[Artifact]
+
+
+class DeliveryTry(BaseModel):
+    """One try to deliver.
+
+    一次投递尝试。
+    """
+
+    at: str
+    status: int | None
+    error: str | None
+    milliseconds: int
+
+
+class Delivery(BaseModel):
+    """One webhook event on its way.
+
+    一次回调通知。
+    """
+
+    id: str
+    event: str
+    url: str
+    status: str
+    created_at: str
+    next_try_at: str | None
+    tries: list[DeliveryTry]
+
+
+class DeliveryList(BaseModel):
+    """All deliveries of a job.
+
+    一个任务的全部通知。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": []}]})
+
+    data: list[Delivery]
+
+
+class KindInfo(BaseModel):
+    """One kind: what it takes and gives, and who makes it here.
+
+    一类任务的说明。
+    """
+
+    name: str
+    makes: str
+    takes_prompt: bool
+    images: list[str]
+    needs: list[str]
+    providers: list[str]
+
+
+class Limits(BaseModel):
+    """What a request may be.
+
+    请求的上限。
+    """
+
+    body_bytes: int
+    image_bytes: int
+    image_pixels: int
+    image_min_side: int
+    image_max_side: int
+    image_formats: list[str]
+    prompt_characters: int
+    wait_seconds: int
+
+
+class Info(BaseModel):
+    """What this deployment makes.
+
+    本部署的能力说明。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.INFO]})
+
+    kinds: list[KindInfo]
+    providers: list[str]
+    limits: Limits
+
+
+class Health(BaseModel):
+    """The process answers.
+
+    进程存活。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: str
+
+
+class Readiness(BaseModel):
+    """Every part, and whether it answers.
+
+    各部件是否可用。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ready",
+                    "parts": {"store": "ok", "bucket": "ok", "provider tripo": "ok"},
+                }
+            ]
+        }
+    )
+
+    status: str
+    parts: dict[str, str]
+
+
+class ErrorDetail(BaseModel):
+    """What SDKs show: the message, a family, a code, and the field at fault.
+
+    错误的细节。
+    """
+
+    message: str
+    type: str
+    code: str
+    param: str | None
+
+
+class Problem(BaseModel):
+    """Every error's shape (RFC 9457, application/problem+json).
+
+    所有错误应答的结构。
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [examples.PROBLEM]},
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    error: ErrorDetail
+    request_id: str
+    retryable: bool

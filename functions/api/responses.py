@@ -1,0 +1,94 @@
+"""What the endpoints share in answering: JSON, jobs, Retry-After, creating a job.
+
+各接口共用的应答方式。
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.api import new_job
+from functions.api.http import bodies, headers
+from shared import wiring
+from shared.jobs.model import Job
+from shared.jobs.presentation import eta_seconds, present
+from shared.jobs.service import idempotency_key
+from shared.wiring import Bundle
+
+_SLOWEST_SECONDS = 30
+
+
+def answer(content: Any, status: int = 200, more: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer.
+
+    JSON 应答。
+    """
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # What a provider once said may hold half a character.
+    body = text.encode("utf-8", "replace")
+    return Response(body, status, more, media_type="application/json")
+
+
+def job_answer(
+    bundle: Bundle, job: Job, status: int = 200, more: Mapping[str, str] | None = None
+) -> Response:
+    """A job as an answer; Retry-After tells when to read an unfinished one again.
+
+    任务应答。
+    """
+    return answer(present(job, bundle.links), status, {**(more or {}), **again(bundle, job)})
+
+
+def again(bundle: Bundle, job: Job) -> dict[str, str]:
+    """The Retry-After header of an unfinished job: the provider's hint, else a tenth of its age.
+
+    建议多久之后再查询。
+    """
+    if job.status.terminal:
+        return {}
+    now = bundle.clock.now()
+    hint = eta_seconds(job, now)
+    seconds = hint if hint is not None else (now - job.created_at) // 10_000
+    return {"Retry-After": str(max(1, min(seconds, _SLOWEST_SECONDS)))}
+
+
+def create(
+    request: Request,
+    caller: str,
+    body: bytes,
+    *,
+    kind_needed: bool = False,
+    door: str | None = None,
+) -> Response:
+    """Check the request, create the job (or find the one its Idempotency-Key made), maybe wait.
+
+    At the `door` of one kind, a caller that waited and accepts pictures only is led to the picture.
+
+    创建任务并应答。
+    """
+    bundle = wiring.current()
+    key = headers.idempotency_key(request)
+    form = bodies.form(request, body)
+    trace = headers.trace(request)
+    new = new_job.new_job(bundle, form, trace, kind_needed=kind_needed, door=door)
+    kept = None
+    if key is not None:
+        kept = idempotency_key(caller, request.method, request.scope["path"], key, new)
+    job, is_new = bundle.jobs.create(caller, new, kept)
+    more = {"Location": bundle.links.job(job.id)}
+    if not is_new:
+        more["Idempotency-Replayed"] = "true"
+    seconds = headers.wait_seconds(request, bundle.settings.wait_seconds)
+    if seconds is not None:
+        job = bundle.jobs.wait(caller, job.id, seconds)
+        more["Preference-Applied"] = f"wait={seconds}"
+        picture = job.artifacts[0] if job.artifacts and job.deleted_at is None else None
+        if door is not None and picture is not None and headers.wants_picture(request):
+            more["Location"] = bundle.links.artifact(job.id, picture.name)
+            return job_answer(bundle, job, 303, more)
+    return job_answer(bundle, job, 202, more)

@@ -1,0 +1,10 @@
+"""The routes that are part of the API, and in its documents.
+
+接口的全部路由。
+"""
+
+from __future__ import annotations
+
+from functions.api.routes import health, images, jobs, models
+
+ROUTERS = (models.router, images.router, jobs.router, health.router)

@@ -1,0 +1,90 @@
+"""/health and /ready: is the process there, do its parts answer.
+
+存活与就绪检查。
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter, Request, Response
+
+from functions.api import operations
+from functions.api.http import problems
+from functions.api.http.problems import Problem
+from functions.api.responses import answer
+from shared import wiring
+from shared.wiring import Bundle
+
+FRESH_MS = 3000
+"""How long a check of the parts holds: asking often must not become many calls to a provider."""
+
+router = APIRouter(generate_unique_id_function=operations.operation_id)
+_logger = logging.getLogger("maquette.api")
+
+
+@dataclass
+class _Checked:
+    """What the last check found, of which bundle, when (ms)."""
+
+    bundle: Bundle | None = None
+    at: int = 0
+    parts: dict[str, str] = field(default_factory=dict)
+
+
+_last = _Checked()
+_lock = threading.Lock()
+
+
+@router.get(
+    "/health",
+    tags=["operation"],
+    summary="Is the process there?",
+    description="Answers without touching anything; no API key is needed.",
+    responses=operations.answers("Health"),
+)
+def health() -> Response:
+    """Say that the process is alive.
+
+    存活检查。
+    """
+    return answer({"status": "ok"})
+
+
+@router.get(
+    "/ready",
+    tags=["operation"],
+    summary="Do all parts answer?",
+    description="Asks the store, the bucket and every provider; 503 names those that do not "
+    "answer. The answer holds for three seconds; no API key is needed.",
+    responses=operations.answers("Readiness"),
+)
+def ready(request: Request) -> Response:
+    """Say whether every part answers.
+
+    就绪检查。
+    """
+    parts = _check(wiring.current())
+    faulty = [name for name, state in parts.items() if state != "ok"]
+    if not faulty:
+        return answer({"status": "ready", "parts": parts})
+    message = f"Not ready: {', '.join(faulty)}."
+    more = {"parts": parts}
+    return problems.write(request, Problem(503, "not_ready", message, retryable=True, more=more))
+
+
+def _check(bundle: Bundle) -> dict[str, str]:
+    """Each part's state. One check at a time: who comes meanwhile gets the same answer."""
+    with _lock:
+        now = bundle.clock.now()
+        if _last.bundle is not bundle or not 0 <= now - _last.at < FRESH_MS:
+            faults = bundle.faults()
+            names = ["store", "bucket", *(f"provider {name}" for name in bundle.providers)]
+            # What a part says may hold addresses and account names: for the log only.
+            for name, reason in faults.items():
+                _logger.warning("not ready: %s: %s", name, reason)
+            _last.parts = dict.fromkeys(names, "ok") | dict.fromkeys(faults, "unavailable")
+            _last.bundle, _last.at = bundle, bundle.clock.now()
+        return dict(_last.parts)

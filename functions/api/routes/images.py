@@ -1,0 +1,113 @@
+"""/text-to-image and /image-to-image, doors of their own to picture jobs; /info.
+
+图片接口与能力说明。
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from functions.api import operations
+from functions.api.http.bodies import Body
+from functions.api.http.security import Caller
+from functions.api.responses import answer, create
+from shared import wiring
+from shared.jobs.kinds import KINDS
+from shared.wiring import Bundle
+
+router = APIRouter(generate_unique_id_function=operations.operation_id)
+
+_ABOUT = (
+    "The same job as by `POST /api/v1/jobs`, its kind fixed; options may be fields of their own. "
+    "`Prefer: wait=20` holds the answer until the job has ended or the time is up. With "
+    "`Accept: image/*` as well (and no JSON), a job that has ended well by then is answered by 303 "
+    "and the first picture's permanent link; every other one as usual."
+)
+
+
+@router.post(
+    "/text-to-image",
+    status_code=202,
+    tags=["pictures"],
+    summary="Make pictures from words",
+    description=_ABOUT,
+    responses={
+        **operations.answers("Job", 400, 401, 413, 415, 422, status=202),
+        303: operations.picture("Job"),
+    },
+    openapi_extra=operations.creates("TextToImage"),
+)
+def text_to_image(request: Request, caller: Caller, body: Body) -> Response:
+    """Create a text-to-image job.
+
+    文生图。
+    """
+    return create(request, caller, body, door="text-to-image")
+
+
+@router.post(
+    "/image-to-image",
+    status_code=202,
+    tags=["pictures"],
+    summary="Make pictures from a picture and words",
+    description=f"{_ABOUT} The picture is the file `image` of a form; a small one may be Base64 in "
+    "JSON, which has 1 MiB in all. A `mask` of its size keeps it where it is black, and lets only "
+    "the white be painted anew; not every model takes one.",
+    responses={
+        **operations.answers("Job", 400, 401, 413, 415, 422, status=202),
+        303: operations.picture("Job"),
+    },
+    openapi_extra=operations.creates("ImageToImage"),
+)
+def image_to_image(request: Request, caller: Caller, body: Body) -> Response:
+    """Create an image-to-image job.
+
+    图生图。
+    """
+    return create(request, caller, body, door="image-to-image")
+
+
+@router.get(
+    "/info",
+    tags=["operation"],
+    summary="What can be made here?",
+    description="Every kind with what it takes and the providers configured that make it, the one "
+    "used by default first; and the limits of requests.",
+    responses=operations.answers("Info", 401),
+)
+def info(caller: Caller) -> Response:
+    """Say what this deployment makes.
+
+    说明可以生成什么。
+    """
+    return answer(_info(wiring.current()))
+
+
+def _info(bundle: Bundle) -> dict[str, Any]:
+    settings = bundle.settings
+    kinds = [
+        {
+            "name": kind.name,
+            "makes": kind.result_role,
+            "takes_prompt": kind.takes_prompt,
+            "images": list(kind.image_roles),
+            "needs": list(kind.required_roles),
+            "providers": [
+                one.name for one in bundle.providers.values() if kind.name in one.options
+            ],
+        }
+        for kind in KINDS.values()
+    ]
+    limits = {
+        "body_bytes": settings.body_bytes,
+        "image_bytes": settings.image_bytes,
+        "image_pixels": settings.image_pixels,
+        "image_min_side": settings.image_min_side,
+        "image_max_side": settings.image_max_side,
+        "image_formats": list(settings.image_formats),
+        "prompt_characters": settings.prompt_characters,
+        "wait_seconds": settings.wait_seconds,
+    }
+    return {"kinds": kinds, "providers": [*bundle.providers], "limits": limits}

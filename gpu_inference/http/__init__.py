@@ -1,0 +1,4 @@
+"""The service's doors: routes, bodies, access, problems.
+
+服务的 HTTP 入口。
+"""

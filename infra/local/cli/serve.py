@@ -1,0 +1,197 @@
+"""`./scripts/serve`: the whole bundle on this machine, until it is stopped.
+
+在本机持续运行整套服务。
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from infra.local.cloud.home import Home
+from infra.local.cloud.machine import (
+    CLOUDS,
+    Beside,
+    Machine,
+    assemble,
+    assemble_local,
+    beside,
+    check_settings,
+    home_for,
+    leave,
+    preload,
+    reporting,
+)
+from infra.local.cloud.standin import QWEN_PYTHON
+from infra.local.cloud.stop import Stop, on_signals
+from infra.local.cloud.workers import Inherited, Workers
+from shared import config
+from shared.config import Settings
+from shared.observability import set_up_logs
+
+_BACKLOG = 1024
+
+
+class PortTaken(OSError):
+    """The address cannot be listened on; the message says what to do.
+
+    端口不可用。
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; see --help. Returns the exit status.
+
+    命令行入口。
+    """
+    options = _arguments(argv)
+    if options.worker:
+        return reporting(lambda: _worker(Inherited.of(options.worker)))
+    return reporting(lambda: _serve(options))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    home, stop = home_for(options.cloud), Stop()
+    check_settings(home, {})
+    listener = _listen(options.host, options.port)
+    made = {"MAQUETTE_PUBLIC_URL": _address(listener)}
+    servers = beside(home, pictures=QWEN_PYTHON.exists())
+    try:
+        preload(options.cloud)
+        made.update(servers.made())
+        if options.workers > 1:
+            return _parent(options.workers, listener, home, made, stop)
+        on_signals(stop, say=_say)
+        machine = assemble(options.cloud, home, made, stop)
+        kept = str(home.folder) if machine.lasting else "the emulated AWS, until this stops"
+        left = _run(machine, listener, lambda: _greet(home, listener, machine.settings, kept))
+        return leave(0, left, servers)
+    finally:
+        # The last to go: until here others may be asking them for their tasks.
+        servers.close()
+
+
+def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -> Mapping[str, int]:
+    from infra.local.cloud.http import Front, serve
+
+    set_up_logs(machine.settings.log_level, machine.settings.log_format)
+    with machine:
+        files = machine.files()
+        machine.begin()
+        machine.warm_up()
+        serve(Front(machine.gateway, machine.stop, files), listener, machine.stop, ready)
+        if files is not None:
+            files.close()
+    return machine.left
+
+
+def _parent(
+    count: int, listener: socket.socket, home: Home, made: dict[str, str], stop: Stop
+) -> int:
+    from infra.migrations.migrate import upgrade
+
+    settings = home.settings(made)
+    set_up_logs(settings.log_level, settings.log_format)
+    upgrade(settings.store_url)
+    ready = lambda: _greet(home, listener, settings, str(home.folder))  # noqa: E731
+    workers = Workers(count, listener, home.complete(made), stop, ready)
+    on_signals(stop, last=workers.kill, say=_say)
+    return workers.run()
+
+
+def _worker(inherited: Inherited) -> int:
+    stop = Stop()
+    on_signals(stop)
+    inherited.watch(stop)
+    machine = assemble_local(config.load(), stop)
+    return leave(0, _run(machine, inherited.listener, inherited.say_ready), Beside())
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"port {port} on {host} is in use. Stop what uses it, or choose another one: "
+                "./scripts/serve --port 8001 (0 lets the system choose)."
+            ) from None
+        raise PortTaken(f"port {port} on {host} cannot be used: {error.strerror}.") from None
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -> None:
+    here = _address(listener)
+    secret = "as set in MAQUETTE_WEBHOOK_SECRETS"
+    if not home.environ.get("MAQUETTE_WEBHOOK_SECRETS"):
+        secret = f"{home.secrets_file} (webhook_secret)"
+    maker = (
+        "a stand-in: set TRIPO_API_KEY for the real one"
+        if home.needs_standin
+        else settings.tripo_base_url
+    )
+    lines = {
+        "API": f"{here}/api/v1",
+        "docs": f"{here}/docs",
+        "webhook secret": secret,
+        "kept in": kept,
+        "Tripo": maker,
+        "Qwen-Image": settings.qwen_image_base_url or "none: ./scripts/run installs one",
+    }
+    if settings.public_url != here:
+        lines["public address"] = settings.public_url
+    text = "\n".join(f"  {name:<15} {value}" for name, value in lines.items())
+    _say(f"Maquette is up; Ctrl-C stops it.\n{text}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./scripts/serve", description="Run the whole of Maquette on this machine."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port (8000); 0 lets the system choose"
+    )
+    parser.add_argument("--workers", type=_count, default=1, help="processes (1)")
+    parser.add_argument(
+        "--cloud",
+        choices=CLOUDS,
+        default="local",
+        help="where the functions run: in this process, or as AWS Lambda functions of an emulated "
+        "AWS, with its DynamoDB and S3; all of that is gone when this stops (local)",
+    )
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.cloud != "local" and options.workers > 1:
+        parser.error("--workers is for --cloud local; on AWS each function has its own processes")
+    return options
+
+
+def _count(text: str) -> int:
+    count = int(text) if text.isdecimal() else 0
+    if not 1 <= count <= 64:
+        raise argparse.ArgumentTypeError("a number from 1 to 64")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What one machine keeps between runs: the state folder, its secrets, the settings they make.
+
+本机保存的状态：数据目录、密钥以及由此得到的设置。
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+from shared import config
+from shared.deliveries.signing import new_secret
+
+ROOT = Path(__file__).resolve().parents[3]
+"""The checkout."""
+VARIABLE = "MAQUETTE_HOME"
+STANDIN_KEY = "tsk_standin"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The state folder, and the environment to run in: the process's own above `.env`.
+
+    数据目录与运行环境。
+    """
+
+    folder: Path
+    environ: Mapping[str, str]
+
+    @property
+    def secrets_file(self) -> Path:
+        """Where the secrets made for this machine are.
+
+        密钥文件。
+        """
+        return self.folder / "secrets.json"
+
+    @property
+    def needs_standin(self) -> bool:
+        """Whether there is no key for the real Tripo.
+
+        是否需要使用替身。
+        """
+        return not self.environ.get("TRIPO_API_KEY", "").strip(" ,")
+
+    @property
+    def has_qwen_image(self) -> bool:
+        """Whether a Qwen-Image service is set already, or `off`: then there is to be none.
+
+        是否已指定（或关闭）Qwen-Image 服务。
+        """
+        return bool(self.environ.get("QWEN_IMAGE_BASE_URL", "").strip())
+
+    def complete(self, made: Mapping[str, str]) -> dict[str, str]:
+        """The whole environment: what it leaves open comes from `made`, then from this machine.
+
+        补全后的环境变量。
+        """
+        given = {name: value for name, value in self.environ.items() if value}
+        if self.needs_standin:
+            # Without a key the real Tripo is no use: the stand-in's address goes first.
+            given.pop("TRIPO_API_KEY", None)
+            given.pop("TRIPO_BASE_URL", None)
+        kept = _secrets(self.secrets_file)
+        own = {
+            VARIABLE: str(self.folder),
+            "MAQUETTE_STORE_URL": f"sqlite:///{self.folder / 'maquette.db'}",
+            "MAQUETTE_BUCKET_URL": f"file://{quote(str(self.folder / 'bucket'))}",
+            "MAQUETTE_LINK_SECRET": kept["link_secret"],
+            "MAQUETTE_WEBHOOK_SECRETS": kept["webhook_secret"],
+            "MAQUETTE_LOG_FORMAT": "text",
+        }
+        return {**own, **made, **given}
+
+    def settings(self, made: Mapping[str, str]) -> config.Settings:
+        """The settings of the completed environment; raises `SettingsError` naming every fault.
+
+        得到设置。
+        """
+        return config.load(self.complete(made))
+
+
+def open_home(environ: Mapping[str, str] | None = None) -> Home:
+    """The state folder, made if need be: `MAQUETTE_HOME`, else `.maquette` in the checkout.
+
+    打开数据目录。
+    """
+    process = dict(os.environ if environ is None else environ)
+    known = {**config.read_dotenv(ROOT / ".env"), **process}
+    folder = Path(known.get(VARIABLE) or ROOT / ".maquette").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return Home(folder, known)
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    """This machine's secrets, made by whichever process comes first; only the owner may read."""
+    if not path.exists():
+        fresh = {"link_secret": secrets.token_urlsafe(32), "webhook_secret": new_secret()}
+        aside = path.with_name(f".{path.name}.{uuid4().hex}")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(json.dumps(fresh, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            # A link, unlike a rename, leaves what another process put there first.
+            os.link(aside, path)
+        except FileExistsError:
+            pass
+        finally:
+            aside.unlink()
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept

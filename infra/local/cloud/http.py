@@ -1,0 +1,215 @@
+"""The HTTP server: every request becomes an event for the function that takes HTTP.
+
+本机 HTTP 服务器：把请求变成事件交给函数。
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import uvicorn
+
+from infra.local.cloud.files import PREFIX, BucketFiles, Receive, Send
+from infra.local.cloud.payloads import (
+    PAYLOAD_BYTES,
+    AnswerTooLarge,
+    EventTooLarge,
+    Gateway,
+    HttpAnswer,
+    HttpRequest,
+    http_answer,
+)
+from infra.local.cloud.stop import GRACE, Stop
+
+log = logging.getLogger("maquette.local")
+
+_DRAIN_BYTES = 64 * 2**20
+"""How much of a body that is too large is still read, and thrown away: a client that is cut off
+while sending never reads the answer that says why."""
+_PATIENCE = 2.0
+"""Seconds that a stop leaves to requests in flight; who takes longer waits for a job to end."""
+_LOOK = 0.5
+_KEEP_ALIVE = 75
+
+
+class Front:
+    """The ASGI application before the functions and the bucket.
+
+    请求的入口。
+    """
+
+    def __init__(self, gateway: Gateway, stop: Stop, files: BucketFiles | None = None) -> None:
+        self._gateway = gateway
+        self._stop = stop
+        self._files = files
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        处理一个请求。
+        """
+        if scope["type"] != "http":
+            return
+        if self._stop.asked:
+            await _send(send, _stopping())
+        elif self._files is not None and scope["raw_path"].startswith(PREFIX.encode()):
+            await self._files(scope, receive, send)
+        else:
+            await _send(send, await self._invoke(scope, receive))
+
+    async def _invoke(self, scope: Mapping[str, Any], receive: Receive) -> HttpAnswer:
+        body = await _read(receive, PAYLOAD_BYTES)
+        if body is None:
+            return _too_large()
+        request = _request(scope, body)
+        answer = asyncio.wrap_future(self._gateway.request(request))
+        while not answer.done():
+            await asyncio.wait({answer}, timeout=_LOOK)
+            if not answer.done() and self._stop.remaining() < GRACE - _PATIENCE:
+                answer.add_done_callback(_forget)
+                return _stopping()
+        try:
+            return answer.result()
+        except EventTooLarge:
+            return _too_large()
+        except AnswerTooLarge as error:
+            log.error("%s %s: %s", request.method, request.path, error)
+            return _problem(502, "answer_too_large", f"{error}; ask for less at once.")
+        except Exception:
+            log.exception("%s %s: the function failed", request.method, request.path)
+            return _problem(502, "function_failed", "The function failed; the log says why.")
+
+
+def serve(front: Front, listener: socket.socket, stop: Stop, ready: Callable[[], None]) -> None:
+    """Answer requests on a bound socket until `stop` is asked for; `ready` is called once.
+
+    Requests in flight are finished within the grace, idle connections closed at once.
+
+    运行服务器直到被要求停止。
+    """
+    config = uvicorn.Config(
+        front,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=round(GRACE),
+    )
+    asyncio.run(_run(_Server(config, ready), listener, stop))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without hands on the signals, which are ours."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+async def _run(server: _Server, listener: socket.socket, stop: Stop) -> None:
+    async def watch() -> None:
+        await asyncio.to_thread(stop.wait)
+        server.should_exit = True
+
+    watching = asyncio.create_task(watch())
+    try:
+        await server.serve([listener])
+    finally:
+        stop.ask()
+        await watching
+
+
+def _request(scope: Mapping[str, Any], body: bytes) -> HttpRequest:
+    headers = (
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+    )
+    client = scope.get("client")
+    return HttpRequest(
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=tuple(headers),
+        body=body,
+        address=client[0] if client else "127.0.0.1",
+        protocol=f"HTTP/{scope['http_version']}",
+    )
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The body, or None if it has more than `limit` bytes; never more than that in memory."""
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more and size <= limit + _DRAIN_BYTES:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+        if size <= limit:
+            chunks.append(message.get("body", b""))
+        else:
+            chunks.clear()
+    return None if size > limit else b"".join(chunks)
+
+
+async def _send(send: Send, answer: HttpAnswer) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    if not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _too_large() -> HttpAnswer:
+    message = (
+        f"The request makes an event of more than {PAYLOAD_BYTES // 2**20} MB, the most that AWS "
+        "Lambda takes (a file in it grows by a third). Send a picture below 4.4 MB: shrink it, or "
+        "save it as JPEG."
+    )
+    return _problem(413, "event_too_large", message)
+
+
+def _stopping() -> HttpAnswer:
+    message = "This server is being stopped; ask again in a moment."
+    return _problem(503, "stopping", message, ("retry-after", "2"), ("connection", "close"))
+
+
+def _problem(status: int, code: str, message: str, *headers: tuple[str, str]) -> HttpAnswer:
+    """An error of the cloud's own, in the form that the API gives its errors (RFC 9457)."""
+    identifier = str(uuid4())
+    family = "server_error" if status >= 500 else "invalid_request_error"
+    body = {
+        "type": f"urn:maquette:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "error": {"message": message, "type": family, "code": code, "param": None},
+        "request_id": identifier,
+        "retryable": status == 503,
+    }
+    given = (("content-type", "application/problem+json"), ("x-request-id", identifier))
+    answer = {"statusCode": status, "headers": dict((*given, *headers)), "body": json.dumps(body)}
+    return http_answer(answer)
+
+
+def _forget(answer: asyncio.Future[HttpAnswer]) -> None:
+    if not answer.cancelled():
+        answer.exception()

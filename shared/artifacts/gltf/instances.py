@@ -1,0 +1,192 @@
+"""Where the parts of the shown scene stand in the world: under their nodes, or on a skeleton.
+
+A skinned part ignores its own node and follows its joints (glTF 2.0.1, 3.7.3.3): each vertex moves
+by the weighted sum of joint matrix times inverse bind matrix. Animations are not played.
+
+这个模块计算部件顶点在世界中的位置和法线。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from shared.artifacts.gltf.container import Container
+from shared.artifacts.gltf.document import BrokenModel, Node, Primitive, entries
+from shared.artifacts.gltf.mesh import Array, Unreadable, read_attribute, read_chunks, read_floats
+
+MAX_DRAWN = 100_000
+"""Nodes times primitives: a small file could otherwise ask for thousands of millions of parts."""
+
+MAX_JOINTS = 500_000
+"""Joints, and joints times the parts that follow them; beyond it skeletons do not count."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One primitive of a mesh at one place of the scene.
+
+    `matrices` (j, 4, 4) take its points to the world: one for all of them, or one for each joint of
+    a skeleton in the pose the file is in.
+
+    这个类表示场景中一次绘制及其世界变换矩阵。
+    """
+
+    mesh: int
+    primitive: Primitive
+    matrices: Array
+
+
+@np.errstate(all="ignore")
+def drawn(container: Container) -> list[Drawn]:
+    """Every primitive with vertices that the shown scene draws, once for each node that draws it.
+
+    这个函数列出场景实际绘制的所有部件。
+    """
+    document = container.document
+    worlds = _worlds(container)
+    users = [(document.nodes[index], world) for index, world in worlds.items()]
+    users = [(node, world) for node, world in users if node.mesh is not None]
+    total = sum(len(document.meshes[node.mesh or 0]) for node, _ in users)
+    if total > MAX_DRAWN:
+        raise BrokenModel(f"the scene draws {total} parts, more than {MAX_DRAWN}")
+    poses: dict[int, Array | None] = {}
+    result, joints = [], 0
+    for node, world in users:
+        assert node.mesh is not None
+        if node.skin is not None and node.skin not in poses:
+            raw = entries(document.raw, "skins")[node.skin]
+            joints += len(raw["joints"])
+            poses[node.skin] = _pose(container, worlds, raw) if joints <= MAX_JOINTS else None
+        pose = poses.get(node.skin) if node.skin is not None else None
+        for primitive in document.meshes[node.mesh]:
+            matrices = world[None]
+            if pose is not None and {"JOINTS_0", "WEIGHTS_0"} <= primitive.attributes.keys():
+                joints += len(pose)
+                matrices = pose if joints <= MAX_JOINTS else matrices
+            if primitive.vertices:
+                result.append(Drawn(node.mesh, primitive, matrices))
+    return result
+
+
+def _worlds(container: Container) -> dict[int, Array]:
+    """The world matrix of every node that the shown scene reaches."""
+    nodes = container.document.nodes
+    found: dict[int, Array] = {}
+    waiting = [(root, np.eye(4)) for root in reversed(container.document.roots)]
+    while waiting:
+        index, above = waiting.pop()
+        if index not in found:
+            found[index] = above @ _local(nodes[index])
+            waiting += [(child, found[index]) for child in reversed(nodes[index].children)]
+    return found
+
+
+def _local(node: Node) -> Array:
+    """A node's own 4x4 matrix, for column vectors."""
+    if node.matrix is not None:
+        return np.array(node.matrix, dtype=np.float64).reshape(4, 4).T
+    x, y, z, w = np.array(node.rotation) / (np.linalg.norm(node.rotation) or 1)
+    turn = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * np.array(node.scale)
+    matrix[:3, 3] = node.translation
+    return matrix
+
+
+def _pose(
+    container: Container, worlds: Mapping[int, Array], raw: Mapping[str, Any]
+) -> Array | None:
+    """Joint matrix times inverse bind matrix of every joint; a joint outside the scene stays put.
+
+    One matrix where the joints have not parted from one another; None where it cannot be read.
+    """
+    matrices = np.stack([worlds.get(int(joint), np.eye(4)) for joint in raw["joints"]])
+    if "inverseBindMatrices" in raw:
+        # Many skins may share one array: of each, only as many rows are read as it has joints.
+        bound = container.document.accessors[int(raw["inverseBindMatrices"])]
+        bound = replace(bound, count=len(matrices), sparse=None)
+        try:
+            rows = np.concatenate([chunk for _, chunk in read_chunks(container, bound)])
+        except Unreadable:
+            return None
+        matrices = matrices @ rows.astype(np.float64).reshape(-1, 4, 4).transpose(0, 2, 1)
+    tolerance = 1e-5 * np.abs(matrices[0]).max()
+    return matrices[:1] if np.allclose(matrices, matrices[0], 1e-4, tolerance) else matrices
+
+
+def placed_points(container: Container, part: Drawn) -> Iterator[Array]:
+    """The positions of a drawn part in the world, as chunks of (n, 3) 64-bit floats.
+
+    Raises Unreadable for compressed primitives.
+
+    这个函数分块给出部件在世界坐标中的顶点位置。
+    """
+    if part.primitive.compressed:
+        raise Unreadable("the triangles are compressed with Draco")
+    follow = _Following(container, part)
+    position = part.primitive.attributes["POSITION"]
+    for points in read_floats(container, position, np.float64):
+        yield follow.moved(points, part.matrices[:, :3, :3], part.matrices[:, :3, 3])
+
+
+def placed_normals(container: Container, part: Drawn) -> Array:
+    """The unit normals of a drawn part in the world, (n, 3); zeros where the file has none.
+
+    这个函数给出部件在世界坐标中的法线。
+    """
+    normals = read_attribute(container, part.primitive, "NORMAL", 3)
+    if not normals.any():
+        return normals
+    turns = part.matrices[:, :3, :3]
+    if len(turns) == 1:
+        turns = _upright(turns[0])[None]
+    with np.errstate(all="ignore"):
+        world = _Following(container, part).moved(normals, turns, np.zeros((len(turns), 3)))
+        length = np.linalg.norm(world, axis=1, keepdims=True)
+        unit: Array = np.where(length > 1e-20, world / length, 0)
+    return np.nan_to_num(unit, posinf=0, neginf=0).astype(np.float32)
+
+
+def _upright(turn: Array) -> Array:
+    """What keeps normals upright on their surface, be it mirrored, squeezed or sheared."""
+    largest = np.abs(turn).max()
+    if not 0 < largest < np.inf or abs(np.linalg.det(turn / largest)) < 1e-18:
+        return np.zeros((3, 3))
+    return np.linalg.inv(turn / largest).T
+
+
+class _Following:
+    """Moves a part's vertices, chunk after chunk, each by the four joints it follows."""
+
+    def __init__(self, container: Container, part: Drawn) -> None:
+        self._first = 0
+        if len(part.matrices) == 1:
+            return
+        joints = read_attribute(container, part.primitive, "JOINTS_0", 4)
+        self._joints = np.clip(joints, 0, len(part.matrices) - 1).astype(np.int32)
+        weights = read_attribute(container, part.primitive, "WEIGHTS_0", 4)
+        total = weights.sum(axis=1, keepdims=True)
+        self._weights = np.where(total > 0, weights / np.where(total > 0, total, 1), 0.25)
+
+    def moved(self, vectors: Array, turns: Array, shifts: Array) -> Array:
+        """The next vectors, each turned and shifted."""
+        if len(turns) == 1:
+            alone: Array = vectors @ turns[0].T + shifts[0]
+            return alone
+        rows = slice(self._first, self._first + len(vectors))
+        self._first += len(vectors)
+        total = np.zeros(vectors.shape)
+        for joint, weight in zip(self._joints[rows].T, self._weights[rows].T, strict=True):
+            here = np.einsum("nij,nj->ni", turns[joint], vectors) + shifts[joint]
+            total += here * weight[:, None]
+        return total

@@ -1,0 +1,165 @@
+"""What is in a model: triangles, vertices, bounds, materials, textures, and whether it is closed.
+
+Counts are those of the shown scene, a mesh drawn by two nodes counting twice, as a viewer draws it.
+Small files are measured from their vertices, large ones by what they declare of themselves.
+
+这个模块统计模型的三角形、顶点、包围盒等信息。
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.artifacts.gltf.container import Container, FileReader, RangeReader, check_container
+from shared.artifacts.gltf.document import BrokenModel, Primitive, entries
+
+if TYPE_CHECKING:
+    from shared.artifacts.gltf.instances import Drawn
+    from shared.artifacts.gltf.mesh import Array
+
+MAX_POINTS = 30_000_000
+"""Vertices read for one model; a small file of many instances could ask for any number."""
+
+MAX_CLOSED = 1_000_000
+"""Triangles looked at for holes: about a second and 300 MB; beyond it nothing is said."""
+
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a whole model: `facts` ready for JSON, and `warnings` for the job.
+
+    `facts` has triangles, vertices, bounds ([[x, y, z], [x, y, z]] in world space, or None),
+    materials, textures, meshes, nodes and, where the vertices were read and are at most a million,
+    watertight. Declared bounds are an upper limit: a turned part's box is larger than the part.
+
+    这个类保存一次模型检查的结果和警告。
+    """
+
+    facts: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def inspect_model(
+    reader: RangeReader, *, measure_below: int, path: str | os.PathLike[str] | None = None
+) -> Inspection:
+    """Check a GLB through and measure it.
+
+    Files up to `measure_below` bytes are measured from their vertices, read from the local copy at
+    `path` if there is one; others from their declarations, by ranged reads of `reader`. Raises
+    BrokenModel, and OSError where the source fails.
+
+    这个函数完整检查并测量一个模型。
+    """
+    if path is not None:
+        with FileReader(path) as local:
+            return inspect_model(local, measure_below=measure_below)
+    from shared.artifacts.gltf import instances, mesh
+
+    container = check_container(reader)
+    mesh.check_indices(container)
+    parts = instances.drawn(container)
+    if not parts:
+        raise BrokenModel("the scene draws nothing: no node that it reaches has vertices")
+    warnings = list(container.document.warnings)
+    raw = container.document.raw
+    facts: dict[str, Any] = {
+        "triangles": sum(part.primitive.triangles for part in parts),
+        "vertices": sum(part.primitive.vertices for part in parts),
+        "bounds": None,
+        "materials": len(entries(raw, "materials")),
+        "textures": len(entries(raw, "textures")),
+        "meshes": len(container.document.meshes),
+        "nodes": len(container.document.nodes),
+    }
+    if not facts["triangles"]:
+        warnings.append("the model has no triangles, only points or lines")
+    try:
+        if reader.size > measure_below:
+            raise mesh.Unreadable(f"larger than {measure_below / 2**20:.6g} MB")
+        if facts["vertices"] > MAX_POINTS:
+            raise mesh.Unreadable(f"more than {MAX_POINTS} vertices")
+        groups = (g for part in parts for g in instances.placed_points(container, part))
+        facts["bounds"], lost = _bounds(groups)
+        if lost:
+            warnings.append(f"{lost} vertices lie nowhere: their positions are not finite numbers")
+        closed = _watertight(container, parts)
+        if closed is not None:
+            facts["watertight"] = closed
+    except mesh.Unreadable as error:
+        warnings.append(f"measured from the file's own declarations: {error}")
+        facts["bounds"], _ = _bounds(_declared(part, container) for part in parts)
+    return Inspection(facts, tuple(warnings))
+
+
+def _declared(part: Drawn, container: Container) -> Array:
+    """The eight corners of the declared box in the world, of each joint's; none if undeclared."""
+    import numpy as np
+
+    from shared.artifacts.gltf.mesh import normalised
+
+    accessor = container.document.accessors[part.primitive.attributes["POSITION"]]
+    if accessor.low is None or accessor.high is None:
+        return np.zeros((0, 3))
+    ends = np.array([accessor.low, accessor.high])
+    if accessor.normalized:
+        ends = normalised(ends, accessor.component)
+    corners = np.where(np.arange(8)[:, None] >> np.arange(3) & 1, ends[1], ends[0])
+    boxes = corners @ part.matrices[:, :3, :3].transpose(0, 2, 1) + part.matrices[:, None, :3, 3]
+    return boxes.reshape(-1, 3)
+
+
+def _bounds(groups: Iterable[Array]) -> tuple[list[list[float]] | None, int]:
+    """The extremes of some points to six digits, and how many points are no place."""
+    import numpy as np
+
+    found, lost = [], 0
+    with np.errstate(all="ignore"):
+        for points in groups:
+            good = np.isfinite(points).all(axis=1)
+            lost += len(points) - int(good.sum())
+            if good.any():
+                found += [points[good].min(axis=0), points[good].max(axis=0)]
+    if not found:
+        return None, lost
+    ends = np.min(found, axis=0), np.max(found, axis=0)
+    return [[float(f"{value:.{_DIGITS}g}") + 0.0 for value in end] for end in ends], lost
+
+
+def _watertight(container: Container, parts: list[Drawn]) -> bool | None:
+    """Whether every mesh is closed, or None where there is too much to look at."""
+    meshes = [container.document.meshes[index] for index in {part.mesh for part in parts}]
+    work = sum(max(part.vertices, part.triangles) for mesh in meshes for part in mesh)
+    if work > MAX_CLOSED:
+        return None
+    return all(_is_closed(container, mesh) for mesh in meshes)
+
+
+def _is_closed(container: Container, parts: Sequence[Primitive]) -> bool:
+    """Whether every edge has two triangles, once vertices at the same place are taken as one."""
+    import numpy as np
+    import trimesh
+
+    from shared.artifacts.gltf import mesh
+
+    points, faces, count = [], [], 0
+    for part in parts:
+        if part.triangles:
+            position = mesh.read_floats(container, part.attributes["POSITION"])
+            points.append(np.concatenate(list(position)))
+            faces.append(mesh.read_triangles(container, part).astype(np.int64) + count)
+            count += part.vertices
+    places = np.concatenate(points) if points else np.full((1, 3), np.nan)
+    if not np.isfinite(places).all():
+        return False
+    # Scaled to 1, so that trimesh's absolute tolerance means the same for every model.
+    places = places / np.float32(max(float(np.abs(places).max()), 1e-30))
+    solid = trimesh.Trimesh(places, np.concatenate(faces), process=False)
+    solid.merge_vertices()
+    flat = (solid.faces == np.roll(solid.faces, 1, axis=1)).any(axis=1)
+    solid.update_faces(~flat)
+    return bool(solid.is_watertight)

@@ -1,0 +1,179 @@
+"""Vertex data of a checked GLB as NumPy arrays: read by ranges, in chunks, where it is needed.
+
+Positions, indices and the other attributes come out as the specification means them: integers
+normalised, sparse rows replaced, strips and fans unrolled.
+
+这个模块把 GLB 中的顶点数据读成 NumPy 数组。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.artifacts.gltf.container import Container, read_exactly
+from shared.artifacts.gltf.document import FAN, FLOAT, TRIANGLES, Accessor, BrokenModel, Primitive
+
+_DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+
+CHUNK_BYTES = 4 * 2**20
+"""One range request's worth: large enough to be quick over a network, small beside any memory."""
+
+MAX_EMPTY_ROWS = 1_000_000
+"""An accessor without data is all zeros and costs the file nothing; it must not cost memory."""
+
+Array = NDArray[Any]
+
+
+class Unreadable(ValueError):
+    """The data is whole but in a form that is not read here (compressed, or outside the file).
+
+    这个错误表示数据没有坏，但这里读不了它。
+    """
+
+
+def read_view(container: Container, index: int, offset: int, length: int) -> bytes:
+    """`length` bytes of a buffer view from its byte `offset` on.
+
+    Raises Unreadable where the view is compressed.
+
+    这个函数读取缓冲视图中的一段字节。
+    """
+    view = container.document.views[index]
+    if view.compressed:
+        raise Unreadable(f"bufferViews[{index}] is compressed")
+    return read_exactly(container.reader, container.bin_start + view.offset + offset, length)
+
+
+def read_chunks(container: Container, accessor: Accessor) -> Iterator[tuple[int, Array]]:
+    """The rows of an accessor as stored, sparse rows replaced: (first row, rows x width) chunks.
+
+    这个函数分块给出访问器中的原始数据。
+    """
+    dtype = np.dtype(_DTYPES[accessor.component])
+    stride = accessor.row_bytes
+    if accessor.view is not None:
+        stride = container.document.views[accessor.view].stride or stride
+    elif accessor.count > MAX_EMPTY_ROWS:
+        raise Unreadable(f"an accessor has {accessor.count} rows and no data")
+    rows, values = _replaced(container, accessor)
+    step = max(1, CHUNK_BYTES // stride)
+    for first in range(0, accessor.count, step):
+        shape = min(step, accessor.count - first), accessor.width
+        chunk: Array = np.zeros(shape, dtype)
+        if accessor.view is not None:
+            length = (shape[0] - 1) * stride + accessor.row_bytes
+            start = accessor.offset + first * stride
+            data = read_view(container, accessor.view, start, length)
+            chunk = np.ndarray(shape, dtype, data, strides=(stride, dtype.itemsize))
+        if len(rows):
+            here = (rows >= first) & (rows < first + len(chunk))
+            chunk = chunk.copy()
+            chunk[rows[here] - first] = values[here]
+        yield first, chunk
+
+
+def _replaced(container: Container, accessor: Accessor) -> tuple[Array, Array]:
+    if accessor.sparse is None:
+        return np.zeros(0, np.int64), np.zeros((0, accessor.width))
+    parts = (
+        np.concatenate([chunk for _, chunk in read_chunks(container, part)])
+        for part in accessor.sparse
+    )
+    rows, values = next(parts)[:, 0].astype(np.int64), next(parts)
+    if rows.max() >= accessor.count or (np.diff(rows) <= 0).any():
+        raise BrokenModel("a sparse accessor has indices out of order or out of range")
+    return rows, values
+
+
+def normalised(values: Array, component: int) -> Array:
+    """Integers that stand for fractions, as 0..1 or -1..1; floats as they are.
+
+    这个函数把归一化整数还原为小数。
+    """
+    if component == FLOAT:
+        return values
+    top = np.iinfo(np.dtype(_DTYPES[component])).max
+    fractions: Array = np.maximum(values / values.dtype.type(top), values.dtype.type(-1))
+    return fractions
+
+
+def read_floats(container: Container, index: int, dtype: type = np.float32) -> Iterator[Array]:
+    """An accessor as chunks of rows x width floats.
+
+    这个函数分块读出访问器的浮点数组。
+    """
+    accessor = container.document.accessors[index]
+    for _, chunk in read_chunks(container, accessor):
+        values: Array = chunk.astype(dtype)
+        yield normalised(values, accessor.component) if accessor.normalized else values
+
+
+def read_attribute(
+    container: Container, primitive: Primitive, name: str, width: int, default: float = 0
+) -> Array:
+    """An attribute as (n, width) 32-bit floats; what the file lacks is filled with the default.
+
+    这个函数读出部件的一种顶点属性。
+    """
+    out = np.full((primitive.vertices, width), default, np.float32)
+    if name in primitive.attributes:
+        chunks = read_floats(container, primitive.attributes[name])
+        values = np.concatenate(list(chunks))[:, :width]
+        out[:, : values.shape[1]] = np.nan_to_num(values, posinf=0, neginf=0)
+    return out
+
+
+def read_triangles(container: Container, primitive: Primitive) -> Array:
+    """The triangles of a primitive as an (n, 3) array of vertex numbers; strips and fans unrolled.
+
+    这个函数读出部件的三角形顶点编号。
+    """
+    if primitive.indices is None:
+        order: Array = np.arange(primitive.vertices, dtype=np.uint32)
+    else:
+        indices = container.document.accessors[primitive.indices]
+        parts = [chunk[:, 0] for _, chunk in read_chunks(container, indices)]
+        order = np.concatenate(parts).astype(np.uint32, copy=False)
+    if primitive.mode == TRIANGLES:
+        return order[: primitive.triangles * 3].reshape(-1, 3)
+    if primitive.mode == FAN:
+        return np.stack([np.full(len(order) - 2, order[0]), order[1:-1], order[2:]], axis=1)
+    strip = np.stack([order[:-2], order[1:-1], order[2:]], axis=1)
+    strip[1::2] = strip[1::2][:, [0, 2, 1]]
+    return strip
+
+
+def check_indices(container: Container) -> None:
+    """Read every index once and see that it names a vertex; memory stays at one chunk.
+
+    Raises BrokenModel. Compressed primitives are passed over: their indices are not stored plainly.
+
+    这个函数检查每个索引都指向存在的顶点。
+    """
+    accessors = container.document.accessors
+    least: dict[int, tuple[int, str]] = {}
+    for mesh, primitives in enumerate(container.document.meshes):
+        for number, primitive in enumerate(primitives):
+            if primitive.indices is None or primitive.compressed or not primitive.vertices:
+                continue
+            user = primitive.vertices, f"meshes[{mesh}].primitives[{number}]"
+            least[primitive.indices] = min(user, least.get(primitive.indices, user))
+    declared = sum(accessors[index].count * accessors[index].row_bytes for index in least)
+    size = container.reader.size
+    if declared > 2 * size + CHUNK_BYTES:
+        raise BrokenModel(f"the indices declare {declared} bytes in a file of {size}: they overlap")
+    for index, (vertices, place) in least.items():
+        try:
+            for first, chunk in read_chunks(container, accessors[index]):
+                row = int(np.argmax(chunk[:, 0]))
+                if chunk[row, 0] >= vertices:
+                    raise BrokenModel(
+                        f"{place} has index {chunk[row, 0]} at row {first + row} of"
+                        f" accessors[{index}] but only {vertices} vertices"
+                    )
+        except Unreadable:
+            continue

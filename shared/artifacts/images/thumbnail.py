@@ -1,0 +1,36 @@
+"""A small picture of a picture: what a list shows of it.
+
+这个模块为图片生成缩略图。
+"""
+
+from __future__ import annotations
+
+import io
+
+from shared.artifacts.images.image import sniff
+
+_DRAFT = 2
+"""A JPEG is unpacked at least this many times as large as the thumbnail: enough to look good."""
+
+
+def draw_thumbnail(data: bytes, side: int) -> tuple[bytes, int, int]:
+    """A WebP of a whole picture, and its width and height: upright, no side over `side` pixels.
+
+    Never larger than the picture itself; its transparency and colour profile are kept. Raises what
+    Pillow raises. Call inspect_image first: no limits are checked here.
+
+    这个函数生成一张 WebP 缩略图。
+    """
+    from PIL import Image, ImageOps
+
+    media_type = sniff(data) or ""
+    with Image.open(io.BytesIO(data), formats=[media_type.removeprefix("image/")]) as opened:
+        profile = opened.info.get("icc_profile")
+        if opened.mode == "RGB":
+            opened.draft("RGB", (side * _DRAFT, side * _DRAFT))
+        image = ImageOps.exif_transpose(opened)
+    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=88, method=4, icc_profile=profile)
+    return out.getvalue(), image.width, image.height
