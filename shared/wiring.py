@@ -23,8 +23,8 @@ from shared.buckets.base import Bucket, ObjectInfo
 from shared.clock import Clock, Deadline, SystemClock, new_id
 from shared.config import Settings
 from shared.jobs import job_metrics
-from shared.jobs.advance import Ports
 from shared.jobs.model import Job
+from shared.jobs.ports import Ports
 from shared.jobs.presentation import event_of
 from shared.jobs.repository import JobRepository, Observer
 from shared.jobs.service import JobService

@@ -22,13 +22,15 @@ from shared.clock import Deadline, new_id
 from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
 from shared.jobs import lifecycle
-from shared.jobs.advance import Ports, advance, check
+from shared.jobs.lifecycle.transitions import Moment
 from shared.jobs.model import Job, Queue, from_record
-from shared.jobs.moves import Moment
 from shared.jobs.policy import Policy
+from shared.jobs.ports import Ports
 from shared.jobs.presentation import event_of
 from shared.jobs.repository import JobRepository
 from shared.jobs.service import JobService, NewJob
+from shared.jobs.steps import advance
+from shared.jobs.steps.check import check
 from shared.links import Links
 from shared.store.base import Record, Store, StoreUnavailable
 from shared.store.sql.store import SqlStore

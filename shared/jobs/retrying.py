@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from shared.errors import Refused
+from shared.jobs.lifecycle.transitions import Moment, moved, opened
 from shared.jobs.model import HistoryEntry, Job, Status
-from shared.jobs.moves import Moment, moved, opened
 
 S = Status
 

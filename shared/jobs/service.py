@@ -15,11 +15,11 @@ from shared.buckets.base import Bucket
 from shared.clock import Clock, new_id
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
 from shared.jobs import lifecycle, retrying
-from shared.jobs.advance import extension
 from shared.jobs.kinds import KINDS
+from shared.jobs.lifecycle.transitions import Moment, opened
 from shared.jobs.model import Artifact, InputFile, Job, JobInput, Status
-from shared.jobs.moves import Moment, opened
 from shared.jobs.repository import Conflict, IdempotencyKey, JobPage, JobRepository
+from shared.media import extension
 from shared.providers.base import Provider
 
 _TRIES = 5

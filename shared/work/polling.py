@@ -13,10 +13,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from shared.clock import Deadline
 from shared.context import Pool
 from shared.jobs import lifecycle
-from shared.jobs.advance import Ports, advance, apply, check
 from shared.jobs.lifecycle import Step
+from shared.jobs.lifecycle.transitions import Moment
 from shared.jobs.model import Job, Queue
-from shared.jobs.moves import Moment
+from shared.jobs.ports import Ports
+from shared.jobs.saving import apply
+from shared.jobs.steps import advance
+from shared.jobs.steps.check import check
 from shared.metrics import QUEUE_AGE
 from shared.store.base import Lease, StoreUnavailable
 from shared.store.tables import LANES

@@ -93,11 +93,12 @@ def store(url: str, folder: Path) -> None:
     from infra.migrations.migrate import upgrade
     from shared.buckets.folder import FolderBucket
     from shared.clock import Deadline, SystemClock, new_id
-    from shared.jobs.advance import Ports, advance
     from shared.jobs.model import Job, JobInput, ResultFile, Status
     from shared.jobs.policy import Policy
+    from shared.jobs.ports import Ports
     from shared.jobs.presentation import event_of
     from shared.jobs.repository import JobRepository
+    from shared.jobs.steps import advance
     from shared.links import Links
     from shared.providers.tripo.adapter import Tripo
     from shared.store.sql.store import SqlStore

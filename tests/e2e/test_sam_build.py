@@ -26,7 +26,7 @@ UNCHECKED_HASH = 0b01
 """The flags of bytecode that is never compared with its source (PEP 552)."""
 ALSO = {
     "postprocess": "shared.artifacts.render.preview, shared.artifacts.gltf.measure, "
-    "shared.jobs.process"
+    "shared.jobs.steps.process"
 }
 """What a function imports only once there is work."""
 ELF_MACHINES = {"aarch64": 183, "x86_64": 62}

@@ -24,8 +24,8 @@ from shared import config, metrics, wiring
 from shared.aws.emf import Emf, lines
 from shared.clock import Deadline, OutOfTime
 from shared.jobs.job_metrics import of_change
+from shared.jobs.lifecycle.transitions import NEXT
 from shared.jobs.model import Artifact, Job, JobInput, Receipt, Status
-from shared.jobs.moves import NEXT
 from shared.metrics import ALL, Gathered, Keep, Metric, Series
 from shared.providers import base
 from shared.providers.base import Download, DownloadFailed, ProviderError, RateLimited, RemoteFile

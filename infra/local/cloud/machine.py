@@ -333,4 +333,4 @@ def leave(status: int, left: Mapping[str, int], servers: Beside) -> int:
 def _import_slow_parts() -> None:
     import shared.artifacts.gltf.mesh
     import shared.artifacts.render.preview
-    import shared.jobs.process  # noqa: F401
+    import shared.jobs.steps.process  # noqa: F401

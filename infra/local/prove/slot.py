@@ -259,7 +259,7 @@ def main() -> None:
     """
     # Loaded before any fork, so that no life pays for it.
     import shared.artifacts.render.preview
-    import shared.jobs.process
+    import shared.jobs.steps.process
     import shared.providers.qwen_image.adapter
     import shared.providers.tripo.adapter
     import shared.store.dynamodb.store

@@ -122,7 +122,7 @@ def test_a_picture_beyond_the_limit_in_bytes_is_not_even_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = painted()
-    monkeypatch.setattr("shared.jobs.process.ImageLimits", lambda: ImageLimits(max_bytes=100))
+    monkeypatch.setattr("shared.jobs.steps.process.ImageLimits", lambda: ImageLimits(max_bytes=100))
     job_id = made(world, "processing").id
 
     def never(*_: Any) -> Any:

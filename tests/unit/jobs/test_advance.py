@@ -18,7 +18,7 @@ from shared.buckets.base import BucketUnavailable
 from shared.context import Pool
 from shared.errors import Refused
 from shared.jobs import lifecycle
-from shared.jobs.advance import advance
+from shared.jobs.lifecycle.transitions import Moment, opened
 from shared.jobs.model import (
     InputFile,
     Job,
@@ -29,9 +29,9 @@ from shared.jobs.model import (
     lane_of,
     to_record,
 )
-from shared.jobs.moves import Moment, opened
 from shared.jobs.policy import Policy
 from shared.jobs.service import NewImage
+from shared.jobs.steps import advance
 from shared.providers.base import (
     OutOfCredit,
     ProviderUnavailable,
@@ -625,7 +625,7 @@ def test_a_look_that_runs_out_of_store_spares_the_other_jobs(
         return save(old, new)
 
     monkeypatch.setattr(type(world.repository), "save", refuse)
-    from shared.jobs.advance import check
+    from shared.jobs.steps.check import check
 
     check(world.plain, world.provider, "main", jobs, world.deadline())
     assert world.job(second).status is Status.STORING
@@ -809,7 +809,7 @@ def test_the_third_worker_publishes_after_the_container_check_alone(
     def deadly(*args: Any, **named: Any) -> Any:
         raise AssertionError("this has killed two workers")
 
-    monkeypatch.setattr("shared.jobs.process.inspect_model", deadly)
+    monkeypatch.setattr("shared.jobs.steps.process.inspect_model", deadly)
     world.wait(job_id)
     job = world.step(job_id)
     assert job.status is Status.SUCCEEDED

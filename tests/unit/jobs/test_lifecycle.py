@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from shared.errors import Refused
 from shared.jobs import lifecycle as life
 from shared.jobs.lifecycle import Step
+from shared.jobs.lifecycle.transitions import NEXT, Moment, opened
 from shared.jobs.model import (
     TERMINAL,
     Artifact,
@@ -29,7 +30,6 @@ from shared.jobs.model import (
     from_record,
     to_record,
 )
-from shared.jobs.moves import NEXT, Moment, opened
 from shared.jobs.policy import Policy
 from shared.jobs.retrying import retry
 from shared.providers.base import (

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.jobs.lifecycle import next_look
+from shared.jobs.lifecycle.transitions import Moment
 from shared.jobs.model import Job, JobInput, Status
-from shared.jobs.moves import Moment
 from shared.jobs.policy import Policy
 
 POLICY = Policy()

@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 )
 
 from shared.errors import MaquetteError
-from shared.jobs.advance import check
+from shared.jobs.lifecycle.transitions import NEXT
 from shared.jobs.model import Job, Queue, Status
-from shared.jobs.moves import NEXT
+from shared.jobs.steps.check import check
 from tests.faulty import Step
 from tests.worlds import CALLER, THOROUGH, World, effort, published, real_world
 

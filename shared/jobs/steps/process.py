@@ -20,8 +20,10 @@ from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_imag
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.clock import Deadline
 from shared.jobs import lifecycle
-from shared.jobs.advance import Ports, apply, extension
 from shared.jobs.model import Artifact, Job, ResultFile, Status
+from shared.jobs.ports import Ports
+from shared.jobs.saving import apply
+from shared.media import extension
 
 if TYPE_CHECKING:
     from shared.artifacts.gltf.container import RangeReader

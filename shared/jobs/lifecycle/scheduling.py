@@ -1,0 +1,117 @@
+"""When a job must be looked at, and what it needs then.
+
+任务何时需要处理、需要做什么。
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+
+from shared.jobs.lifecycle.transitions import Moment, moved, ms
+from shared.jobs.model import Job, Queue, Status
+from shared.jobs.policy import Policy
+from shared.providers.base import (
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+)
+from shared.store.base import Lease
+
+S = Status
+
+
+class Step(str, Enum):
+    """What a claimed job needs next.
+
+    任务接下来需要的动作。
+    """
+
+    SUBMIT = "submit"
+    FIND = "find"
+    CHECK = "check"
+    STORE = "store"
+    PROCESS = "process"
+    EXPIRE = "expire"
+    GIVE_UP = "give up"
+
+
+def step_of(job: Job, now: int, policy: Policy) -> Step:
+    """The step a claimed job needs.
+
+    判断任务的下一步。
+    """
+    if job.claims > policy.max_claims:
+        return Step.GIVE_UP
+    if job.status is S.QUEUED:
+        late = now >= job.created_at + ms(policy.queue)
+        return Step.EXPIRE if late else Step.SUBMIT
+    if job.queue is Queue.CHECK:
+        return Step.CHECK
+    if job.status is S.STORING:
+        return Step.STORE
+    return Step.PROCESS if job.status is S.PROCESSING else Step.FIND
+
+
+def lease(job: Job, at: Moment, lasts: int, policy: Policy) -> Lease:
+    """What a claim does: a look moves to its own next look, a step is leased for `lasts` ms.
+
+    认领时对任务的改动。
+    """
+    if job.queue is Queue.CHECK:
+        return Lease(next_look(job, at, policy), counted=False)
+    return Lease(at.now + lasts, counted=True)
+
+
+def next_look(job: Job, at: Moment, policy: Policy) -> int:
+    """When (ms) to ask for a running task again; never past its deadline while that is ahead.
+
+    下一次查询的时间。
+    """
+    since = job.started_at if job.started_at is not None else at.now
+    hint = None if job.eta_at is None or job.eta_at <= at.now else (job.eta_at - at.now) / 1000
+    look = at.now + policy.look((at.now - since) / 1000, at.chance, hint)
+    end = watch_ends(job, policy)
+    return min(look, end) if end > at.now else look
+
+
+def watch_ends(job: Job, policy: Policy) -> int:
+    """When (ms) a task that runs, or is watched after canceling, is given up.
+
+    任务运行或取消的截止时间。
+    """
+    if job.status is S.CANCELING:
+        return job.entered_at + ms(policy.cancel)
+    return (job.started_at or job.entered_at) + ms(policy.run)
+
+
+def hint_of(error: ProviderError) -> float | None:
+    """In how many seconds the provider said to come again; None where it did not.
+
+    生成服务建议的等待秒数。
+    """
+    return error.retry_after if isinstance(error, RateLimited | ProviderUnavailable) else None
+
+
+def held_back(job: Job, until: int, at: Moment, policy: Policy) -> Job:
+    """Not tried: the credential is paused; due again at `until` (ms), or at the queue's deadline.
+
+    凭证暂停使用，稍后再来。
+    """
+    if job.status is not S.QUEUED:
+        return job
+    end = job.created_at + ms(policy.queue)
+    return moved(job, at, due_at=max(at.now, min(until, end)))
+
+
+def handed_back(job: Job, at: Moment, *, begun: bool) -> Job:
+    """The invocation's time ran out: due again at once, for another one.
+
+    Work that was begun keeps its claim counted: what no invocation has time for must end too.
+
+    时间用完，任务交还。
+    """
+    if job.status.terminal:
+        return job
+    claims = job.claims if begun else max(0, job.claims - 1)
+    return replace(job, updated_at=max(job.updated_at, at.now), due_at=at.now, claims=claims)

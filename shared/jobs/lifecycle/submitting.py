@@ -1,0 +1,199 @@
+"""From the queue to the provider: what becomes of a create.
+
+从排队到提交：创建请求的各种结果。
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.jobs.lifecycle.scheduling import hint_of, next_look
+from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail, moved, ms
+from shared.jobs.model import Attempt, Job, JobError, Status
+from shared.jobs.policy import Policy
+from shared.providers.base import (
+    OutOfCredit,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    Request,
+    Unauthorized,
+)
+
+S = Status
+
+
+def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job:
+    """The create is about to be sent: kept with its exact bytes first; the lease goes on.
+
+    即将发送创建请求，先行保存。
+    """
+    if job.status is not S.QUEUED:
+        return job
+    number = job.attempts + 1
+    attempt = Attempt(
+        number=number,
+        key=f"{job.id}:{number}",
+        credential=credential,
+        path=request.path,
+        body=request.body,
+        mark=request.mark,
+        begun_at=at.now,
+    )
+    receipt = replace(job.receipt, creates=job.receipt.creates + 1)
+    return enter(
+        job,
+        S.SUBMITTING,
+        at,
+        due_at=job.due_at,
+        attempts=number,
+        attempt=attempt,
+        receipt=receipt,
+    )
+
+
+def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
+    """The provider took the task, or it was found again; its id is written once.
+
+    On a job that has ended only the id is kept, for a retry to adopt.
+
+    生成服务已接受任务。
+    """
+    if job.task_id is not None:
+        return job
+    if job.status is S.SUBMITTING:
+        begun = replace(job, task_id=task_id, started_at=at.now)
+        return enter(
+            begun, S.RUNNING, at, due_at=next_look(begun, at, policy), failures=0, misses=0
+        )
+    if job.status is S.CANCELING:
+        return moved(job, at, task_id=task_id, started_at=at.now, due_at=at.now)
+    return moved(job, at, task_id=task_id) if job.status.terminal else job
+
+
+def not_submitted(
+    job: Job, attempt: Attempt | None, error: ProviderError, at: Moment, policy: Policy
+) -> Job:
+    """The create, or what leads up to it, was not carried out; nothing was charged.
+
+    `attempt` is the one that was answered so (None: it had not been begun): an answer that comes
+    late says nothing about another worker's. `RateLimited` and `ProviderUnavailable` put the job
+    back into the queue.
+
+    创建请求没有被执行。
+    """
+    if not unanswered(job, attempt) and not (job.status is S.QUEUED and attempt is None):
+        return job
+    sent = attempt is not None
+    receipt = replace(job.receipt, creates=job.receipt.creates - 1) if sent else job.receipt
+    job = replace(job, attempt=None, receipt=receipt)
+    if job.status is S.CANCELING:
+        return end_canceling(job, at, billed=False)
+    if isinstance(error, Rejected | Unauthorized | OutOfCredit):
+        return fail(job, refusal(error), at)
+    limited = isinstance(error, RateLimited)
+    failures = job.failures if limited else job.failures + 1
+    due = at.now + policy.pause(failures, at.chance, hint_of(error))
+    due = min(due, max(at.now + 1, job.created_at + ms(policy.queue)))
+    if not sent:
+        return moved(job, at, due_at=due, failures=failures)
+    note = "the provider is busy" if limited else "the provider is unavailable"
+    return enter(job, S.QUEUED, at, note=note, due_at=due, failures=failures)
+
+
+def submit_unknown(job: Job, attempt: Attempt, at: Moment, policy: Policy) -> Job:
+    """Whether this create was carried out is not known: it is looked for from now on.
+
+    创建结果未知，开始查找。
+    """
+    if not unanswered(job, attempt):
+        return job
+    failures = job.failures + 1
+    return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+
+
+def refused_again(
+    job: Job, attempt: Attempt, error: ProviderError, at: Moment, policy: Policy
+) -> Job:
+    """A create that was sent once more with its key was refused; the first may be carried out.
+
+    A rejection ends the job, for the same bytes will be rejected for ever; any other refusal may
+    have come before the key was looked at.
+
+    带同一个键的重发被拒绝，第一次的结果仍然未知。
+    """
+    if not unanswered(job, attempt):
+        return job
+    if not isinstance(error, Rejected):
+        return not_found(job, at, policy, read=False, hint=hint_of(error))
+    if job.status is S.CANCELING:
+        return end_canceling(job, at, billed=True)
+    return fail(job, refusal(error), at, may_be_billed=True)
+
+
+def not_found(
+    job: Job,
+    at: Moment,
+    policy: Policy,
+    *,
+    read: bool,
+    matches: int = 0,
+    hint: float | None = None,
+) -> Job:
+    """The unanswered create was looked for and not (or not surely) found.
+
+    `read` says whether the provider's list could be read at all: an unread list only counts
+    once the running time has passed as well. `hint` is how many seconds the provider asks for.
+
+    没有找回未应答的任务。
+    """
+    if not unanswered(job, job.attempt):
+        return job
+    assert job.attempt is not None
+    patience = policy.find if read else policy.find + policy.run
+    if at.now < job.attempt.begun_at + ms(patience):
+        failures = job.failures + 1
+        pause = policy.pause(failures, at.chance, hint)
+        return moved(job, at, failures=failures, due_at=at.now + pause)
+    if job.status is S.CANCELING:
+        return end_canceling(job, at, billed=True)
+    found = f"{matches} tasks could be it" if matches else "the task was not found"
+    message = f"The create was sent or about to be sent, no answer came, and {found}."
+    error = JobError("submit_unconfirmed", message, retryable=True)
+    return fail(job, error, at, may_be_billed=True)
+
+
+def input_missing(job: Job, at: Moment) -> Job:
+    """A picture the job was asked with is not in the bucket any more; nothing was sent.
+
+    输入图片已不在存储中。
+    """
+    if job.status is not S.QUEUED:
+        return job
+    error = JobError("input_missing", "An input picture is no longer in the bucket.", False)
+    return fail(job, error, at)
+
+
+def unanswered(job: Job, attempt: Attempt | None) -> bool:
+    """Whether the job waits for the answer to this very create.
+
+    任务是否在等待这次创建的应答。
+    """
+    waiting = job.status in (S.SUBMITTING, S.CANCELING) and job.task_id is None
+    return waiting and attempt is not None and job.attempt == attempt
+
+
+def refusal(error: ProviderError) -> JobError:
+    """What a caller is told of a provider's refusal.
+
+    把生成服务的拒绝变成任务的错误。
+    """
+    code, retryable, message = "provider_rejected", False, "The provider refused the request"
+    if isinstance(error, Unauthorized):
+        code, retryable = "provider_unauthorized", True
+        message = "The provider does not accept the operator's credential"
+    elif isinstance(error, OutOfCredit):
+        code, retryable = "provider_out_of_credit", True
+        message = "The operator's account at the provider has no credit left"
+    said = {"code": error.code, "message": error.message}
+    return JobError(code, f"{message}: {error.message}", retryable, provider=said)

@@ -1,0 +1,95 @@
+"""Store: bring the result's files into the bucket.
+
+保存：把结果文件存入存储桶。
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+
+from shared.buckets.base import BucketUnavailable
+from shared.clock import Deadline
+from shared.jobs import lifecycle
+from shared.jobs.model import Job, Status
+from shared.jobs.ports import Ports
+from shared.jobs.saving import apply
+from shared.jobs.steps.submit import wait
+from shared.media import extension
+from shared.providers.base import (
+    DownloadFailed,
+    Provider,
+    ProviderError,
+)
+
+log = logging.getLogger("maquette.jobs")
+
+
+def store(ports: Ports, job: Job, deadline: Deadline) -> None:
+    """Fetch the files of the result that are not stored yet.
+
+    保存尚未保存的结果文件。
+    """
+    provider = ports.providers.get(job.provider)
+    if provider is None:
+        wait(ports, job, "its provider is not configured")
+        return
+    try:
+        if job.failures or job.claims > 1:
+            job = _with_fresh_links(ports, job, provider, deadline)
+        for index, file in enumerate(job.files):
+            if not file.stored:
+                after = _store_file(ports, job, provider, index, deadline)
+                if after is None or after.status is not Status.STORING:
+                    break
+                job = after
+    except (ProviderError, BucketUnavailable) as error:
+        log.warning("%s: storing failed: %s", job.id, error)
+        at, reason = ports.moment(), str(error)
+        apply(ports, job, lambda now: lifecycle.not_stored(now, reason, at, ports.policy))
+
+
+def _with_fresh_links(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> Job:
+    assert job.task_id is not None
+    states = provider.check([job.task_id], credential(job, provider), deadline)
+    state = states.get(job.task_id)
+    if state is None or state.status != "succeeded":
+        raise DownloadFailed("the provider gave no fresh link to the finished task's files")
+    return lifecycle.refreshed(job, state, ports.moment())
+
+
+def _store_file(
+    ports: Ports, job: Job, provider: Provider, index: int, deadline: Deadline
+) -> Job | None:
+    file = job.files[index]
+    # The version makes the key this claim's own: two workers never write the same object.
+    key = f"incoming/{job.id}/{job.version}-{index}-{file.role}{extension(file.media_type)}"
+    digest = hashlib.sha256()
+
+    def hashed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            deadline.check()
+            digest.update(chunk)
+            yield chunk
+
+    remote = lifecycle.remote(file)
+    with provider.download(remote, deadline) as download:
+        info = ports.bucket.put_stream(key, hashed(download.chunks), media_type=file.media_type)
+    at = ports.moment()
+    after = apply(
+        ports,
+        job,
+        lambda now: lifecycle.stored(now, index, key, info.bytes, digest.hexdigest(), at),
+    )
+    if after is not None and after.status is Status.PROCESSING:
+        ports.wake("postprocess")
+    return after
+
+
+def credential(job: Job, provider: Provider) -> str:
+    """The credential that may ask for a job's task.
+
+    可查询该任务的凭证。
+    """
+    return job.attempt.credential if job.attempt else provider.credentials[0]

@@ -1,0 +1,17 @@
+"""Media types and the names of files.
+
+媒体类型与文件扩展名。
+"""
+
+from __future__ import annotations
+
+import mimetypes
+
+
+def extension(media_type: str) -> str:
+    """The file name's ending for a media type, with its dot; ".bin" if there is none.
+
+    由媒体类型得到扩展名。
+    """
+    known = {"model/gltf-binary": ".glb", "image/webp": ".webp", "image/jpeg": ".jpg"}
+    return known.get(media_type) or mimetypes.guess_extension(media_type) or ".bin"
