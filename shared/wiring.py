@@ -35,6 +35,7 @@ from shared.providers.base import Provider
 from shared.providers.lazy import on_first_use
 from shared.providers.measured import measured
 from shared.store.base import Store
+from shared.waiting import Waiters
 
 if TYPE_CHECKING:
     from shared.deliveries.model import Delivery
@@ -109,7 +110,8 @@ STORES: dict[str, StoreFactory] = {"dynamodb": _dynamodb, "sqlite": _sqlite}
 @dataclass(frozen=True)
 class Outside:
     """What the place the bundle runs in brings along: its clock, how a function is woken (None: as
-    `wake_url` says), who hears of new objects (where the bucket itself cannot tell).
+    `wake_url` says), who hears of new objects (where the bucket itself cannot tell), how many
+    requests may wait for a job's end and what ends them.
 
     运行环境提供的部件。
     """
@@ -117,6 +119,7 @@ class Outside:
     wake: Callable[[str], None] | None = None
     on_created: Callable[[ObjectInfo], None] | None = None
     clock: Clock = field(default_factory=SystemClock)
+    waiters: Waiters = field(default_factory=Waiters)
 
 
 def _folder(settings: Settings, outside: Outside) -> Bucket:
@@ -326,7 +329,7 @@ def build(
         measure_below=settings.measure_below_bytes,
         metrics=metrics,
     )
-    service = JobService(jobs, bucket, providers, clock, wake)
+    service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)
     return Bundle(settings, clock, store, bucket, providers, links, service, ports, metrics)
 
 

@@ -72,7 +72,9 @@ def create(
     创建任务并应答。
     """
     bundle = wiring.current()
+    longest = bundle.settings.wait_seconds
     key = headers.idempotency_key(request)
+    headers.wait_seconds(request, longest)  # refused, if need be, before anything is made
     form = bodies.form(request, body)
     trace = headers.trace(request)
     new = new_job.new_job(bundle, form, trace, kind_needed=kind_needed, door=door)
@@ -83,9 +85,10 @@ def create(
     more = {"Location": bundle.links.job(job.id)}
     if not is_new:
         more["Idempotency-Replayed"] = "true"
-    seconds = headers.wait_seconds(request, bundle.settings.wait_seconds)
-    if seconds is not None:
-        job = bundle.jobs.wait(caller, job.id, seconds)
+    seconds = headers.wait_seconds(request, longest)
+    waited = None if seconds is None else bundle.jobs.wait(job, seconds)
+    if waited is not None:
+        job = waited
         more["Preference-Applied"] = f"wait={seconds}"
         picture = job.artifacts[0] if job.artifacts and job.deleted_at is None else None
         if door is not None and picture is not None and headers.wants_picture(request):

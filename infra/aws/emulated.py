@@ -172,6 +172,7 @@ class HttpApi:
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "http")
+        self._health = ThreadPoolExecutor(1, "http-health")
         self._place = ""
         self._path = ""
 
@@ -188,14 +189,16 @@ class HttpApi:
 
         处理一个 HTTP 请求。
         """
-        return self._threads.submit(self._answer, request)
+        threads = self._health if payloads.is_probe(request) else self._threads
+        return threads.submit(self._answer, request)
 
     def close(self) -> None:
         """Wait for nobody: what is being answered has no one left to ask for it.
 
         关闭。
         """
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._health, self._threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _answer(self, request: HttpRequest) -> HttpAnswer:
         event = payloads.http_event(request, "", round(time() * 1000))

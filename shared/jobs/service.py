@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,8 @@ from shared.jobs.model import Artifact, InputFile, Job, JobInput, Status
 from shared.jobs.repository import Conflict, IdempotencyKey, JobPage, JobRepository
 from shared.media import extension
 from shared.providers.base import Provider
+from shared.store.base import StoreUnavailable
+from shared.waiting import Waiters
 
 _TRIES = 5
 _WAIT_STEP = 0.5
@@ -105,12 +108,14 @@ class JobService:
         providers: Mapping[str, Provider],
         clock: Clock,
         wake: Callable[[str], None],
+        waiters: Waiters | None = None,
     ) -> None:
         self._jobs = jobs
         self._bucket = bucket
         self._providers = providers
         self._clock = clock
         self._wake = wake
+        self._waiters = waiters or Waiters()
 
     def provider_for(self, kind: str, named: str | None = None) -> Provider:
         """The provider that is to make a kind: the one named, else the first that can.
@@ -267,18 +272,25 @@ class JobService:
                 return artifact
         raise NotFound("There is no such file.", code="artifact_not_found")
 
-    def wait(self, caller: str, job_id: str, seconds: float) -> Job:
-        """The job once it has ended, or as it stands after `seconds`.
+    def wait(self, job: Job, seconds: float) -> Job | None:
+        """The job once it has ended, or as it stands after `seconds` or when the process stops.
+
+        None, at once, if too many wait already. A store that does not answer meanwhile is no
+        error: the job exists, and who is told otherwise asks, and pays, for another one.
 
         等待任务结束。
         """
         end = self._clock.now() + round(seconds * 1000)
-        while True:
-            job = self.get(caller, job_id)
-            left = (end - self._clock.now()) / 1000
-            if job.status.terminal or left <= 0:
-                return job
-            self._clock.sleep(min(_WAIT_STEP, left))
+        with self._waiters.place() as free:
+            if not free:
+                return None
+            while True:
+                with suppress(StoreUnavailable):
+                    job = self._jobs.get(job.id) or job
+                left = (end - self._clock.now()) / 1000
+                if job.status.terminal or left <= 0 or self._waiters.stopping:
+                    return job
+                self._clock.sleep(min(_WAIT_STEP, left))
 
     def _known(self, key: IdempotencyKey | None) -> Job | None:
         known = self._jobs.known_key(key) if key is not None else None

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,13 +130,19 @@ WAITS = (
 )
 
 
-def test_who_waits_when_it_stops_is_told(waited_for: tuple[Command, socket.socket]) -> None:
+def test_who_waits_when_it_stops_gets_the_job_as_it_stands(
+    waited_for: tuple[Command, socket.socket], tmp_path: Path
+) -> None:
     command, waiting = waited_for
     command.signal(signal.SIGTERM)
-    answer = waiting.recv(100_000)
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after: 2" in answer.lower()
+    head, _, body = waiting.recv(100_000).partition(b"\r\n\r\n")
+    # Not "ask again": asking again would make, and pay for, a second job.
+    assert head.startswith(b"HTTP/1.1 202 "), head
+    assert json.loads(body)["status"] in ("queued", "submitting", "running")
     assert command.wait(IN_TIME) == 0
+    with sqlite3.connect(tmp_path / "maquette.db") as database:
+        ids = database.execute("select id from jobs").fetchall()
+    assert ids == [(json.loads(body)["id"],)]
 
 
 def test_a_second_signal_ends_it_at_once(waited_for: tuple[Command, socket.socket]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from shared import config, wiring
+from shared.waiting import Waiters
 from shared.wiring import Outside
 from tests.fakes import FakeClock
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET, Build, House
@@ -22,13 +23,16 @@ from tests.providers import ThrowawayProvider
 def build_house(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Build]:
-    """Builds this test's house; arguments are settings, `wrap` as in `wiring.build`.
+    """Builds this test's house; arguments are settings, `wrap` as in `wiring.build`, `waiters`
+    as in `Outside`.
 
     按指定设置搭建环境。
     """
     houses: list[House] = []
 
-    def build(*, instant: bool = True, wrap: Any = None, **settings: Any) -> House:
+    def build(
+        *, instant: bool = True, wrap: Any = None, waiters: Waiters | None = None, **settings: Any
+    ) -> House:
         clock = FakeClock()
         provider = ThrowawayProvider(clock, instant=instant)
         monkeypatch.setitem(wiring.PROVIDERS, "throwaway", lambda settings, clock: provider)
@@ -42,7 +46,7 @@ def build_house(
         }
         bundle = wiring.build(
             config.load({}, **given),
-            Outside(wake=woken.append, clock=clock),
+            Outside(wake=woken.append, clock=clock, waiters=waiters or Waiters()),
             wrap=wrap or (lambda name, part: part),
         )
         wiring.install(bundle)

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.functions.gateway import Answer, call, form_body, post_form, post_json
+from functions.api.handler import handler
+from tests.functions.gateway import (
+    Answer,
+    Context,
+    call,
+    event,
+    form_body,
+    post_form,
+    post_json,
+)
 from tests.functions.house import Build, House
 from tests.functions.pictures import SVG, bomb, picture
 
@@ -256,7 +265,45 @@ def test_an_announced_size_above_the_limit_is_refused_unread(build_house: Build)
     refused(answer, "body", 413, "too_large")
 
 
-@pytest.mark.parametrize("key", ["", '""', "x" * 256, "a b", "schlüssel", "a\tb"])
+@pytest.mark.parametrize("key", ["", '"', '""', "x" * 256, "a b", "schlüssel", "a\tb"])
 def test_an_idempotency_key_at_fault_is_named(house: House, key: str) -> None:
     answer = post_json(MODELS, {"prompt": "a cup"}, headers={"idempotency-key": key})
     refused(answer, "Idempotency-Key")
+
+
+TWO_LINES: dict[str, dict[str, Any]] = {
+    # HTTP APIs and Function URLs join a header's lines by commas; a REST API keeps them apart.
+    "2.0": {"headers": {"content-type": "application/json", "idempotency-key": "order-1,order-2"}},
+    "2.0, quoted": {
+        "headers": {"content-type": "application/json", "idempotency-key": '"order-1","order-2"'}
+    },
+    "1.0": {
+        "version": "1.0",
+        "resource": "/{proxy+}",
+        "path": MODELS,
+        "httpMethod": "POST",
+        "headers": {"content-type": "application/json", "idempotency-key": "order-2"},
+        "multiValueHeaders": {
+            "content-type": ["application/json"],
+            "idempotency-key": ["order-1", "order-2"],
+        },
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "requestContext": {"identity": {"sourceIp": "203.0.113.9"}},
+    },
+}
+
+
+@pytest.mark.parametrize("gateway", TWO_LINES)
+def test_two_idempotency_keys_are_refused_behind_every_gateway(house: House, gateway: str) -> None:
+    body = event("POST", MODELS, body=b'{"prompt": "a cup"}')
+    got = handler({**body, **TWO_LINES[gateway]}, Context())
+    problem = json.loads(got["body"])["error"]
+    assert (got["statusCode"], problem["param"]) == (400, "Idempotency-Key")
+    assert problem["code"] == "idempotency_key_invalid"
+
+
+@pytest.mark.parametrize("prefer", ["wait=1000000000", "respond-async, wait=" + "9" * 5000])
+def test_a_wait_of_too_many_digits_is_refused(house: House, prefer: str) -> None:
+    answer = post_json(MODELS, {"prompt": "a cup"}, headers={"prefer": prefer})
+    refused(answer, "Prefer")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from shared.waiting import Waiters
 from tests.functions.gateway import Answer, Context, call, post_form, post_json
 from tests.functions.house import Build, House
 from tests.functions.pictures import picture
@@ -36,6 +37,10 @@ def test_the_same_key_gives_the_same_job(house: House) -> None:
 
 def test_a_quoted_key_is_the_raw_one(house: House) -> None:
     assert keyed(key="k-1").json["id"] == keyed(key='"k-1"').json["id"]
+
+
+def test_a_comma_in_a_quoted_key_is_part_of_it(house: House) -> None:
+    assert keyed(key='"k,1"').json["id"] == keyed(key='"k,1"').json["id"]
 
 
 def test_what_is_written_differently_but_means_the_same_is_the_same(house: House) -> None:
@@ -156,6 +161,27 @@ def test_a_wait_ends_when_the_job_does(house: House, monkeypatch: pytest.MonkeyP
     answer = post_json(MODELS, CUP, headers={"prefer": "wait=20"})
     assert answer.json["status"] == "succeeded"
     assert "retry-after" not in answer.headers
+
+
+def test_a_stop_ends_a_wait_with_the_job_as_it_stands(build_house: Build) -> None:
+    asked: list[float] = []
+    house = build_house(waiters=Waiters(4, lambda: len(asked) == 2))
+    house.clock.sleep = asked.append  # type: ignore[method-assign]
+    answer = post_json(MODELS, CUP, headers={"prefer": "wait=20"})
+    assert (answer.status, answer.json["status"]) == (202, "queued")
+    assert answer.headers["location"].endswith(answer.json["id"])
+    assert len(asked) == 2
+
+
+def test_who_finds_no_place_to_wait_is_answered_at_once(build_house: Build) -> None:
+    waiters = Waiters(1)
+    house = build_house(waiters=waiters)
+    began = house.clock.now()
+    with waiters.place():
+        answer = post_json(MODELS, CUP, headers={"prefer": "wait=20"})
+    assert (answer.status, answer.json["status"]) == (202, "queued")
+    assert "preference-applied" not in answer.headers
+    assert house.clock.now() == began
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

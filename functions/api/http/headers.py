@@ -15,8 +15,10 @@ from shared.errors import InvalidInput
 # Time that an invocation keeps for reading the job and writing the answer after a wait.
 _SPARE_SECONDS = 3
 
-_KEY = re.compile(r"[!-~]{1,255}")
-_WAIT = re.compile(r'wait(?:\s*=\s*"?([0-9]{1,9})"?)?', re.IGNORECASE)
+# A comma stands for two header lines that a gateway has joined, unless quotes hold it together.
+_KEY = re.compile(r'"([!#-~]{1,255})"|(?!")([!-+\--~]{1,255})')
+_WAIT = re.compile(r'wait(?:\s*=\s*"?([0-9]+)"?)?', re.IGNORECASE)
+_WAIT_DIGITS = 9
 # W3C Trace Context: version ff is forbidden, as are ids of zeros only; 00 has nothing after flags.
 _TRACEPARENT = re.compile(
     r"(?:00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -27,28 +29,30 @@ _TRACEPARENT = re.compile(
 def idempotency_key(request: Request) -> str | None:
     """The caller's key, its quotes taken off; `InvalidInput` if it is not 1 to 255 visible ASCII.
 
+    Two lines are refused also where a gateway made one of them: API Gateway and Function URLs join
+    the lines of a header by commas. Hence a key holds a comma only in quotes.
+
     读取幂等键。
     """
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
-    key = given[0].strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if len(given) > 1 or not _KEY.fullmatch(key):
+    found = _KEY.fullmatch(given[0].strip())
+    if len(given) > 1 or found is None:
         raise InvalidInput(
-            "Idempotency-Key must be sent once, as 1 to 255 visible ASCII characters.",
+            "Idempotency-Key must be sent once, as 1 to 255 visible ASCII characters, in quotes if "
+            "a comma is among them.",
             code="idempotency_key_invalid",
             param="Idempotency-Key",
         )
-    return key
+    return found[1] or found[2]
 
 
 def wait_seconds(request: Request, longest: int) -> int | None:
     """How long `Prefer: wait` may make this answer take (RFC 7240), or None without one.
 
     Never longer than `longest`, nor than the invocation lasts. What is malformed is passed over,
-    as the RFC demands.
+    as the RFC demands; a number that is none anybody can mean is `InvalidInput`.
 
     读取愿意等待的秒数。
     """
@@ -56,7 +60,12 @@ def wait_seconds(request: Request, longest: int) -> int | None:
         for preference in line.split(","):
             found = _WAIT.fullmatch(preference.partition(";")[0].strip())
             if found:
-                asked = longest if found[1] is None else int(found[1])
+                digits = found[1]
+                if digits is not None and len(digits) > _WAIT_DIGITS:
+                    raise InvalidInput(
+                        f"Prefer: wait has more than {_WAIT_DIGITS} digits.", param="Prefer"
+                    )
+                asked = longest if digits is None else int(digits)
                 return max(0, min(asked, longest, _invocation_lasts(request)))
     return None
 

@@ -45,8 +45,8 @@ _lock = threading.Lock()
     description="Answers without touching anything; no API key is needed.",
     responses=operations.answers("Health"),
 )
-def health() -> Response:
-    """Say that the process is alive.
+async def health() -> Response:
+    """Say that the process is alive; on the server's own thread, for all others may be taken.
 
     存活检查。
     """

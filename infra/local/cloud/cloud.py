@@ -110,6 +110,8 @@ class Cloud:
         self._answers: set[Future[HttpAnswer]] = set()
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._http = ThreadPoolExecutor(http_threads, "http", initializer=self._own_loop)
+        # Who asks whether the process is alive must not stand in line with everybody else.
+        self._health = ThreadPoolExecutor(1, "http-health", initializer=self._own_loop)
 
     def handler(self, name: str) -> Handler:
         """A function's handler, imported on first use; raises `TemplateError` if there is none.
@@ -139,7 +141,8 @@ class Cloud:
 
         处理一个 HTTP 请求。
         """
-        answer = self._http.submit(self._answer, request)
+        threads = self._health if payloads.is_probe(request) else self._http
+        answer = threads.submit(self._answer, request)
         with self._idle:
             self._answers = {one for one in self._answers if not one.done()} | {answer}
         return answer
@@ -211,7 +214,8 @@ class Cloud:
         with self._idle:
             self._idle.wait_for(self._nothing_runs, timeout=limit)
         _, waiting = wait(self._answers, timeout=_ANSWER_SECONDS)
-        self._http.shutdown(wait=not waiting, cancel_futures=True)
+        for threads in (self._health, self._http):
+            threads.shutdown(wait=not waiting, cancel_futures=True)
         if waiting:
             return {**self.busy(), self._front(): len(waiting)}
         for loop in self._loops:

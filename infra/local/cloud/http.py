@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -34,8 +35,12 @@ log = logging.getLogger("maquette.local")
 _DRAIN_BYTES = 64 * 2**20
 """How much of a body that is too large is still read, and thrown away: a client that is cut off
 while sending never reads the answer that says why."""
-_PATIENCE = 2.0
-"""Seconds that a stop leaves to requests in flight; who takes longer waits for a job to end."""
+_PATIENCE = GRACE - 2.0
+"""Seconds that a stop leaves to requests in flight. A stop ends every wait for a job by itself, and
+who made a job must hear of it: told to ask again, they would make, and pay for, another one."""
+_BEGIN = 5.0
+"""Seconds that a request waits for a thread. One that none has begun by then is taken back, and so
+can be sent again; together with the store's own patience an answer comes within 15 s."""
 _LOOK = 0.5
 _KEEP_ALIVE = 75
 
@@ -46,10 +51,18 @@ class Front:
     请求的入口。
     """
 
-    def __init__(self, gateway: Gateway, stop: Stop, files: BucketFiles | None = None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        stop: Stop,
+        files: BucketFiles | None = None,
+        *,
+        begin_seconds: float = _BEGIN,
+    ) -> None:
         self._gateway = gateway
         self._stop = stop
         self._files = files
+        self._begin = begin_seconds
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -70,12 +83,19 @@ class Front:
         if body is None:
             return _too_large()
         request = _request(scope, body)
-        answer = asyncio.wrap_future(self._gateway.request(request))
+        work = self._gateway.request(request)
+        answer = asyncio.wrap_future(work)
+        begin_by = time.monotonic() + self._begin
         while not answer.done():
             await asyncio.wait({answer}, timeout=_LOOK)
-            if not answer.done() and self._stop.remaining() < GRACE - _PATIENCE:
+            if answer.done():
+                break
+            if self._stop.remaining() < GRACE - _PATIENCE:
+                work.cancel()  # what has not begun shall never be done
                 answer.add_done_callback(_forget)
                 return _stopping()
+            if time.monotonic() > begin_by and work.cancel():
+                return _busy()
         try:
             return answer.result()
         except EventTooLarge:
@@ -190,6 +210,11 @@ def _too_large() -> HttpAnswer:
 def _stopping() -> HttpAnswer:
     message = "This server is being stopped; ask again in a moment."
     return _problem(503, "stopping", message, ("retry-after", "2"), ("connection", "close"))
+
+
+def _busy() -> HttpAnswer:
+    message = "Every thread is busy; this request was not begun. Ask again in a moment."
+    return _problem(503, "busy", message, ("retry-after", "5"))
 
 
 def _problem(status: int, code: str, message: str, *headers: tuple[str, str]) -> HttpAnswer:

@@ -26,6 +26,7 @@ from shared import wiring
 from shared.buckets.base import BucketUnavailable
 from shared.config import Settings, SettingsError
 from shared.store.base import StoreUnavailable
+from shared.waiting import Waiters
 
 if TYPE_CHECKING:
     from infra.local.cloud.files import BucketFiles
@@ -254,7 +255,8 @@ def assemble_local(settings: Settings, stop: Stop, *, http_threads: int = 32) ->
     functions = template.read(ROOT / "template.yaml")
     upgrade(settings.store_url)
     cloud = Cloud(functions, stop, http_threads=http_threads)
-    outside = wiring.Outside(wake=cloud.wake, on_created=cloud.created)
+    waiters = Waiters(http_threads // 2, lambda: stop.asked)
+    outside = wiring.Outside(wake=cloud.wake, on_created=cloud.created, waiters=waiters)
     return LocalMachine(settings, stop, cloud, wiring.build(settings, outside))
 
 

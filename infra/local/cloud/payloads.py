@@ -51,6 +51,14 @@ class HttpRequest:
         return ",".join(value for known, value in self.headers if known == name)
 
 
+def is_probe(request: HttpRequest) -> bool:
+    """Whether this only asks if the process is alive; it is answered whatever else goes on.
+
+    是否为存活检查。
+    """
+    return request.path == "/health" and request.method in ("GET", "HEAD")
+
+
 def http_event(request: HttpRequest, request_id: str, now: int) -> dict[str, Any]:
     """API Gateway's event for an HTTP API, payload version 2.0; `now` in milliseconds since 1970.
 

@@ -27,7 +27,9 @@ from shared.jobs.presentation import event_of
 from shared.jobs.repository import IdempotencyKey, JobRepository
 from shared.jobs.service import JobService, NewImage, NewJob, idempotency_key
 from shared.links import Links
+from shared.store.base import StoreUnavailable
 from shared.store.sql.store import SqlStore
+from shared.waiting import Waiters
 from tests.fakes import FakeClock
 from tests.providers import ThrowawayProvider
 
@@ -267,7 +269,6 @@ def test_callers_see_their_own_jobs_and_no_others(desk: Desk) -> None:
                 desk.service.cancel,
                 desk.service.retry,
                 desk.service.delete,
-                lambda caller, job_id: desk.service.wait(caller, job_id, 0),
             ]
             for job in jobs:
                 if job.id in own:
@@ -469,11 +470,13 @@ def test_who_waits_gets_the_job_when_it_ends(desk: Desk, monkeypatch: pytest.Mon
             desk.service.cancel("shop", job.id)
 
     monkeypatch.setattr(desk.clock, "sleep", sleep)
-    assert desk.service.wait("shop", job.id, 20).status is Status.CANCELED
+    ended = desk.service.wait(job, 20)
+    assert ended is not None
+    assert ended.status is Status.CANCELED
     assert len(slept) == 3
     assert desk.clock.now() - began < 3000
     # What has ended is not waited for.
-    assert desk.service.wait("shop", job.id, 20).status is Status.CANCELED
+    assert desk.service.wait(job, 20) == ended
     assert len(slept) == 3
 
 
@@ -481,8 +484,57 @@ def test_who_waits_gets_the_job_when_it_ends(desk: Desk, monkeypatch: pytest.Mon
 def test_who_waits_in_vain_gets_the_job_as_it_stands(desk: Desk, seconds: float) -> None:
     job, _ = desk.service.create("shop", TEXT)
     began = desk.clock.now()
-    assert desk.service.wait("shop", job.id, seconds) == job
+    assert desk.service.wait(job, seconds) == job
     assert desk.clock.now() - began == round(seconds * 1000)
+
+
+def test_a_stop_ends_every_wait_with_the_job_as_it_stands(desk: Desk) -> None:
+    asked = []
+    service = waited_at(desk, Waiters(2, lambda: len(asked) == 3))
+    job, _ = service.create("shop", TEXT)
+    desk.clock.sleep = asked.append  # type: ignore[method-assign]
+    assert service.wait(job, 20) == job
+    assert len(asked) == 3
+    assert service.wait(job, 20) == job
+    assert len(asked) == 3
+
+
+def test_no_more_than_the_places_wait_and_each_is_given_back(desk: Desk) -> None:
+    came: list[Job | None] = []
+    service = waited_at(desk, Waiters(1))
+    job, _ = service.create("shop", TEXT)
+
+    def sleep(seconds: float) -> None:
+        # Somebody waits already: the next one is told at once.
+        came.append(service.wait(job, 20))
+        desk.service.cancel("shop", job.id)
+
+    desk.clock.sleep = sleep  # type: ignore[method-assign]
+    first = service.wait(job, 20)
+    assert came == [None]
+    assert first is not None
+    assert first.status is Status.CANCELED
+    assert service.wait(job, 20) == first
+
+
+def test_a_store_that_is_silent_during_a_wait_does_not_deny_the_job(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = desk.service.create("shop", TEXT)
+
+    def silent(*_: Any) -> Any:
+        raise StoreUnavailable("locked")
+
+    monkeypatch.setattr(desk.store, "get", silent)
+    assert desk.service.wait(job, 5) == job
+
+
+def waited_at(desk: Desk, waiters: Waiters) -> JobService:
+    """A service with places of its own to wait at."""
+    providers = {"throwaway": desk.provider}
+    return JobService(
+        desk.jobs, desk.bucket, providers, desk.clock, desk.woken.append, waiters=waiters
+    )
 
 
 # Who makes what.
