@@ -56,12 +56,19 @@ def hide(secrets: Iterable[str]) -> None:
 _secrets: tuple[str, ...] = ()
 
 
+def masked(text: str) -> str:
+    """The text without what `hide` was told of.
+
+    遮去文本中的密文。
+    """
+    for secret in _secrets:
+        text = text.replace(secret, _HIDDEN)
+    return text
+
+
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # takes none before 3.11
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        for secret in _secrets:
-            line = line.replace(secret, _HIDDEN)
-        return line
+        return masked(super().format(record))
 
 
 def _write_json(level: str, handler: logging.Handler) -> None:
@@ -94,4 +101,4 @@ def _add_context(record: logging.LogRecord) -> bool:
     return True
 
 
-__all__ = ["hide", "invocation", "job", "request", "request_id", "set_up_logs"]
+__all__ = ["hide", "invocation", "job", "masked", "request", "request_id", "set_up_logs"]

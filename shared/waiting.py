@@ -1,6 +1,9 @@
-"""Who may hold a thread only to wait: so many at once, and nobody once the process is to stop.
+"""Waiting that harms nobody: for a job's end and for a lock, never without an end of its own.
 
-谁可以占着线程等待：数量有限，进程停止时立即结束。
+Who holds a thread only to wait for a job is one of so many at once, and nobody once the process is
+to stop.
+
+有限度的等待：等待任务与等待锁都有上限。
 """
 
 from __future__ import annotations
@@ -9,8 +12,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from shared.errors import Unavailable
+
 PLACES = 16
 """Where nobody says how many threads there are. On Lambda there is one request at a time."""
+
+
+@contextmanager
+def held(lock: threading.Lock, seconds: float) -> Iterator[None]:
+    """Hold a lock; raises `Unavailable` if others hold it for longer than `seconds`.
+
+    在限定时间内取得锁。
+    """
+    if not lock.acquire(timeout=seconds):
+        raise Unavailable("Somebody else is at it for too long; ask again.")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _never() -> bool:

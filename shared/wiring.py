@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from shared import config, observability
+from shared import config, observability, readiness
 from shared.buckets.base import Bucket, ObjectInfo
 from shared.clock import Clock, Deadline, SystemClock, new_id
 from shared.config import Settings
@@ -35,7 +35,7 @@ from shared.providers.base import Provider
 from shared.providers.lazy import on_first_use
 from shared.providers.measured import measured
 from shared.store.base import Store
-from shared.waiting import Waiters
+from shared.waiting import Waiters, held
 
 if TYPE_CHECKING:
     from shared.deliveries.model import Delivery
@@ -248,7 +248,8 @@ class Bundle:
         )
 
     def faults(self, seconds: float = 5.0) -> dict[str, str]:
-        """Which part does not answer, and what it says; empty when all do.
+        """Which part does not answer, and what it says; empty when all do. All are asked at once; a
+        provider's calls may take `seconds`.
 
         检查各部件是否可用。
         """
@@ -258,12 +259,7 @@ class Bundle:
         }
         for name, provider in self.providers.items():
             checks[f"provider {name}"] = _ready(provider, seconds)
-        found: dict[str, str] = {}
-        for name, check in checks.items():
-            try:
-                check()
-            except Exception as error:  # whatever it is, the part is not ready
-                found[name] = f"{type(error).__name__}: {error}"
+        found = readiness.faults(checks)
         if not self.providers:
             found["provider"] = "no provider is configured"
         return found
@@ -335,17 +331,19 @@ def build(
 
 _current: Bundle | None = None
 _lock = threading.Lock()
+_BUILD_SECONDS = 8.0
+"""How long one request waits for another one that reads the secrets and wires the parts."""
 
 
 def current() -> Bundle:
     """This process's bundle, wired from its environment on first use.
 
-    Raises `SettingsError`.
+    Raises `SettingsError`, and `Unavailable` while somebody else wires it for too long.
 
     本进程的部件。
     """
     global _current
-    with _lock:
+    with held(_lock, _BUILD_SECONDS):
         if _current is None:
             settings = config.load(_environment())
             set_up_logs(settings.log_level, settings.log_format)
@@ -359,7 +357,7 @@ def install(bundle: Bundle | None) -> None:
     指定本进程使用的部件。
     """
     global _current
-    with _lock:
+    with held(_lock, _BUILD_SECONDS):
         _current = bundle
 
 

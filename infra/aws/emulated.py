@@ -113,6 +113,12 @@ class EmulatedMachine:
         由 Lambda 按需启动。
         """
 
+    def look_round(self) -> None:
+        """The functions hear of other clocks by every answer that they get.
+
+        由各函数自行发现。
+        """
+
     def files(self) -> None:
         """The emulated S3 serves its objects itself.
 

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+from shared import skew
 
 CONNECTIONS = 50
 """Kept open to one service; more than the threads of any function."""
+
+_PARTS = {"dynamodb": "store", "s3": "bucket"}
+"""Services whose clock is compared with ours, by the part they are here."""
 
 _clients: dict[tuple[str, float, int], Any] = {}
 _lock = threading.Lock()
@@ -57,8 +64,15 @@ def client(service: str, *, seconds: float = 5.0, tries: int = 3) -> Any:
                 # region elsewhere, where the signature is wrong.
                 s3={"addressing_style": "virtual"},
             )
-            made = _clients[service, seconds, tries] = boto3.client(service, config=config)
+            made = boto3.client(service, config=config)
+            if service in _PARTS:
+                made.meta.events.register("after-call", partial(_note_date, _PARTS[service]))
+            _clients[service, seconds, tries] = made
         return made
+
+
+def _note_date(part: str, parsed: Mapping[str, Any], **_: Any) -> None:
+    skew.saw_date(part, parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
 
 
 def forget() -> None:

@@ -25,6 +25,7 @@ from typing import TypeVar
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+from shared import skew
 from shared.clock import Clock, Deadline
 from shared.providers.base import ProviderUnavailable, RateLimited, UnknownOutcome
 
@@ -67,13 +68,14 @@ class Answer:
 class Connections:
     """One provider's HTTP clients, made when first needed and made anew after `close`.
 
-    `transport` takes the network's place in tests. Redirects are never followed by themselves, and
-    no cookie is kept.
+    `provider` is whose clock the answers tell. `transport` takes the network's place in tests.
+    Redirects are never followed by themselves, and no cookie is kept.
 
     一个生成服务的 HTTP 连接。
     """
 
-    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, provider: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._part = f"provider {provider}"
         self._transport = transport
         self._lock = threading.Lock()
         self._clients: dict[int, httpx.Client] = {}
@@ -101,7 +103,7 @@ class Connections:
         timeout = _timeout(CREATE_SECONDS, deadline)
         try:
             stream = client.stream("POST", url, headers=headers, content=content, timeout=timeout)
-            return _whole(stream, deadline)
+            return self._heard(_whole(stream, deadline))
         except NOT_SENT as fault:
             raise ProviderUnavailable(f"no connection ({type(fault).__name__})") from None
         except Exception as fault:
@@ -124,7 +126,7 @@ class Connections:
         client, timeout = self._client(keep=20), _timeout(READ_SECONDS, deadline)
         try:
             stream = client.stream(method, url, headers=headers, content=content, timeout=timeout)
-            return _whole(stream, deadline)
+            return self._heard(_whole(stream, deadline))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as fault:
             raise ProviderUnavailable(f"no whole answer ({type(fault).__name__})") from None
 
@@ -149,6 +151,10 @@ class Connections:
             clients, self._clients = self._clients, {}
         for client in clients.values():
             client.close()
+
+    def _heard(self, answer: Answer) -> Answer:
+        skew.saw_date(self._part, answer.headers)
+        return answer
 
     def _client(self, keep: int) -> httpx.Client:
         """The client that keeps up to this many idle connections."""

@@ -15,10 +15,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from shared import wiring
+from shared import skew, wiring
+from shared.notices import Notices
 from shared.store.base import StoreUnavailable
 from tests.functions.gateway import Answer, call, get, post_form, post_json
-from tests.functions.house import Build, House
+from tests.functions.house import LINK_SECRET, Build, House
 from tests.functions.pictures import picture
 from tests.providers import ThrowawayProvider
 
@@ -168,6 +169,23 @@ def test_ready_names_what_does_not_answer_and_tells_no_secret(house: House) -> N
     assert answer.json["parts"]["store"] == "ok"
     assert "secret" not in answer.body
     assert int(answer.headers["retry-after"]) <= 120
+
+
+def test_ready_warns_the_operator_and_is_ready_all_the_same(house: House) -> None:
+    assert get("/ready").json["warnings"] == {}
+    posted = Notices(house.bundle.store, house.clock)
+    posted.post("tripo main", f"the key is refused at https://a:b@tripo.example/x {LINK_SECRET}")
+    skew.saw("store", house.clock.now() - 300_000)
+    house.clock.advance(5_000)
+    answer = get("/ready")
+    skew.forget()
+    assert (answer.status, answer.json["status"]) == (200, "ready")
+    warned = answer.json["warnings"]
+    assert warned.pop("clock of store").endswith(" s ahead of that of the store")
+    assert warned == {"tripo main": "the key is refused at … ***"}
+    posted.clear("tripo main")
+    house.clock.advance(5_000)
+    assert get("/ready").json["warnings"] == {}
 
 
 def test_ready_asks_the_parts_at_most_once_in_three_seconds(house: House) -> None:

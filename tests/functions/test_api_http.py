@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from shared import wiring
+from infra.local.cloud import http
+from shared import readiness, wiring
 from shared.buckets.base import BucketUnavailable
 from shared.providers.base import ProviderUnavailable
 from shared.store.base import Conflict, StoreUnavailable
+from shared.store.sql import engine
 from tests.functions.gateway import Answer, call, get, post_form, post_json
 from tests.functions.house import Build, House
 from tests.functions.pictures import picture
@@ -225,6 +229,37 @@ def test_faults_of_our_own_are_logged_and_not_told(
     faults = [record for record in log_records if record.levelno == logging.ERROR]
     assert len(faults) == 3
     assert all((record.exc_info is not None) is (status == 500) for record in faults)
+
+
+def test_while_another_process_locks_the_database_everybody_is_answered(
+    build_house: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.05)
+    house = build_house()
+    job = post_json("/api/v1/models", {"prompt": "a cup"}).json
+    paths = (f"/api/v1/jobs/{job['id']}/cancel", "/api/v1/models") * 4
+    other = sqlite3.connect(house.folder / "maquette.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(len(paths)) as pool:
+        answers = list(pool.map(lambda path: post_json(path, {"prompt": "a cup"}), paths))
+    for answer in answers:
+        is_problem(answer, 503, "store_unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    # Reading needs no lock.
+    assert get(f"/api/v1/jobs/{job['id']}").json["status"] == "queued"
+    assert get("/ready").status == 503
+    assert get("/health").status == 200
+    other.execute("ROLLBACK")
+    other.close()
+    assert post_json(paths[0], {}).json["status"] == "canceled"
+    assert house.rows() == 1
+
+
+def test_the_patience_of_all_adds_up_to_less_than_fifteen_seconds() -> None:
+    # For a thread, for this process's writers, for another process's; and a new file's mode.
+    assert http._BEGIN + 2 * engine.BUSY_SECONDS + engine._MODE_SECONDS < 15
+    assert readiness.SECONDS + 1 < 15
+    assert wiring._BUILD_SECONDS < 15
 
 
 def test_wrong_settings_are_told_as_a_503(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,7 +254,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Every part, and whether it answers.
+    """Every part, and whether it answers; what the operator should know, by a name for each.
 
     各部件是否可用。
     """
@@ -265,6 +265,7 @@ class Readiness(BaseModel):
                 {
                     "status": "ready",
                     "parts": {"store": "ok", "bucket": "ok", "provider tripo": "ok"},
+                    "warnings": {},
                 }
             ]
         }
@@ -272,6 +273,7 @@ class Readiness(BaseModel):
 
     status: str
     parts: dict[str, str]
+    warnings: dict[str, str]
 
 
 class ErrorDetail(BaseModel):

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request, Response
@@ -15,7 +18,9 @@ from functions.api import operations
 from functions.api.http import problems
 from functions.api.http.problems import Problem
 from functions.api.responses import answer
-from shared import wiring
+from shared import notices, observability, readiness, skew, wiring
+from shared.store.base import StoreUnavailable
+from shared.waiting import held
 from shared.wiring import Bundle
 
 FRESH_MS = 3000
@@ -32,10 +37,12 @@ class _Checked:
     bundle: Bundle | None = None
     at: int = 0
     parts: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
 
 
 _last = _Checked()
 _lock = threading.Lock()
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"]+")
 
 
 @router.get(
@@ -58,26 +65,29 @@ async def health() -> Response:
     tags=["operation"],
     summary="Do all parts answer?",
     description="Asks the store, the bucket and every provider; 503 names those that do not "
-    "answer. The answer holds for three seconds; no API key is needed.",
+    "answer. `warnings` are for the operator and make nothing unready: a clock that is more than "
+    "30 seconds off, a credential that rests. The answer holds for three seconds; no API key is "
+    "needed.",
     responses=operations.answers("Readiness"),
 )
 def ready(request: Request) -> Response:
-    """Say whether every part answers.
+    """Say whether every part answers, and what the operator should know.
 
     就绪检查。
     """
-    parts = _check(wiring.current())
-    faulty = [name for name, state in parts.items() if state != "ok"]
+    found = _check(wiring.current())
+    told = {"parts": found.parts, "warnings": found.warnings}
+    faulty = [name for name, state in found.parts.items() if state != "ok"]
     if not faulty:
-        return answer({"status": "ready", "parts": parts})
+        return answer({"status": "ready", **told})
     message = f"Not ready: {', '.join(faulty)}."
-    more = {"parts": parts}
-    return problems.write(request, Problem(503, "not_ready", message, retryable=True, more=more))
+    return problems.write(request, Problem(503, "not_ready", message, retryable=True, more=told))
 
 
-def _check(bundle: Bundle) -> dict[str, str]:
+def _check(bundle: Bundle) -> _Checked:
     """Each part's state. One check at a time: who comes meanwhile gets the same answer."""
-    with _lock:
+    global _last
+    with held(_lock, readiness.SECONDS + 1):
         now = bundle.clock.now()
         if _last.bundle is not bundle or not 0 <= now - _last.at < FRESH_MS:
             faults = bundle.faults()
@@ -85,6 +95,16 @@ def _check(bundle: Bundle) -> dict[str, str]:
             # What a part says may hold addresses and account names: for the log only.
             for name, reason in faults.items():
                 _logger.warning("not ready: %s: %s", name, reason)
-            _last.parts = dict.fromkeys(names, "ok") | dict.fromkeys(faults, "unavailable")
-            _last.bundle, _last.at = bundle, bundle.clock.now()
-        return dict(_last.parts)
+            parts = dict.fromkeys(names, "ok") | dict.fromkeys(faults, "unavailable")
+            notes = _warnings(bundle, parts)
+            _last = _Checked(bundle, bundle.clock.now(), parts, notes)
+        return _last
+
+
+def _warnings(bundle: Bundle, parts: Mapping[str, str]) -> dict[str, str]:
+    """What operators should know; anybody may read it, so without addresses and secrets."""
+    found = skew.warnings(bundle.clock)
+    if parts["store"] == "ok":
+        with suppress(StoreUnavailable):
+            found |= notices.read(bundle.store, bundle.clock.now())
+    return {name: observability.masked(_ADDRESS.sub("…", text)) for name, text in found.items()}

@@ -82,6 +82,7 @@ def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -
         files = machine.files()
         machine.begin()
         machine.warm_up()
+        machine.look_round()
         serve(Front(machine.gateway, machine.stop, files), listener, machine.stop, ready)
         if files is not None:
             files.close()

@@ -38,7 +38,7 @@ while sending never reads the answer that says why."""
 _PATIENCE = GRACE - 2.0
 """Seconds that a stop leaves to requests in flight. A stop ends every wait for a job by itself, and
 who made a job must hear of it: told to ask again, they would make, and pay for, another one."""
-_BEGIN = 5.0
+_BEGIN = 4.0
 """Seconds that a request waits for a thread. One that none has begun by then is taken back, and so
 can be sent again; together with the store's own patience an answer comes within 15 s."""
 _LOOK = 0.5

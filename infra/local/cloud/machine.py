@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -30,6 +31,8 @@ from shared.waiting import Waiters
 
 if TYPE_CHECKING:
     from infra.local.cloud.files import BucketFiles
+
+log = logging.getLogger("maquette.local")
 
 SNAPPY = {"MAQUETTE_POLL_FIRST_SECONDS": "0.5", "MAQUETTE_POLL_FACTOR": "1.1"}
 """How the stand-in is looked at, where the operator did not say: it is quick, so looks are too."""
@@ -127,6 +130,12 @@ class Machine(Protocol):
         在后台预热。
         """
 
+    def look_round(self) -> None:
+        """Ask every part once, in the background: the log says which is silent, whose clock is off.
+
+        在后台检查各部件与时钟。
+        """
+
     def files(self) -> BucketFiles | None:
         """What serves the bucket's objects, where this process has to.
 
@@ -184,6 +193,18 @@ class LocalMachine:
         在后台预先加载较慢的模块。
         """
         threading.Thread(target=_import_slow_parts, name="warm-up", daemon=True).start()
+
+    def look_round(self) -> None:
+        """Ask every part once, in the background: the log says which is silent, whose clock is off.
+
+        在后台检查各部件与时钟。
+        """
+
+        def ask() -> None:
+            for name, reason in self.bundle.faults().items():
+                log.warning("%s is not ready: %s", name, reason)
+
+        threading.Thread(target=ask, name="look-round", daemon=True).start()
 
     def files(self) -> BucketFiles | None:
         """The folder's objects over HTTP; None where the bucket serves them itself.

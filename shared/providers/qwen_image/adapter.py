@@ -72,7 +72,7 @@ class QwenImage:
         self.credentials: Sequence[str] = (f"qwen-image-{digest}",)
         self._clock = clock
         self._max_download = max_download_bytes
-        self._http = Connections(transport)
+        self._http = Connections("qwen-image", transport)
 
     def __repr__(self) -> str:
         return f"QwenImage({self._base!r}, credentials={list(self.credentials)!r})"

@@ -68,7 +68,7 @@ class Tripo:
         self._base = _checked_url(base_url)
         self._clock = clock
         self._max_download = max_download_bytes
-        self._http = Connections(transport)
+        self._http = Connections("tripo", transport)
 
     def __repr__(self) -> str:
         return f"Tripo({self._base!r}, credentials={list(self.credentials)!r})"

@@ -8,15 +8,18 @@ SQL 数据库的表结构和连接设置。
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from shared import skew
 from shared.store.base import TEXT_LENGTH, Index, StoreUnavailable, Table
 from shared.store.tables import TABLES
 
@@ -24,8 +27,14 @@ SCHEMA_VERSION = "0001"
 """The migration that this code needs the database to stand at."""
 
 _DOCUMENT = 2**22 - 1  # characters; the longest text that MySQL keeps as MEDIUMTEXT in utf8mb4
-_BUSY_SECONDS = 15.0  # how long one SQLite process waits for another one's write
+BUSY_SECONDS = 4.0
+"""How long a write waits for another process's, and before that as long for this process's own:
+whoever meets both hears of it in time to answer a caller."""
+_MODE_SECONDS = 1.0  # how long the mode of a new SQLite file is asked for again
 _DEADLOCK = 1213  # MySQL's error number
+MYSQL_SECONDS = {"connect_timeout": 3, "read_timeout": 8, "write_timeout": 8}
+"""PyMySQL's own time-outs; by themselves all but the first are endless."""
+_MYSQL_LOCKS = "SET SESSION innodb_lock_wait_timeout = 4, lock_wait_timeout = 4"
 _MYSQL_IDLE_SECONDS = 280  # below the 300 s after which proxies drop an idle connection
 
 
@@ -78,6 +87,17 @@ def schema_version(connection: sa.Connection) -> str | None:
     return found
 
 
+def note_clock(connection: sa.Connection) -> None:
+    """Compare the database's clock with this machine's, where they are two.
+
+    比较数据库与本机的时钟。
+    """
+    if connection.dialect.name != "sqlite":
+        theirs = connection.exec_driver_sql("SELECT UTC_TIMESTAMP(3)").scalar()
+        assert isinstance(theirs, datetime)
+        skew.saw("store", round(theirs.replace(tzinfo=timezone.utc).timestamp() * 1000))
+
+
 def connect(url: str) -> sa.Engine:
     """An engine for the URL, set up so that no commit is lost; connects on first use.
 
@@ -91,9 +111,10 @@ def connect(url: str) -> sa.Engine:
             pool_pre_ping=True,
             pool_recycle=_MYSQL_IDLE_SECONDS,
             max_overflow=-1,
+            connect_args={**MYSQL_SECONDS, "init_command": _MYSQL_LOCKS},
         )
     engine = sa.create_engine(
-        url, hide_parameters=True, max_overflow=-1, connect_args={"timeout": _BUSY_SECONDS}
+        url, hide_parameters=True, max_overflow=-1, connect_args={"timeout": BUSY_SECONDS}
     )
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
@@ -111,6 +132,27 @@ def writing(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(maquette_writes=True)
 
 
+class Turn:
+    """One writer of a process at a time, where the database takes one at a time: among threads a
+    lock hands over at once, while SQLite's own waiting is polling, and unfair.
+
+    A `with` over it raises `StoreUnavailable` if the others take longer than `seconds`.
+
+    同一进程内轮流写入，等待有时限。
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = BUSY_SECONDS if seconds is None else seconds
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=self._seconds):
+            raise StoreUnavailable("the store does not answer: it is locked, and others wait too")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # no BEGIN of the driver's own; see `writing`
     _write_ahead(connection)
@@ -121,7 +163,7 @@ def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 def _write_ahead(connection: Any) -> None:
     """Readers and a writer do not wait for each other; a property the file keeps."""
-    end = time.monotonic() + _BUSY_SECONDS
+    end = time.monotonic() + _MODE_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -36,9 +35,11 @@ from shared.store.cursors import cursor_after, read_cursor, sort_type
 from shared.store.sql.engine import (
     SCHEMA_VERSION,
     SQL_TABLES,
+    Turn,
     answering,
     connect,
     is_deadlock,
+    note_clock,
     schema_version,
     sort_column,
     writing,
@@ -76,7 +77,6 @@ class SqlStore:
     def __init__(self, url: str) -> None:
         self._engine = connect(url)
         self._writer = writing(self._engine)
-        # SQLite's waiting is polling, and unfair; among threads a lock hands over at once.
         self._lone_writer = self._engine.dialect.name == "sqlite"
         self._turn = self._new_turn()
         _OPEN.add(self)
@@ -188,6 +188,7 @@ class SqlStore:
                     f"{SCHEMA_VERSION}: run `python -m infra.migrations.migrate <database URL>`"
                 )
             connection.execute(touch)
+            note_clock(connection)
 
     def close(self) -> None:
         """Let go of connections; calling it twice is harmless.
@@ -216,7 +217,7 @@ class SqlStore:
             return work(connection)
 
     def _new_turn(self) -> AbstractContextManager[Any]:
-        return threading.Lock() if self._lone_writer else nullcontext()
+        return Turn() if self._lone_writer else nullcontext()
 
     def _start_afresh(self) -> None:
         _INHERITED.append(self._engine.pool)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -249,7 +251,7 @@ def test_deadlocks_without_end_and_other_faults_are_an_unavailable_store(store: 
 def test_a_lock_held_too_long_is_an_unavailable_store(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.01)
     store = SqlStore(database_url)
     record = store.put(JOBS, Record("k", {}))
     other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
@@ -318,6 +320,46 @@ def test_a_database_of_another_version_is_named(store: SqlStore) -> None:
         store.check()
 
 
+def test_who_waits_for_this_processs_own_writers_is_told_in_time_as_well(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.01)
+    store = SqlStore(database_url)
+    writing, told = threading.Event(), threading.Event()
+
+    def slow(connection: sa.Connection) -> None:
+        writing.set()
+        assert told.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(store._commit, slow)
+        assert writing.wait(30)
+        for write in (
+            lambda: store.put(JOBS, Record("k", {})),
+            store.check,
+            lambda: store.transact([(JOBS, Record("k", {}))]),
+        ):
+            with pytest.raises(StoreUnavailable, match="others wait"):
+                write()
+        told.set()
+        first.result(30)
+    # The turn is free again.
+    assert store.put(JOBS, Record("k", {})).version == 1
+    store.close()
+
+
+def test_mysql_never_waits_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(engine.sa, "create_engine", lambda url, **given: made.append(given))
+    engine.connect("mysql+pymysql://maquette@db.internal/maquette")
+    (arguments,) = (given["connect_args"] for given in made)
+    assert {"connect_timeout", "read_timeout", "write_timeout"} <= set(arguments)
+    # What waits for rows or tables is told by the server, before the socket's patience is over.
+    locks = [int(found) for found in re.findall(r"wait_timeout = (\d+)", arguments["init_command"])]
+    assert len(locks) == 2
+    assert max(locks) < arguments["read_timeout"]
+
+
 # Durability and processes
 
 
@@ -327,7 +369,7 @@ def test_commits_are_synced_and_readers_do_not_wait(store: SqlStore) -> None:
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "busy_timeout")
         }
-    assert pragma == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 15_000}
+    assert pragma == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 4000}
 
 
 DIES_AFTER_ONE_INSERT = """
@@ -521,7 +563,7 @@ def test_a_file_whose_mode_cannot_be_changed_is_not_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for message, patience in (("disk I/O error", 15.0), ("database is locked", -1.0)):
-        monkeypatch.setattr(engine, "_BUSY_SECONDS", patience)
+        monkeypatch.setattr(engine, "_MODE_SECONDS", patience)
         connection = Refusing(3, message)
         with pytest.raises(sqlite3.OperationalError):
             engine._write_ahead(connection)
