@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from shared.jobs.policy import Policy
+from shared.providers.credentials import Credential, parsed
 from shared.store.tables import LANES
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
@@ -76,9 +76,7 @@ class Settings(BaseModel):
     qwen_image_base_url: Annotated[
         str, Field(validation_alias="QWEN_IMAGE_BASE_URL", pattern=r"^(https?://[^\s?#]+)?$")
     ] = ""
-    qwen_image_api_key: Annotated[
-        SecretStr | None, Field(validation_alias="QWEN_IMAGE_API_KEY")
-    ] = None
+    qwen_image_api_key: Annotated[Secrets, Field(validation_alias="QWEN_IMAGE_API_KEY")] = ()
 
     poll_first_seconds: Seconds = 2.0
     poll_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
@@ -112,7 +110,9 @@ class Settings(BaseModel):
     def _split(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
 
-    @field_validator("webhook_secrets", "api_keys", "tripo_api_key", mode="before")
+    @field_validator(
+        "webhook_secrets", "api_keys", "tripo_api_key", "qwen_image_api_key", mode="before"
+    )
     @classmethod
     def _split_secrets(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
@@ -151,11 +151,7 @@ class Settings(BaseModel):
     @field_validator("tripo_api_key")
     @classmethod
     def _tripo_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        keys = [item.get_secret_value() for item in value]
-        if not all(re.fullmatch(r"tsk_[!-~]{1,256}", key) for key in keys):
-            raise ValueError("a Tripo key has the form tsk_…")
-        if len(set(keys)) < len(keys):
-            raise ValueError("a Tripo key is there twice")
+        _credentials("tripo", value)
         return value
 
     @field_validator("qwen_image_base_url", mode="before")
@@ -165,9 +161,8 @@ class Settings(BaseModel):
 
     @field_validator("qwen_image_api_key")
     @classmethod
-    def _visible(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"[!-~]{1,512}", value.get_secret_value()):
-            raise ValueError("must be visible ASCII characters, at most 512")
+    def _qwen_image_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        _credentials("qwen-image", value)
         return value
 
     @field_validator("tripo_base_url", "qwen_image_base_url")
@@ -195,6 +190,16 @@ class Settings(BaseModel):
         """
         return self.stage == "local"
 
+    def credentials(self, provider: str) -> tuple[Credential, ...]:
+        """The credentials set for a provider.
+
+        为某个生成服务设置的凭证。
+        """
+        if provider == "tripo":
+            return _credentials(provider, self.tripo_api_key)
+        found = _credentials(provider, self.qwen_image_api_key)
+        return found or (Credential("qwen-image-open", SecretStr("")),)
+
     def policy(self) -> Policy:
         """The numbers the lifecycle works with.
 
@@ -215,6 +220,13 @@ class Settings(BaseModel):
             find=self.find_seconds,
             lease_margin=self.lease_margin_seconds,
         )
+
+
+_KEY_FORMS = {"tripo": r"tsk_[!-~]{1,256}", "qwen-image": r"[!-~]{1,512}"}
+
+
+def _credentials(provider: str, entries: Secrets) -> tuple[Credential, ...]:
+    return parsed(provider, [one.get_secret_value() for one in entries], _KEY_FORMS[provider])
 
 
 def named_keys(keys: tuple[SecretStr, ...]) -> dict[str, str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -32,6 +32,7 @@ from shared.links import Links
 from shared.metrics import CLAIMS_LOST, DELIVERIES, OFF, Gathered, Metrics
 from shared.observability import set_up_logs
 from shared.providers.base import Provider
+from shared.providers.credentials import Credential, Credentials, KeptCredentials
 from shared.providers.lazy import on_first_use
 from shared.providers.measured import measured
 from shared.store.base import Store
@@ -46,42 +47,53 @@ log = logging.getLogger("maquette.wiring")
 
 T = TypeVar("T")
 
-ProviderFactory = Callable[[Settings, Clock], Provider | None]
+
+@dataclass(frozen=True)
+class Offer:
+    """A provider that the settings name: the deployment's credentials for it, and its adapter.
+
+    设置中指定的一个生成服务：凭证与适配器。
+    """
+
+    credentials: Sequence[Credential]
+    make: Callable[[Credentials], Provider]
 
 
-def _tripo(settings: Settings, clock: Clock) -> Provider | None:
+ProviderFactory = Callable[[Settings, Clock], Offer | None]
+
+
+def _tripo(settings: Settings, clock: Clock) -> Offer | None:
     if not settings.tripo_api_key:
         return None
 
-    def make() -> Provider:
+    def make(credentials: Credentials) -> Provider:
         from shared.providers.tripo.adapter import Tripo
 
         return Tripo(
-            api_keys=[key.get_secret_value() for key in settings.tripo_api_key],
+            credentials=credentials,
             base_url=settings.tripo_base_url,
             clock=clock,
             max_download_bytes=settings.artifact_bytes,
         )
 
-    return on_first_use(make)
+    return Offer(settings.credentials("tripo"), make)
 
 
-def _qwen_image(settings: Settings, clock: Clock) -> Provider | None:
+def _qwen_image(settings: Settings, clock: Clock) -> Offer | None:
     if not settings.qwen_image_base_url:
         return None
-    key = settings.qwen_image_api_key
 
-    def make() -> Provider:
+    def make(credentials: Credentials) -> Provider:
         from shared.providers.qwen_image.adapter import QwenImage
 
         return QwenImage(
             base_url=settings.qwen_image_base_url,
-            api_key=key.get_secret_value() if key else None,
+            credentials=credentials,
             clock=clock,
             max_download_bytes=settings.artifact_bytes,
         )
 
-    return on_first_use(make)
+    return Offer(settings.credentials("qwen-image"), make)
 
 
 PROVIDERS: dict[str, ProviderFactory] = {"tripo": _tripo, "qwen-image": _qwen_image}
@@ -308,8 +320,13 @@ def build(
     bucket = wrap(
         "bucket", _adapter(BUCKETS, "MAQUETTE_BUCKET_URL", settings.bucket_url)(settings, outside)
     )
-    made = {name: factory(settings, clock) for name, factory in PROVIDERS.items()}
-    providers = {name: wrap(f"provider {name}", one) for name, one in made.items() if one}
+    offers = {name: factory(settings, clock) for name, factory in PROVIDERS.items()}
+    offered = {name: offer for name, offer in offers.items() if offer is not None}
+    credentials = KeptCredentials({name: one.credentials for name, one in offered.items()})
+    providers = {
+        name: wrap(f"provider {name}", on_first_use(partial(offer.make, credentials)))
+        for name, offer in offered.items()
+    }
     if metrics is not OFF:
         providers = {name: measured(one, name, metrics, clock) for name, one in providers.items()}
     links = Links(settings.public_url, settings.link_secret.get_secret_value().encode())
@@ -318,6 +335,7 @@ def build(
         jobs,
         bucket,
         providers,
+        credentials,
         clock,
         settings.policy(),
         wake,
@@ -399,6 +417,8 @@ def _secrets(settings: Settings) -> Iterator[str]:
             if isinstance(item, SecretStr):
                 text = item.get_secret_value()
                 yield from (text, text.partition(":")[2], text.removeprefix("whsec_"))
+    for provider in ("tripo", "qwen-image"):
+        yield from (one.secret.get_secret_value() for one in settings.credentials(provider))
     yield urlsplit(settings.store_url).password or ""
 
 

@@ -30,6 +30,7 @@ from shared.providers.base import (
     TaskState,
     Unauthorized,
     UnknownOutcome,
+    Wanted,
 )
 from tests.fakes import FakeClock
 from tests.models import box_model
@@ -195,12 +196,11 @@ class FaultyProvider:
     """
 
     clock: FakeClock
-    takes_keys: bool = False
+    key_seconds: float | None = None
     cancels: bool = False
     heeds_deadline: bool = True
     name: str = "tripo"
     check_limit: int = 100
-    credentials: Sequence[str] = ("main",)
     options: Mapping[str, type[BaseModel]] = field(default_factory=lambda: {"text-to-3d": Options})
     files: int = 1
     role: str = "model"
@@ -300,22 +300,17 @@ class FaultyProvider:
         return True
 
     def find(
-        self, request: Request, since: int, credential: str, deadline: Deadline
-    ) -> Sequence[str]:
+        self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
+    ) -> Sequence[Sequence[str]]:
         outcome = self._outcome(
             "find", ["ok", "ok", "none", "two", ProviderUnavailable("unreadable")]
         )
         if isinstance(outcome, Exception):
             raise outcome
-        if request.mark is None:
-            return ()
-        found = [task.id for task in self.tasks.values() if task.mark == request.mark]
-        if outcome == "none":
-            return ()
-        return (*found, "task-of-another") if found and outcome == "two" else found
+        return [self._made_by(one.request, outcome) for one in wanted]
 
     @contextmanager
-    def download(self, file: RemoteFile, deadline: Deadline) -> Iterator[Download]:
+    def download(self, file: RemoteFile, credential: str, deadline: Deadline) -> Iterator[Download]:
         outcome = self._outcome("download", ["ok", "ok", "breaks", "truncated", "expired"])
         deadline.check()
         if isinstance(outcome, Exception):
@@ -339,7 +334,7 @@ class FaultyProvider:
                 task.state = state
 
     def _carry_out(self, request: Request, key: str) -> Task:
-        if self.takes_keys and key in self._by_key:
+        if self.key_seconds is not None and key in self._by_key:
             return self.tasks[self._by_key[key]]
         task = Task(
             f"task-{len(self.tasks) + 1}", key, request.body, request.mark, self.clock.now()
@@ -362,6 +357,12 @@ class FaultyProvider:
         if task.state == "canceled":
             return TaskState("canceled")
         return TaskState("running", task.progress)
+
+    def _made_by(self, request: Request, outcome: str) -> Sequence[str]:
+        if request.mark is None or outcome == "none":
+            return ()
+        found = [task.id for task in self.tasks.values() if task.mark == request.mark]
+        return (*found, "task-of-another") if found and outcome == "two" else found
 
     def _chunks(self, data: bytes, deadline: Deadline, *, breaks: bool) -> Iterator[bytes]:
         half = len(data) // 2

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from shared.clock import Clock, Deadline
 from shared.config import Settings
@@ -24,7 +24,10 @@ from shared.providers.base import (
     RemoteFile,
     Request,
     TaskState,
+    Wanted,
 )
+from shared.providers.credentials import Credential
+from shared.wiring import Offer
 
 KINDS = ("text-to-3d", "image-to-3d", "multiview-to-3d")
 
@@ -53,9 +56,8 @@ class ThrowawayProvider:
 
     name = "throwaway"
     options: Mapping[str, type[BaseModel]] = dict.fromkeys(KINDS, ThrowawayOptions)
-    takes_keys = True
+    key_seconds: float | None = 24 * 3600.0
     check_limit = 50
-    credentials: Sequence[str] = ("memory",)
 
     def __init__(self, clock: Clock, *, instant: bool = False) -> None:
         self._clock = clock
@@ -68,12 +70,19 @@ class ThrowawayProvider:
         self.looks = 0
 
     @classmethod
-    def wired(cls, settings: Settings, clock: Clock) -> ThrowawayProvider:
+    def wired(cls, settings: Settings, clock: Clock) -> Offer:
         """The factory that `wiring.PROVIDERS` takes.
 
         供接线使用的工厂。
         """
-        return cls(clock, instant=True)
+        return cls(clock, instant=True).offer()
+
+    def offer(self) -> Offer:
+        """This very provider, as a factory gives it.
+
+        供接线使用的现成实例。
+        """
+        return Offer([Credential("memory", SecretStr("key"))], lambda credentials: self)
 
     def prepare(self, ask: Ask, credential: str, deadline: Deadline) -> Request:
         """Build the create's body; every input picture is read, as an upload would.
@@ -135,18 +144,21 @@ class ThrowawayProvider:
         return True
 
     def find(
-        self, request: Request, since: int, credential: str, deadline: Deadline
-    ) -> Sequence[str]:
-        """Tasks that carry the request's mark.
+        self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
+    ) -> Sequence[Sequence[str]]:
+        """Tasks that carry each request's mark.
 
         按标记查找任务。
         """
         self._answering()
         with self._lock:
-            return [one for at, one, mark in self._made if at >= since and mark == request.mark]
+            return [
+                [id for at, id, mark in self._made if at >= one.since and mark == one.request.mark]
+                for one in wanted
+            ]
 
     @contextmanager
-    def download(self, file: RemoteFile, deadline: Deadline) -> Iterator[Download]:
+    def download(self, file: RemoteFile, credential: str, deadline: Deadline) -> Iterator[Download]:
         """The triangle.
 
         下载模型。

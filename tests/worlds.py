@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
+from pydantic import SecretStr
 
 from infra.migrations.migrate import upgrade
 from shared.buckets.base import BucketUnavailable
@@ -32,6 +33,7 @@ from shared.jobs.service import JobService, NewJob
 from shared.jobs.steps import advance
 from shared.jobs.steps.check import check
 from shared.links import Links
+from shared.providers.credentials import Credential, KeptCredentials
 from shared.store.base import Record, Store, StoreUnavailable
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, JOBS
@@ -82,6 +84,7 @@ class World:
         bucket: Any = None,
         *,
         policy: Policy | None = None,
+        credentials: Sequence[str] = ("main",),
         **provider: Any,
     ) -> None:
         self.clock = FakeClock()
@@ -89,6 +92,8 @@ class World:
         self.bucket: Any = bucket or MemoryBucket()
         self.provider = FaultyProvider(self.clock, **provider)
         self.policy = policy or Policy()
+        kept = [Credential(name, SecretStr(f"key-of-{name}")) for name in credentials]
+        self.credentials = KeptCredentials({self.provider.name: kept})
         self.woken: list[str] = []
         self.repository = JobRepository(self.store, self._event)
         self.service = JobService(
@@ -111,6 +116,7 @@ class World:
             JobRepository(store, self._event),
             bucket,
             {self.provider.name: provider},
+            self.credentials,
             OffClock(self.clock, off),
             self.policy,
             self.woken.append,

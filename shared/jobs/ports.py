@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.buckets.base import Bucket
@@ -17,6 +17,7 @@ from shared.jobs.policy import Policy
 from shared.jobs.repository import JobRepository
 from shared.metrics import OFF, Metrics
 from shared.providers.base import Provider
+from shared.providers.credentials import Credentials
 
 
 class Pauses:
@@ -38,16 +39,14 @@ class Pauses:
             known = self._until.get((provider, credential), 0)
             self._until[provider, credential] = max(known, until)
 
-    def choose(self, provider: Provider, job_id: str, now: int) -> tuple[str, int]:
-        """The credential for a job, and until when (ms) it rests; the least rested one first.
+    def choose(self, provider: str, names: Sequence[str], job_id: str, now: int) -> tuple[str, int]:
+        """Which of these credentials a job gets, and until when (ms) it rests; one that rests only
+        where all do, then the one that rests shortest.
 
         为任务选择凭证。
         """
         with self._lock:
-            resting = {
-                name: max(now, self._until.get((provider.name, name), 0))
-                for name in provider.credentials
-            }
+            resting = {name: max(now, self._until.get((provider, name), 0)) for name in names}
         free = [name for name, until in resting.items() if until <= now]
         if free:
             return free[int(hashlib.sha256(job_id.encode()).hexdigest(), 16) % len(free)], now
@@ -69,6 +68,7 @@ class Ports:
     jobs: JobRepository
     bucket: Bucket
     providers: Mapping[str, Provider]
+    credentials: Credentials
     clock: Clock
     policy: Policy
     wake: Callable[[str], None]

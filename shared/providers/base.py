@@ -183,22 +183,32 @@ class Download:
     chunks: Iterator[bytes] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A create that nobody answered, and when (ms) it was begun.
+
+    一个没有应答的创建及其开始时间。
+    """
+
+    request: Request
+    since: int
+
+
 class Provider(Protocol):
-    """One generator.
+    """One generator. A `credential` is a name; its secret is found anew at every call.
 
     `options` maps each kind it makes to the pydantic model of that kind's options.
-    `takes_keys`: a create may be repeated safely with the same idempotency key.
+    `key_seconds`: for how long after a create the same idempotency key gives the same task; None
+    where the provider takes no keys.
     `check_limit`: how many tasks one `check` may ask about.
-    `credentials`: a name (never the secret) for each account it may use, at least one.
 
     一个生成服务。
     """
 
     name: str
     options: Mapping[str, type[BaseModel]]
-    takes_keys: bool
+    key_seconds: float | None
     check_limit: int
-    credentials: Sequence[str]
 
     def prepare(self, ask: Ask, credential: str, deadline: Deadline) -> Request:
         """Upload what must be uploaded and build the create's exact request.
@@ -235,21 +245,27 @@ class Provider(Protocol):
         """
 
     def find(
-        self, request: Request, since: int, credential: str, deadline: Deadline
-    ) -> Sequence[str]:
-        """Ids of tasks created after `since` (ms) that carry this request's mark.
+        self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
+    ) -> Sequence[Sequence[str]]:
+        """For each create in turn, the ids of tasks made since then that carry its mark.
+
+        None found means that there is none. Raises `ProviderUnavailable` where that could not be
+        told of every one.
 
         按标记找回未应答的任务。
         """
 
-    def download(self, file: RemoteFile, deadline: Deadline) -> AbstractContextManager[Download]:
-        """Fetch a result file; raises `DownloadFailed`.
+    def download(
+        self, file: RemoteFile, credential: str, deadline: Deadline
+    ) -> AbstractContextManager[Download]:
+        """Fetch a result file of a task of this credential; raises `DownloadFailed`.
 
         下载结果文件。
         """
 
     def ready(self, deadline: Deadline) -> None:
-        """Raise `ProviderError` unless the provider answers and accepts the credential.
+        """Raise `ProviderError` unless the provider answers and accepts every credential that may
+        create.
 
         检查服务与凭证是否可用。
         """

@@ -228,7 +228,7 @@ def _batches(ports: Ports, jobs: Iterable[Job]) -> Iterable[tuple[str, str, list
     for job in jobs:
         provider = ports.providers.get(job.provider)
         credential = job.attempt.credential if job.attempt else ""
-        if provider is not None and credential in provider.credentials:
+        if provider is not None and ports.credentials.get(job.provider, credential) is not None:
             groups[provider.name, credential].append(job)
         else:
             log.error("%s: nobody here may ask %s for its task", job.id, job.provider)

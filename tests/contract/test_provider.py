@@ -41,12 +41,22 @@ from shared.providers.base import (
     TaskState,
     Unauthorized,
     UnknownOutcome,
+    Wanted,
 )
+from shared.providers.credentials import KeptCredentials
 from shared.providers.qwen_image.adapter import QwenImage
 from shared.providers.tripo.adapter import Tripo
+from tests.credentials import keys
 from tests.qwen_service import QwenService
 
 KEY = "tsk_a-key-that-must-never-be-seen"
+
+
+class Held(KeptCredentials):
+    """One credential, `main`, whose key may be replaced while tasks run."""
+
+    def __init__(self, provider: str) -> None:
+        object.__setattr__(self, "kept", keys(provider, main=KEY).kept)
 
 
 class QuickClock(SystemClock):
@@ -83,12 +93,13 @@ class Case:
     creates: Callable[[Mapping[str, Any]], bool]
     is_whole: Callable[[bytes], bool]
     make: Callable[..., Provider]
+    credentials: Held
     faults: Mapping[str, type[ProviderError] | None] = field(default_factory=dict)
     keys: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def credential(self) -> str:
-        return self.provider.credentials[0]
+        return "main"
 
     def prepared(self, ask: Ask | None = None) -> Request:
         return self.provider.prepare(ask or self.asks[0], self.credential, soon())
@@ -109,8 +120,16 @@ class Case:
         return self.state(task_id).files[0]
 
     def fetch(self, file: RemoteFile, deadline: Deadline | None = None) -> bytes:
-        with self.provider.download(file, deadline or soon()) as download:
+        with self.provider.download(file, self.credential, deadline or soon()) as download:
             return b"".join(download.chunks)
+
+    def finds(self, request: Request, since: int) -> list[str]:
+        (found,) = self.provider.find([Wanted(request, since)], self.credential, soon())
+        return list(found)
+
+    def hold(self, key: str) -> None:
+        """Replace the key under the credential's name."""
+        object.__setattr__(self.credentials, "kept", keys(self.provider.name, main=key).kept)
 
     def sent(self) -> list[Mapping[str, Any]]:
         return [entry for entry in self.server.log() if self.creates(entry)]
@@ -128,12 +147,12 @@ def soon(seconds: float = 30.0) -> Deadline:
 @contextmanager
 def tripo() -> Iterator[Case]:
     views = {"front": picture("red"), "back": picture("blue", "image/jpeg")}
-    clock = QuickClock()
+    clock, credentials = QuickClock(), Held("tripo")
     with ExitStack() as stack:
         server = stack.enter_context(Standin(seconds=30, key=KEY, concurrency=500, hang_seconds=8))
 
         def make(**changes: Any) -> Provider:
-            given = {"api_keys": [KEY], "base_url": server.url, "clock": clock, **changes}
+            given = {"credentials": credentials, "base_url": server.url, "clock": clock, **changes}
             provider = Tripo(**given)
             stack.callback(provider.close)
             return provider
@@ -151,6 +170,7 @@ def tripo() -> Iterator[Case]:
             creates=lambda entry: entry["path"].startswith("/v3/generation/"),
             is_whole=is_whole_glb,
             make=make,
+            credentials=credentials,
             faults={
                 "rate_limit": RateLimited,
                 "error_500": ProviderUnavailable,
@@ -174,12 +194,12 @@ def is_whole_png(data: bytes) -> bool:
 
 @contextmanager
 def qwen_image() -> Iterator[Case]:
-    clock = QuickClock()
+    clock, credentials = QuickClock(), Held("qwen-image")
     with ExitStack() as stack:
         server = stack.enter_context(QwenService(seconds=30, key=KEY, hang_seconds=8))
 
-        def make(*, api_keys: Sequence[str] = (KEY,), **changes: Any) -> Provider:
-            given = {"api_key": api_keys[0], "base_url": server.url, "clock": clock, **changes}
+        def make(**changes: Any) -> Provider:
+            given = {"credentials": credentials, "base_url": server.url, "clock": clock, **changes}
             provider = QwenImage(**given)
             stack.callback(provider.close)
             return provider
@@ -197,6 +217,7 @@ def qwen_image() -> Iterator[Case]:
             creates=lambda entry: (entry["method"], entry["path"]) == ("POST", "/jobs"),
             is_whole=is_whole_png,
             make=make,
+            credentials=credentials,
             faults={
                 "rate_limit": RateLimited,
                 # Whatever became of it, the same key may be sent again.
@@ -252,7 +273,7 @@ def test_a_task_goes_from_create_to_a_whole_file(case: Case, ask: Ask) -> None:
     case.server.advance(30)
     state = case.state(task_id)
     assert (state.status, state.progress, len(state.files)) == ("succeeded", 100, 1)
-    with case.provider.download(state.files[0], soon()) as download:
+    with case.provider.download(state.files[0], case.credential, soon()) as download:
         data = b"".join(download.chunks)
     assert download.length == len(data)
     assert case.is_whole(data)
@@ -292,7 +313,7 @@ def test_closing_twice_is_harmless_and_it_works_again_after(case: Case) -> None:
 def test_closing_one_leaves_anothers_running_download_alone(case: Case) -> None:
     file, other = case.finished(), case.make()
     other.ready(soon())
-    with case.provider.download(file, soon()) as download:
+    with case.provider.download(file, case.credential, soon()) as download:
         other.close()
         assert case.is_whole(b"".join(download.chunks))
 
@@ -356,8 +377,8 @@ def test_an_empty_account_is_out_of_credit(case: Case) -> None:
 
 
 def test_a_wrong_key_is_unauthorized_everywhere(case: Case) -> None:
-    stranger = case.make(api_keys=["tsk_another-key"])
-    name = stranger.credentials[0]
+    case.hold("tsk_another-key")
+    stranger, name = case.make(), case.credential
     prepared = case.prepared()
     with pytest.raises(Unauthorized):
         stranger.ready(soon())
@@ -365,8 +386,31 @@ def test_a_wrong_key_is_unauthorized_everywhere(case: Case) -> None:
         stranger.submit(prepared, "key:1", name, soon())
     with pytest.raises(Unauthorized):
         stranger.check(["x"], name, soon())
+
+
+def test_a_credential_that_is_not_there_is_unauthorized_and_nothing_is_sent(case: Case) -> None:
+    prepared, file = case.prepared(), case.finished()
+    before = len(case.server.log())
+    for call in (
+        lambda: case.provider.submit(prepared, "key:1", "other", soon()),
+        lambda: case.provider.check(["x"], "other", soon()),
+    ):
+        with pytest.raises(Unauthorized, match="other"):
+            call()
+    with suppress(Unauthorized):
+        assert not case.provider.cancel("x", "other", soon()), "there may be no such call"
+    assert len(case.server.log()) == before
+    assert case.fetch(file)
+
+
+def test_a_key_replaced_under_its_name_is_used_from_the_next_call_on(case: Case) -> None:
+    case.provider.ready(soon())
+    case.server.key = "tsk_the-new-key"
     with pytest.raises(Unauthorized):
-        case.provider.check(["x"], name, soon())
+        case.provider.ready(soon())
+    case.hold("tsk_the-new-key")
+    case.provider.ready(soon())
+    assert case.submitted()
 
 
 # Asking again with the same key.
@@ -408,7 +452,7 @@ def test_find_gives_exactly_the_create_nobody_answered(case: Case, ask: Ask, fau
         case.provider.submit(prepared, "key:1", case.credential, soon())
     case.server.faults = {}
     others += [case.submitted(ask) for _ in range(3)]
-    (found,) = case.provider.find(prepared, started, case.credential, soon())
+    (found,) = case.finds(prepared, started)
     assert found == case.sent()[3]["task_id"]
     assert found not in others
 
@@ -420,7 +464,7 @@ def test_find_gives_nothing_for_a_create_that_never_arrived(case: Case) -> None:
     case.server.faults = {"drop_before": {"rate": 1, "scope": "create"}}
     with pytest.raises(UnknownOutcome):
         case.provider.submit(prepared, "key:1", case.credential, soon())
-    assert not case.provider.find(prepared, case.clock.now(), case.credential, soon())
+    assert not case.finds(prepared, case.clock.now())
 
 
 @only(FINDS)
@@ -430,7 +474,7 @@ def test_find_reads_beyond_the_first_page(case: Case) -> None:
     wanted = case.provider.submit(prepared, "key:1", case.credential, soon())
     for _ in range(120):
         case.submitted()
-    assert case.provider.find(prepared, started, case.credential, soon()) == (wanted,)
+    assert case.finds(prepared, started) == [wanted]
 
 
 @only(FINDS)
@@ -440,7 +484,7 @@ def test_find_never_takes_a_failed_reading_for_none(case: Case, scope: str) -> N
     case.provider.submit(prepared, "key:1", case.credential, soon())
     case.server.faults = {"error_503": {"rate": 1, "scope": scope}}
     with pytest.raises(ProviderUnavailable):
-        case.provider.find(prepared, case.clock.now(), case.credential, soon())
+        case.finds(prepared, case.clock.now())
 
 
 # Checking.
@@ -553,14 +597,20 @@ def test_a_file_that_lies_about_itself_never_passes_for_whole(case: Case, fault:
 def test_a_file_over_the_limit_is_refused(case: Case) -> None:
     file = case.finished()
     small = case.make(max_download_bytes=1000)
-    with pytest.raises(DownloadFailed), small.download(file, soon()) as download:
+    with (
+        pytest.raises(DownloadFailed),
+        small.download(file, case.credential, soon()) as download,
+    ):
         list(download.chunks)
 
 
 def test_leaving_a_download_early_is_harmless(case: Case) -> None:
     file = case.finished()
     trouble = BucketUnavailable("the bucket's own trouble")
-    with pytest.raises(BucketUnavailable) as caught, case.provider.download(file, soon()) as got:
+    with (
+        pytest.raises(BucketUnavailable) as caught,
+        case.provider.download(file, case.credential, soon()) as got,
+    ):
         stop_after_one(got, trouble)
     assert caught.value is trouble
     assert case.is_whole(case.fetch(file))
@@ -576,8 +626,9 @@ def test_a_hanging_provider_is_left_by_the_deadline(case: Case) -> None:
         lambda end: case.provider.ready(end),
         lambda end: case.fetch(file, end),
     ]
-    if not case.provider.takes_keys:
-        calls.append(lambda end: case.provider.find(prepared, 0, case.credential, end))
+    if case.provider.key_seconds is None:
+        wanted = [Wanted(prepared, 0)]
+        calls.append(lambda end: case.provider.find(wanted, case.credential, end))
     case.server.faults = {"hang": {"rate": 1, "scope": "any"}}
     for call in calls:
         started = time.monotonic()
@@ -593,7 +644,7 @@ def test_no_key_and_no_signature_is_ever_shown(
     case: Case, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    texts = [repr(case.provider), str(case.provider.credentials)]
+    texts = [repr(case.provider), repr(case.credentials)]
     file = case.finished()
     signature = file.url.partition("?")[2]
     case.fetch(file)

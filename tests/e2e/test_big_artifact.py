@@ -102,16 +102,18 @@ def store(url: str, folder: Path) -> None:
     from shared.links import Links
     from shared.providers.tripo.adapter import Tripo
     from shared.store.sql.store import SqlStore
+    from tests.credentials import keys
 
     clock = SystemClock()
     database = f"sqlite:///{folder / 'maquette.db'}"
     upgrade(database)
     store, links = SqlStore(database), Links("http://localhost", b"s")
     bucket = FolderBucket(folder / "bucket", base_url="http://localhost", secret=b"s", clock=clock)
-    tripo = Tripo(api_keys=["tsk_test"], base_url=url, clock=clock)
+    credentials = keys("tripo", main="tsk_test")
+    tripo = Tripo(credentials=credentials, base_url=url, clock=clock)
     jobs = JobRepository(store, lambda job: event_of(job, links, new_id(clock)))
     woken: list[str] = []
-    ports = Ports(jobs, bucket, {"tripo": tripo}, clock, Policy(), woken.append)
+    ports = Ports(jobs, bucket, {"tripo": tripo}, credentials, clock, Policy(), woken.append)
     now = clock.now()
     file = ResultFile("model", f"{url}/model.glb?signature=x", "model/gltf-binary")
     fresh = Job(new_id(clock), "text-to-3d", "tripo", "shop", now, JobInput("a chair"))

@@ -60,7 +60,7 @@ class Provider(ThrowawayProvider):
         return super().check(task_ids, credential, deadline)
 
     @contextmanager
-    def download(self, file: RemoteFile, deadline: Deadline) -> Iterator[Download]:
+    def download(self, file: RemoteFile, credential: str, deadline: Deadline) -> Iterator[Download]:
         model = b"no model at all" if self.broken else triangle()
         yield Download(None, self._cut_off() if self.breaks_off else iter([model]))
 
@@ -154,7 +154,7 @@ def stack(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         )
     clients.forget()
     provider = Provider(SystemClock(), instant=True)
-    monkeypatch.setattr(wiring, "PROVIDERS", {"throwaway": lambda *_: provider})
+    monkeypatch.setattr(wiring, "PROVIDERS", {"throwaway": lambda *_: provider.offer()})
     yield Stack(name, name, recording(), provider, monkeypatch)
     wiring.install(None)
     boto3.DEFAULT_SESSION = None

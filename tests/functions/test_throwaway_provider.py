@@ -36,7 +36,6 @@ from shared import config, events, wiring
 from shared.buckets.base import BucketUnavailable, ObjectInfo
 from shared.buckets.folder import FolderBucket
 from shared.clock import Clock
-from shared.config import Settings
 from shared.jobs.model import Job, Queue
 from shared.store.base import StoreUnavailable
 from shared.wiring import Outside
@@ -204,10 +203,7 @@ def stage(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) ->
     clock = Turning()
     provider = ThrowawayProvider(clock)
 
-    def factory(settings: Settings, clock: Clock) -> ThrowawayProvider:
-        return provider
-
-    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", factory)
+    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", lambda *_: provider.offer())
     settings = config.load(
         {},
         store_url=database_url,

@@ -97,7 +97,13 @@ WRONG: dict[str, list[str]] = {
         "http://user@gpu.internal",
         "http://[::1",
     ],
-    "qwen_image_api_key": [f"{HIDDEN} and more", f"ä{HIDDEN}", HIDDEN * 50],
+    "qwen_image_api_key": [
+        f"{HIDDEN} and more",
+        f"ä{HIDDEN}",
+        HIDDEN * 50,
+        f"{HIDDEN}:read",
+        f"one:{HIDDEN},two:{HIDDEN}",
+    ],
     "image_formats": ["image/gif", "image/png,text/plain", ","],
 }
 for _name, (_, _, _whole) in NUMBERS.items():

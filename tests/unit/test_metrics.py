@@ -373,7 +373,7 @@ CALLS: dict[str, Any] = {
     "submit": lambda it: it.submit(base.Request("/tasks", "{}", None), "key", "memory", NOW),
     "check": lambda it: it.check(["task-1"], "memory", NOW),
     "cancel": lambda it: it.cancel("task-1", "memory", deadline=NOW),
-    "find": lambda it: it.find(base.Request("/tasks", "{}", "m"), 0, "memory", NOW),
+    "find": lambda it: it.find([base.Wanted(base.Request("/tasks", "{}", "m"), 0)], "memory", NOW),
     "ready": lambda it: it.ready(NOW),
 }
 """Each call of the protocol; a download is a block and has tests of its own."""
@@ -427,7 +427,7 @@ def test_time_that_is_up_and_our_own_mistakes_are_no_errors_of_the_provider(
 
 
 def test_a_download_lasts_until_its_block_ends(provider: base.Provider, written: Written) -> None:
-    with provider.download(FILE, NOW) as download:
+    with provider.download(FILE, "memory", NOW) as download:
         assert download.length == sum(len(chunk) for chunk in download.chunks)
         written.clock.advance(4 * SECOND)  # the bucket is slow
     written.gathered.flush()
@@ -440,7 +440,7 @@ def test_a_download_that_breaks_is_counted_and_one_whose_bucket_breaks_is_not(
     closed: list[str] = []
 
     @contextmanager
-    def breaking(file: RemoteFile, deadline: Deadline) -> Iterator[Download]:
+    def breaking(file: RemoteFile, credential: str, deadline: Deadline) -> Iterator[Download]:
         try:
             yield Download(None, iter(()))
         finally:
@@ -448,7 +448,7 @@ def test_a_download_that_breaks_is_counted_and_one_whose_bucket_breaks_is_not(
 
     slow.download = breaking  # type: ignore[method-assign]
     for error in (DownloadFailed("broken off"), OSError("the disk is full")):
-        with pytest.raises(type(error)), provider.download(FILE, NOW):
+        with pytest.raises(type(error)), provider.download(FILE, "memory", NOW):
             raise error
     written.gathered.flush()
     assert closed == [FILE.url] * 2
@@ -458,10 +458,10 @@ def test_a_download_that_breaks_is_counted_and_one_whose_bucket_breaks_is_not(
 
 
 def test_all_else_of_a_provider_shows_through(provider: base.Provider, slow: Slow) -> None:
-    for name in ("name", "options", "takes_keys", "check_limit", "credentials"):
+    for name in ("name", "options", "key_seconds", "check_limit"):
         assert getattr(provider, name) is getattr(slow, name)
-    slow.credentials = ("other",)
-    assert provider.credentials == ("other",)
+    slow.key_seconds = 60.0
+    assert provider.key_seconds == 60.0
     provider.close()
     with pytest.raises(AttributeError):
         provider.nothing_of_the_kind  # type: ignore[attr-defined]  # noqa: B018

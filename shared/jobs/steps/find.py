@@ -16,6 +16,7 @@ from shared.jobs.steps.submit import CREATE_NEEDS, adopt, send
 from shared.providers.base import (
     ProviderError,
     Request,
+    Wanted,
 )
 
 log = logging.getLogger("maquette.jobs")
@@ -29,21 +30,21 @@ def find(ports: Ports, job: Job, deadline: Deadline) -> None:
     assert job.attempt is not None
     attempt = job.attempt
     provider = ports.providers.get(job.provider)
-    if provider is None or attempt.credential not in provider.credentials:
+    if provider is None or ports.credentials.get(job.provider, attempt.credential) is None:
         _unfound(ports, job, read=False)
         return
-    if provider.takes_keys:
+    if provider.key_seconds is not None:
         deadline.check(CREATE_NEEDS)
         # What is not wanted any more is not asked for again: the first create may have failed.
-        wanted = job.status is Status.SUBMITTING
-        if wanted and ports.clock.now() < attempt.begun_at + round(ports.policy.find * 1000):
+        still_wanted = job.status is Status.SUBMITTING
+        if still_wanted and ports.clock.now() < attempt.begun_at + round(ports.policy.find * 1000):
             send(ports, job, provider, deadline, again=True)
         else:
             _unfound(ports, job, read=True)
         return
-    request = Request(attempt.path, attempt.body, attempt.mark)
+    wanted = Wanted(Request(attempt.path, attempt.body, attempt.mark), attempt.begun_at)
     try:
-        found = provider.find(request, attempt.begun_at, attempt.credential, deadline)
+        (found,) = provider.find([wanted], attempt.credential, deadline)
     except ProviderError as error:
         log.warning("%s: the provider's tasks could not be searched: %s", job.id, error)
         _unfound(ports, job, read=False)

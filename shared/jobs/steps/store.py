@@ -52,7 +52,7 @@ def store(ports: Ports, job: Job, deadline: Deadline) -> None:
 
 def _with_fresh_links(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> Job:
     assert job.task_id is not None
-    states = provider.check([job.task_id], credential(job, provider), deadline)
+    states = provider.check([job.task_id], credential(ports, job), deadline)
     state = states.get(job.task_id)
     if state is None or state.status != "succeeded":
         raise DownloadFailed("the provider gave no fresh link to the finished task's files")
@@ -74,7 +74,7 @@ def _store_file(
             yield chunk
 
     remote = lifecycle.remote(file)
-    with provider.download(remote, deadline) as download:
+    with provider.download(remote, credential(ports, job), deadline) as download:
         info = ports.bucket.put_stream(key, hashed(download.chunks), media_type=file.media_type)
     at = ports.moment()
     after = apply(
@@ -87,9 +87,11 @@ def _store_file(
     return after
 
 
-def credential(job: Job, provider: Provider) -> str:
+def credential(ports: Ports, job: Job) -> str:
     """The credential that may ask for a job's task.
 
     可查询该任务的凭证。
     """
-    return job.attempt.credential if job.attempt else provider.credentials[0]
+    if job.attempt is not None:
+        return job.attempt.credential
+    return next(iter(ports.credentials.names(job.provider, job.caller)), "")

@@ -42,7 +42,11 @@ def submit(ports: Ports, job: Job, deadline: Deadline) -> None:
     if provider is None:
         wait(ports, job, "its provider is not configured")
         return
-    credential, free_at = ports.pauses.choose(provider, job.id, ports.clock.now())
+    names = ports.credentials.names(provider.name, job.caller)
+    if not names:
+        wait(ports, job, "no credential may create at its provider")
+        return
+    credential, free_at = ports.pauses.choose(provider.name, names, job.id, ports.clock.now())
     if free_at > ports.clock.now():
         at = ports.moment()
         apply(
@@ -133,7 +137,7 @@ def _not_submitted(
 
     def fact(now: Job) -> Job:
         # Where keys are taken, whoever claimed the job since may have sent the same create.
-        if attempt is not None and provider.takes_keys and now.due_at != job.due_at:
+        if attempt is not None and provider.key_seconds is not None and now.due_at != job.due_at:
             return now
         return lifecycle.not_submitted(now, attempt, error, at, ports.policy)
 

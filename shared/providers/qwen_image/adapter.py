@@ -9,16 +9,14 @@ cancel, fetch. Keys and results last for 24 hours there, so an unanswered create
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from shared.clock import Clock, Deadline
 from shared.providers.base import (
@@ -29,12 +27,13 @@ from shared.providers.base import (
     RemoteFile,
     Request,
     TaskState,
-    Unauthorized,
+    Wanted,
 )
+from shared.providers.credentials import Credentials, secret
 from shared.providers.download import download
-from shared.providers.http import Answer, Connections, clean, repeat
+from shared.providers.http import Answer, Connections, repeat
 from shared.providers.qwen_image.answers import created, read, state_of
-from shared.providers.qwen_image.options import OPTIONS, body_of, name_of
+from shared.providers.qwen_image.options import KEY, KEY_SECONDS, OPTIONS, body_of, name_of
 
 BATCH = 100
 MAX_DOWNLOAD = 50 << 20
@@ -45,37 +44,35 @@ CHUNK = 3 << 18
 class QwenImage:
     """The adapter. It keeps nothing between calls but connections; one serves all threads.
 
-    Raises `ValueError`, never naming the key, for a key or a URL that cannot be right. `transport`
-    takes the network's place in tests.
+    A credential without a key stands for a service that asks for none. Raises `ValueError` for a
+    URL that cannot be right. `transport` takes the network's place in tests.
 
     Qwen-Image 适配器。
     """
 
     name = "qwen-image"
     options: Mapping[str, type[BaseModel]] = OPTIONS
-    takes_keys = True
+    key_seconds: float | None = KEY_SECONDS
     check_limit = BATCH
 
     def __init__(
         self,
         *,
         base_url: str,
-        api_key: str | None = None,
+        credentials: Credentials,
         clock: Clock,
         max_download_bytes: int = MAX_DOWNLOAD,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = _checked_url(base_url)
         self._base = str(self._url).rstrip("/")
-        self._key = _checked_key(api_key)
-        digest = hashlib.sha256(api_key.encode()).hexdigest()[:8] if api_key else "open"
-        self.credentials: Sequence[str] = (f"qwen-image-{digest}",)
+        self._credentials = credentials
         self._clock = clock
         self._max_download = max_download_bytes
         self._http = Connections("qwen-image", transport)
 
     def __repr__(self) -> str:
-        return f"QwenImage({self._base!r}, credentials={list(self.credentials)!r})"
+        return f"QwenImage({self._base!r})"
 
     def prepare(self, ask: Ask, credential: str, deadline: Deadline) -> Request:
         """Fix the create's text, ASCII with sorted keys; nothing is sent. Raises `Rejected`.
@@ -138,29 +135,39 @@ class QwenImage:
         return read(answer, self._clock.now()).get("status") == "canceled"
 
     def find(
-        self, request: Request, since: int, credential: str, deadline: Deadline
-    ) -> Sequence[str]:
+        self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
+    ) -> Sequence[Sequence[str]]:
         """Nothing: whoever takes keys is asked again with the same one.
 
         无需查找：带同一个键重发即可。
         """
-        return ()
+        return [()] * len(wanted)
 
-    def download(self, file: RemoteFile, deadline: Deadline) -> AbstractContextManager[Download]:
+    def download(
+        self, file: RemoteFile, credential: str, deadline: Deadline
+    ) -> AbstractContextManager[Download]:
         """Fetch a result; the key goes to the service's own origin, and to no other.
 
         下载结果文件（密钥只发给服务自身）。
         """
-        return download(self._http, file.url, deadline, self._max_download, self._headers_for)
+        bearer = self._bearer(credential)
+
+        def own(url: httpx.URL) -> Mapping[str, str]:
+            same = (url.scheme, url.host, url.port)
+            return bearer if same == (self._url.scheme, self._url.host, self._url.port) else {}
+
+        return download(self._http, file.url, deadline, self._max_download, own)
 
     def ready(self, deadline: Deadline) -> None:
-        """Whether the service has made its first picture, and accepts the key.
+        """Whether the service has made its first picture, and accepts each key.
 
         检查服务是否就绪、密钥是否有效。
         """
-        headers = self._headers(self.credentials[0])
-        for path in ("/ready", "/jobs?ids=ready"):
-            read(self._call("GET", path, headers, deadline), self._clock.now())
+        asked = {"Accept": "application/json"}
+        read(self._call("GET", "/ready", asked, deadline), self._clock.now())
+        for credential in self._credentials.names(self.name):
+            headers = self._headers(credential)
+            read(self._call("GET", "/jobs?ids=ready", headers, deadline), self._clock.now())
 
     def close(self) -> None:
         """Let go of this adapter's own connections; a later call makes new ones.
@@ -183,18 +190,11 @@ class QwenImage:
         return self._http.call(method, self._base + path, headers, None, deadline)
 
     def _headers(self, credential: str) -> dict[str, str]:
-        if credential not in self.credentials:
-            raise Unauthorized(f"no key named {clean(credential, 40)} is configured")
-        return {"Accept": "application/json", **self._bearer()}
+        return {"Accept": "application/json", **self._bearer(credential)}
 
-    def _headers_for(self, url: httpx.URL) -> dict[str, str]:
-        own = (self._url.scheme, self._url.host, self._url.port)
-        return self._bearer() if (url.scheme, url.host, url.port) == own else {}
-
-    def _bearer(self) -> dict[str, str]:
-        if self._key is None:
-            return {}
-        return {"Authorization": f"Bearer {self._key.get_secret_value()}"}
+    def _bearer(self, credential: str) -> dict[str, str]:
+        key = secret(self._credentials, self.name, credential, f"({KEY})?")
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _content(request: Request) -> tuple[str | Iterator[bytes], int]:
@@ -233,14 +233,6 @@ def _base64(image: InputImage) -> Iterator[bytes]:
             yield base64.b64encode(rest[:whole])
             rest = rest[whole:]
         yield base64.b64encode(rest)
-
-
-def _checked_key(key: str | None) -> SecretStr | None:
-    if key is None:
-        return None
-    if not re.fullmatch(r"[!-~]{1,512}", key):
-        raise ValueError("the Qwen-Image key is not made of visible ASCII characters")
-    return SecretStr(key)
 
 
 def _checked_url(text: str) -> httpx.URL:

@@ -21,6 +21,10 @@ MAX_STEPS = 200
 MAX_PICTURES = 16
 NEGATIVE_LENGTH = 1024
 FORMATS = ("image/jpeg", "image/png", "image/webp")
+KEY = r"[!-~]{1,512}"
+"""The form of a key."""
+KEY_SECONDS = 24 * 3600.0
+"""How long the service keeps an idempotency key with its job."""
 
 
 def _option(description: str, example: Any, **limits: Any) -> Any:

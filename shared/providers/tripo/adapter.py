@@ -9,9 +9,7 @@ Tripo 三维生成接口的适配器。
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -27,12 +25,13 @@ from shared.providers.base import (
     RemoteFile,
     Request,
     TaskState,
-    Unauthorized,
+    Wanted,
 )
+from shared.providers.credentials import Credentials, secret
 from shared.providers.download import download
-from shared.providers.http import Connections, clean
+from shared.providers.http import Connections
 from shared.providers.tripo.api import BATCH, Account
-from shared.providers.tripo.options import OPTIONS, VIEWS, body_of, images_of
+from shared.providers.tripo.options import KEY, OPTIONS, VIEWS, body_of, images_of
 from shared.providers.tripo.tasks import carries, state_of
 
 GLOBAL_URL = "https://openapi.tripo3d.ai"
@@ -43,35 +42,34 @@ CLOCK_SKEW_MS = 300_000
 class Tripo:
     """The adapter. It keeps nothing between calls but connections; one serves all threads.
 
-    Raises `ValueError`, never naming a key, for keys or a URL that cannot be right. `transport`
-    takes the network's place in tests.
+    Raises `ValueError` for a URL that cannot be right. `transport` takes the network's place in
+    tests.
 
     Tripo 适配器。
     """
 
     name = "tripo"
     options: Mapping[str, type[BaseModel]] = OPTIONS
-    takes_keys = False
+    key_seconds: float | None = None
     check_limit = BATCH
 
     def __init__(
         self,
         *,
-        api_keys: Sequence[str],
+        credentials: Credentials,
         base_url: str = GLOBAL_URL,
         clock: Clock,
         max_download_bytes: int = MAX_DOWNLOAD,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._keys = _named(api_keys)
-        self.credentials: Sequence[str] = tuple(self._keys)
+        self._credentials = credentials
         self._base = _checked_url(base_url)
         self._clock = clock
         self._max_download = max_download_bytes
         self._http = Connections("tripo", transport)
 
     def __repr__(self) -> str:
-        return f"Tripo({self._base!r}, credentials={list(self.credentials)!r})"
+        return f"Tripo({self._base!r})"
 
     def prepare(self, ask: Ask, credential: str, deadline: Deadline) -> Request:
         """Upload the pictures and fix the create's exact text, ASCII with sorted keys.
@@ -134,9 +132,9 @@ class Tripo:
         return False
 
     def find(
-        self, request: Request, since: int, credential: str, deadline: Deadline
-    ) -> Sequence[str]:
-        """Ids of the account's tasks since `since` (ms) whose input holds the request's mark.
+        self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
+    ) -> Sequence[Sequence[str]]:
+        """Ids of the account's tasks whose input holds each request's mark, since it was begun.
 
         Five minutes are allowed for clocks that differ. Raises `ProviderUnavailable` if the list
         or an input could not be read to the end: an empty answer means that there is none. A
@@ -144,13 +142,20 @@ class Tripo:
 
         按标记在最近的任务中查找未应答的创建。
         """
-        if request.mark is None:
-            return ()
+        marked = [one for one in wanted if one.request.mark is not None]
+        if not marked:
+            return [()] * len(wanted)
         account = self._account(credential, deadline)
-        tasks = account.tasks(account.recent(since - CLOCK_SKEW_MS))
-        return tuple(id for id, task in tasks if task is not None and carries(task, request))
+        recent = account.recent(min(one.since for one in marked) - CLOCK_SKEW_MS)
+        tasks = [(id, task) for id, task in account.tasks(recent) if task is not None]
+        return [
+            tuple(id for id, task in tasks if one in marked and carries(task, one.request))
+            for one in wanted
+        ]
 
-    def download(self, file: RemoteFile, deadline: Deadline) -> AbstractContextManager[Download]:
+    def download(
+        self, file: RemoteFile, credential: str, deadline: Deadline
+    ) -> AbstractContextManager[Download]:
         """Fetch a result link, without the key.
 
         下载结果文件（不带密钥）。
@@ -162,7 +167,7 @@ class Tripo:
 
         检查每个密钥是否可用。
         """
-        for credential in self.credentials:
+        for credential in self._credentials.names(self.name):
             self._account(credential, deadline).ask("GET", "/v3/account/balance")
 
     def close(self) -> None:
@@ -173,9 +178,8 @@ class Tripo:
         self._http.close()
 
     def _account(self, credential: str, deadline: Deadline) -> Account:
-        if credential not in self._keys:
-            raise Unauthorized(f"no key named {clean(credential, 40)} is configured")
-        return Account(self._http, self._base, self._keys[credential], self._clock, deadline)
+        key = SecretStr(secret(self._credentials, self.name, credential, KEY))
+        return Account(self._http, self._base, key, self._clock, deadline)
 
     def _seed(self, body: dict[str, Any]) -> str | None:
         """Put a random seed where the caller chose none; returns it as the mark."""
@@ -187,20 +191,6 @@ class Tripo:
                 body[name] = self._clock.token(31) | 1 << 30
                 return str(body[name])
         return None
-
-
-def _named(api_keys: Sequence[str]) -> dict[str, SecretStr]:
-    if isinstance(api_keys, str) or not api_keys:
-        raise ValueError("a list of at least one Tripo key is needed")
-    for number, key in enumerate(api_keys, 1):
-        if not re.fullmatch(r"tsk_[!-~]{1,256}", key):
-            raise ValueError(f"Tripo key {number} does not have the form tsk_…")
-    named = {
-        f"tripo-{hashlib.sha256(key.encode()).hexdigest()[:8]}": SecretStr(key) for key in api_keys
-    }
-    if len(named) < len(api_keys):
-        raise ValueError("a Tripo key is there twice")
-    return named
 
 
 def _checked_url(text: str) -> str:

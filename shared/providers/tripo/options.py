@@ -17,6 +17,8 @@ from shared.providers.http import clean
 # v2.5-20250123, is two generations older; the P line is for low-poly meshes only.
 DEFAULT_MODEL = "v3.1-20260211"
 PROMPT_LENGTH = 1024
+KEY = r"tsk_[!-~]{1,256}"
+"""The form of a key."""
 VIEWS = ("front", "left", "back", "right")
 EXTENSIONS: Mapping[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 

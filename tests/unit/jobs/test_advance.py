@@ -64,7 +64,7 @@ def world() -> World:
 
 @pytest.fixture
 def keyed() -> World:
-    return World(takes_keys=True)
+    return World(key_seconds=86_400.0)
 
 
 def up_to(step: Step, where: str, times: int = 1) -> None:

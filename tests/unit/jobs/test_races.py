@@ -53,7 +53,7 @@ class Races(RuleBasedStateMachine):
     由 hypothesis 决定顺序的多进程世界。
     """
 
-    takes_keys = False
+    key_seconds: float | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Races(RuleBasedStateMachine):
         self.stack.enter_context(
             mock.patch("shared.artifacts.render.preview.draw_preview", return_value=b"RIFF")
         )
-        self.world = self.made(takes_keys=self.takes_keys)
+        self.world = self.made(key_seconds=self.key_seconds)
         self.steps: list[Step] = []
         self.ids: list[str] = []
         self.before: dict[str, Job] = {}
@@ -273,7 +273,7 @@ class Races(RuleBasedStateMachine):
 class RacesWithKeys(Races):
     """The same with a provider that takes idempotency keys."""
 
-    takes_keys = True
+    key_seconds = 86_400.0
 
 
 class RacesOverSqlite(Races):

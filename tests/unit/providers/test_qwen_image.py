@@ -35,10 +35,12 @@ from shared.providers.base import (
 )
 from shared.providers.qwen_image.adapter import CHUNK, QwenImage
 from shared.providers.qwen_image.options import OPTIONS
+from tests.credentials import keys
 from tests.fakes import FakeClock
 from tests.functions.pictures import picture
 
 KEY = "a-key-nobody-may-see"
+HELD = keys("qwen-image", main=KEY)
 BASE = "http://gpu.internal:9000/qwen"
 CREATE = Request("/jobs", '{"kind":"text-to-image","prompt":"a cup"}', None)
 
@@ -51,7 +53,7 @@ class Wire:
         self.sent: list[httpx.Request] = []
         self.bodies: list[bytes] = []
         self.clock = FakeClock()
-        given = {"base_url": BASE, "api_key": KEY, "clock": self.clock, **given}
+        given = {"base_url": BASE, "credentials": HELD, "clock": self.clock, **given}
         self.qwen = QwenImage(**given, transport=httpx.MockTransport(self))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -65,7 +67,7 @@ class Wire:
 
     @property
     def credential(self) -> str:
-        return self.qwen.credentials[0]
+        return "main"
 
     def prepare(self, kind: str = "text-to-image", **ask: Any) -> Request:
         given = {"prompt": "a chair", "images": {}, "options": {}, **ask}
@@ -192,7 +194,7 @@ def test_a_create_carries_key_idempotency_key_and_length() -> None:
 
 
 def test_without_a_key_none_is_sent() -> None:
-    wire = Wire(answered({"id": "job-7"}, 202), api_key=None)
+    wire = Wire(answered({"id": "job-7"}, 202), credentials=keys("qwen-image", main=""))
     wire.submit()
     assert "Authorization" not in wire.sent[0].headers
 
@@ -435,7 +437,7 @@ def test_no_answer_is_too_strange_to_be_read(value: Any) -> None:
 
 
 def fetched(wire: Wire, url: str) -> bytes:
-    with wire.qwen.download(RemoteFile("image", url, "image/png"), soon()) as download:
+    with wire.qwen.download(RemoteFile("image", url, "image/png"), "main", soon()) as download:
         return b"".join(download.chunks)
 
 
@@ -495,8 +497,6 @@ def test_ready_asks_for_the_first_picture_and_whether_the_key_is_good() -> None:
         {"base_url": "http://user:secret@gpu.internal"},
         {"base_url": "http://gpu.internal/?a=1"},
         {"base_url": "http://[::1"},
-        {"api_key": "two words secret"},
-        {"api_key": ""},
     ],
 )
 def test_what_cannot_be_right_is_refused_without_being_shown(given: dict[str, str]) -> None:
