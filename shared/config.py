@@ -6,13 +6,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from shared import misspelt
 from shared.jobs.policy import Policy
 from shared.providers.credentials import Credential, parsed
 from shared.store.tables import LANES
@@ -23,6 +34,26 @@ Listed = tuple[str, ...]
 Secrets = tuple[SecretStr, ...]
 
 _NEEDED_OUTSIDE_LOCAL = ("MAQUETTE_API_KEYS", "MAQUETTE_PUBLIC_URL")
+_NOT_ABOVE = (
+    ("image_min_side", "image_max_side"),
+    ("image_bytes", "body_bytes"),
+    ("poll_first_seconds", "poll_ceiling_seconds"),
+    ("retry_first_seconds", "retry_ceiling_seconds"),
+)
+
+SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "store_url": ("dynamodb", "sqlite"),
+    "bucket_url": ("file", "s3"),
+    "wake_url": ("", "lambda"),
+    "secrets_url": ("", "secretsmanager", "ssm"),
+}
+"""What the URLs of parts may begin with; `shared.wiring` has an adapter for each."""
+_NAMED = ("dynamodb", "s3", "lambda")
+_PATHS = ("file", "secretsmanager", "ssm")
+
+# As browsers write an origin: no path, not even its slash, and the host in lower case.
+_ORIGIN = re.compile(r"https?://(?:[^\s/?#@:\[\]*A-Z]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"[\w.-]+")
 
 
 class SettingsError(Exception):
@@ -62,7 +93,7 @@ class Settings(BaseModel):
     secrets_url: str = ""
     metrics: Literal["off", "emf"] = "off"
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = "http://127.0.0.1:8000"
-    link_secret: SecretStr
+    link_secret: Secrets
     origin_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     webhook_secrets: Secrets
     api_keys: Secrets = ()
@@ -111,7 +142,12 @@ class Settings(BaseModel):
         return _parts(value) if isinstance(value, str) else value
 
     @field_validator(
-        "webhook_secrets", "api_keys", "tripo_api_key", "qwen_image_api_key", mode="before"
+        "link_secret",
+        "webhook_secrets",
+        "api_keys",
+        "tripo_api_key",
+        "qwen_image_api_key",
+        mode="before",
     )
     @classmethod
     def _split_secrets(cls, value: Any) -> Any:
@@ -127,9 +163,50 @@ class Settings(BaseModel):
 
     @field_validator("link_secret")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value()) < 32:
-            raise ValueError("needs at least 32 characters")
+    def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not value or any(len(item.get_secret_value()) < 32 for item in value):
+            raise ValueError("needs at least 32 characters, and no comma in a secret")
+        if len(set(value)) < len(value):
+            raise ValueError("the same secret is there twice")
+        return value
+
+    @field_validator("store_url", "bucket_url", "wake_url", "secrets_url")
+    @classmethod
+    def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
+        known = SCHEMES[str(info.field_name)]
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            raise ValueError("is no URL") from None
+        if parts.scheme not in known or (value and not parts.scheme):
+            choices = ", ".join(f"{name}:" for name in known if name)
+            raise ValueError(f"{parts.scheme!r} is not known; choose from {choices}")
+        if parts.scheme in _NAMED and not parts.netloc:
+            raise ValueError(f"write it as {parts.scheme}://NAME")
+        if parts.scheme in _PATHS and (parts.netloc or not parts.path.strip("/")):
+            raise ValueError(f"write it as {parts.scheme}:///PATH, with three slashes")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, origin in enumerate(value, 1):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"entry {number} is no origin: https://host or https://host:port, in lower "
+                    "case, with nothing behind it; or * for all"
+                )
+        return value
+
+    @field_validator("callback_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, host in enumerate(value, 1):
+            if not _HOST.fullmatch(host) and not _is_ipv6(host):
+                raise ValueError(
+                    f"entry {number} is no host: a name or an address, without a scheme, a port, "
+                    "a path or a wildcard"
+                )
         return value
 
     @field_validator("api_keys")
@@ -244,6 +321,8 @@ def named_keys(keys: tuple[SecretStr, ...]) -> dict[str, str]:
             raise ValueError(f"the key of entry {number} is shorter than 16 characters")
         if name in named:
             raise ValueError(f"the name of entry {number} is there twice")
+        if key in named.values():
+            raise ValueError(f"the key of entry {number} is another caller's as well")
         named[name] = key
     return named
 
@@ -256,13 +335,18 @@ def load(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     读取设置。
     """
     source = dict(os.environ if environ is None else environ)
-    faults = _missing_outside_local(source, given)
     values = {**_of_interest(source), **given}
+    faults: list[str] = []
+    wrong: set[str] = set()
+    settings: Settings | None = None
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_described(error) + faults) from None
-    if faults:
+        faults, wrong = _described(error), {str(item["loc"][0]) for item in error.errors()}
+    faults += _missing_outside_local(source, given)
+    faults += _crossed(values, wrong)
+    faults += misspelt.faults((name for name, value in source.items() if value), _variables())
+    if faults or settings is None:
         raise SettingsError(faults)
     return settings
 
@@ -288,6 +372,26 @@ def _of_interest(source: Mapping[str, str]) -> dict[str, str]:
                 source[variable]
             )
     return found
+
+
+def _variables() -> list[str]:
+    return [variable_of(name) for name in Settings.model_fields]
+
+
+def _crossed(values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
+    """Pairs that do not fit each other; settings that are `wrong` by themselves are left out."""
+    faults = []
+    for low, high in _NOT_ABOVE:
+        if {low, high} & set(wrong):
+            continue
+        least, most = (
+            float(values.get(name, Settings.model_fields[name].default)) for name in (low, high)
+        )
+        if least > most:
+            faults.append(
+                f"{variable_of(low)} ({least:g}) must not be above {variable_of(high)} ({most:g})"
+            )
+    return faults
 
 
 def variable_of(name: str) -> str:
@@ -325,6 +429,14 @@ def _described(error: ValidationError) -> list[str]:
             f"{variable} must be set" if item["type"] == "missing" else f"{variable}: {message}"
         )
     return faults
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parts(value: str) -> tuple[str, ...]:

@@ -140,7 +140,8 @@ def _folder(settings: Settings, outside: Outside) -> Bucket:
     return FolderBucket(
         Path(unquote(urlsplit(settings.bucket_url).path)),
         base_url=settings.public_url,
-        secret=settings.link_secret.get_secret_value().encode(),
+        secret=link_secrets(settings)[0],
+        older=link_secrets(settings)[1:],
         clock=outside.clock,
         on_created=outside.on_created,
     )
@@ -287,6 +288,14 @@ class Bundle:
         self.store.close()
 
 
+def link_secrets(settings: Settings) -> list[bytes]:
+    """What links are signed with, first the one that signs new ones.
+
+    链接的签名密钥，第一个用于新链接。
+    """
+    return [item.get_secret_value().encode() for item in settings.link_secret]
+
+
 def callback_policy(settings: Settings) -> Any:
     """Which callback URLs this deployment may call.
 
@@ -313,13 +322,11 @@ def build(
     outside = outside or Outside()
     clock = outside.clock
     metrics = METRICS[settings.metrics](settings, clock)
-    waker = _adapter(WAKERS, "MAQUETTE_WAKE_URL", settings.wake_url)(settings)
+    waker = _adapter(WAKERS, settings.wake_url)(settings)
     wake = _harmless(outside.wake or waker.wake)
-    store_factory = _adapter(STORES, "MAQUETTE_STORE_URL", settings.store_url)
+    store_factory = _adapter(STORES, settings.store_url)
     store = wrap("store", store_factory(settings, clock, metrics))
-    bucket = wrap(
-        "bucket", _adapter(BUCKETS, "MAQUETTE_BUCKET_URL", settings.bucket_url)(settings, outside)
-    )
+    bucket = wrap("bucket", _adapter(BUCKETS, settings.bucket_url)(settings, outside))
     offers = {name: factory(settings, clock) for name, factory in PROVIDERS.items()}
     offered = {name: offer for name, offer in offers.items() if offer is not None}
     credentials = KeptCredentials({name: one.credentials for name, one in offered.items()})
@@ -329,7 +336,8 @@ def build(
     }
     if metrics is not OFF:
         providers = {name: measured(one, name, metrics, clock) for name, one in providers.items()}
-    links = Links(settings.public_url, settings.link_secret.get_secret_value().encode())
+    secret, *older = link_secrets(settings)
+    links = Links(settings.public_url, secret, older)
     jobs = JobRepository(store, lambda job: _event(job, links, clock), _job_observer(metrics))
     ports = Ports(
         jobs,
@@ -405,7 +413,8 @@ def deadline_of(context: Any) -> Deadline:
 def _environment() -> dict[str, str]:
     """The process's environment, which goes first, above the secrets kept elsewhere."""
     url = os.environ.get("MAQUETTE_SECRETS_URL", "")
-    secrets = _adapter(SECRETS, "MAQUETTE_SECRETS_URL", url)(url)
+    # One that is not known is named with all other faults.
+    secrets = SECRETS.get(urlsplit(url).scheme, SECRETS[""])(url)
     return {**secrets, **{name: value for name, value in os.environ.items() if value}}
 
 
@@ -434,12 +443,8 @@ def _harmless(wake: Callable[[T], None]) -> Callable[[T], None]:
     return call
 
 
-def _adapter(known: Mapping[str, Any], variable: str, url: str) -> Any:
-    scheme = urlsplit(url).scheme
-    if scheme not in known or (url and not scheme):
-        choices = ", ".join(f"{name}:" for name in sorted(known) if name)
-        raise config.SettingsError([f"{variable}: {scheme!r} is not known; choose from {choices}"])
-    return known[scheme]
+def _adapter(known: Mapping[str, T], url: str) -> T:
+    return known[urlsplit(url).scheme]  # the settings know every scheme that there is
 
 
 def _job_observer(metrics: Metrics) -> Observer:

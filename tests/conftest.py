@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from infra.aws.emulator import Emulator
 from infra.migrations.migrate import upgrade
+from shared import skew
 from shared.aws import clients
 from shared.store.sql.store import SqlStore
 
@@ -84,6 +85,7 @@ def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulato
     clients.forget()
     yield emulator
     clients.forget()
+    skew.forget()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import hmac
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from io import FileIO
@@ -38,7 +38,8 @@ class FolderBucket:
     """`Bucket` in a folder; threads and processes may share the folder.
 
     `base_url` is where the local server answers, without a slash at the end; `secret` signs its
-    links; `on_created` is told of every object once it can be read, as a cloud's bucket would
+    links, those of an `older` one still open; `on_created` is told of every object once it can be
+    read, as a cloud's bucket would
     (what it raises is logged).
 
     文件夹存储。
@@ -52,9 +53,10 @@ class FolderBucket:
         secret: bytes,
         clock: Clock,
         on_created: Callable[[ObjectInfo], None] | None = None,
+        older: Sequence[bytes] = (),
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._secret = secret
+        self._secrets = (secret, *older)
         self._clock = clock
         self._on_created = on_created
         with _answering():
@@ -172,10 +174,13 @@ class FolderBucket:
         校验链接签名。
         """
         signed = {name: value for name, value in query.items() if name != "signature"}
-        right = hmac.compare_digest(
-            self._signature(key, signed).encode(),
-            query.get("signature", "").encode("utf-8", "replace"),
-        )
+        given = query.get("signature", "").encode("utf-8", "replace")
+        # All are compared, whichever it is.
+        found = [
+            hmac.compare_digest(_signature(secret, key, signed).encode(), given)
+            for secret in self._secrets
+        ]
+        right = any(found)
         if not right or signed.get("method") != method:
             return False
         return self._clock.now() < int(signed["expires"]) * 1000
@@ -247,12 +252,13 @@ class FolderBucket:
         check_key(key)
         expires = -(-self._clock.now() // 1000) + seconds
         query = {"method": method, "expires": str(expires), **more}
-        query["signature"] = self._signature(key, query)
+        query["signature"] = _signature(self._secrets[0], key, query)
         return f"{self._base_url}/_bucket/{quote(key)}?{urlencode(query)}"
 
-    def _signature(self, key: str, query: Mapping[str, str]) -> str:
-        text = json.dumps(["maquette-bucket", key, sorted(query.items())])
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+def _signature(secret: bytes, key: str, query: Mapping[str, str]) -> str:
+    text = json.dumps(["maquette-bucket", key, sorted(query.items())])
+    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
 class Slice:

@@ -190,8 +190,9 @@ class JobRepository:
             descending=newest_first,
             **bounds,
         )
-        jobs = [from_record(record) for record in page.records if record.key != after][:scan]
-        more = page.cursor is not None or len(page.records) > scan
+        rest = [record for record in page.records if record.key != after]
+        more = page.cursor is not None or len(rest) > scan
+        jobs = [from_record(record) for record in rest[:scan]]
         kept = [job for job in jobs if kind is None or job.kind == kind]
         if len(kept) > limit:
             return JobPage(tuple(kept[:limit]), True, kept[limit - 1].id)

@@ -475,6 +475,23 @@ def test_another_secret_signs_other_links(local: FolderBucket, tmp_path: Path) -
     assert not other.verify("GET", key, query)
 
 
+def test_links_of_an_older_secret_still_open_and_the_first_one_signs(
+    local: FolderBucket, tmp_path: Path
+) -> None:
+    rotated = FolderBucket(
+        tmp_path,
+        base_url="http://127.0.0.1:9000",
+        secret=b"new",
+        older=[b"secret"],
+        clock=StoppedClock(),
+    )
+    key, query = parts_of(local.presign_get(KEY, seconds=60))
+    assert rotated.verify("GET", key, query)
+    key, query = parts_of(rotated.presign_get(KEY, seconds=60))
+    assert rotated.verify("GET", key, query)
+    assert not local.verify("GET", key, query)
+
+
 @given(st.text(max_size=200))
 def test_a_download_s_name_breaks_out_of_no_header_and_no_folder(name: str) -> None:
     clean = clean_filename(name)

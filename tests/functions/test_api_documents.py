@@ -172,6 +172,7 @@ def test_ready_names_what_does_not_answer_and_tells_no_secret(house: House) -> N
 
 
 def test_ready_warns_the_operator_and_is_ready_all_the_same(house: House) -> None:
+    skew.forget()
     assert get("/ready").json["warnings"] == {}
     posted = Notices(house.bundle.store, house.clock)
     posted.post("tripo main", f"the key is refused at https://a:b@tripo.example/x {LINK_SECRET}")

@@ -254,13 +254,13 @@ def test_a_compressed_body_is_refused(house: House) -> None:
 def test_a_body_above_the_limit_is_refused_whatever_is_announced(
     build_house: Build, announced: str
 ) -> None:
-    build_house(body_bytes=5000)
+    build_house(body_bytes=5000, image_bytes=5000)
     answer = post_form(MODELS, [("prompt", "x" * 6000)], headers={"content-length": announced})
     refused(answer, "body", 413, "too_large")
 
 
 def test_an_announced_size_above_the_limit_is_refused_unread(build_house: Build) -> None:
-    build_house(body_bytes=5000)
+    build_house(body_bytes=5000, image_bytes=5000)
     answer = post_json(MODELS, {"prompt": "a cup"}, headers={"content-length": "5001"})
     refused(answer, "body", 413, "too_large")
 

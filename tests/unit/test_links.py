@@ -81,6 +81,17 @@ def test_another_deployments_signature_does_not_hold(job_id: str, name: str) -> 
 
 
 @given(ids, names)
+def test_links_of_an_older_secret_still_open_and_the_first_one_signs(
+    job_id: str, name: str
+) -> None:
+    rotated = Links(LINKS.base_url, OTHERS.secret, older=[b"another", LINKS.secret])
+    assert rotated.allows(job_id, name, signature(LINKS, job_id, name))
+    assert rotated.artifact(job_id, name) == OTHERS.artifact(job_id, name)
+    assert not LINKS.allows(job_id, name, signature(rotated, job_id, name))
+    assert "secret" not in repr(rotated)
+
+
+@given(ids, names)
 def test_a_link_needs_no_escaping_and_does_not_hold_the_secret(job_id: str, name: str) -> None:
     link = LINKS.artifact(job_id, name)
     path = f"https://maquette.example/api/v1/jobs/{job_id}/artifacts/{name}"

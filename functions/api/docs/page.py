@@ -135,7 +135,7 @@ def _curls(method: str, path: str, operation: dict[str, Any], server: str) -> It
     """Lines to paste into a shell, one for each type of body."""
     start = f'curl "{server}{path}"' + ("" if method == "get" else f" -X {method.upper()}")
     if operation.get("security"):
-        start += ' \\\n  -H "Authorization: Bearer $MAQUETTE_KEY"'
+        start += ' \\\n  -H "Authorization: Bearer $API_KEY"'
     contents = operation.get("requestBody", {}).get("content", {})
     for media, content in contents.items():
         if media == "application/json":

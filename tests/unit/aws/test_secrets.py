@@ -98,7 +98,7 @@ def test_a_bundle_is_wired_with_the_secrets_that_are_kept_elsewhere(
 ) -> None:
     put_parameters(KEPT)
     settings = wiring.current().settings
-    assert settings.link_secret.get_secret_value() == LINK_SECRET
+    assert settings.link_secret[0].get_secret_value() == LINK_SECRET
     assert [key.get_secret_value() for key in settings.tripo_api_key] == ["tsk_one", "tsk_two"]
 
 
@@ -110,7 +110,7 @@ def test_the_environment_goes_before_them_unless_it_is_empty(
     environment.setenv("MAQUETTE_LINK_SECRET", "")
     settings = wiring.current().settings
     assert [key.get_secret_value() for key in settings.tripo_api_key] == ["tsk_mine"]
-    assert settings.link_secret.get_secret_value() == LINK_SECRET
+    assert settings.link_secret[0].get_secret_value() == LINK_SECRET
 
 
 @pytest.mark.parametrize("url", ["secretsmanager:///nobody", "vault:///x", "/maquette/dev"])

@@ -44,7 +44,7 @@ def test_the_environment_goes_before_what_is_made(tmp_path: Path) -> None:
     settings = home.settings(SNAPPY)
     assert not home.needs_standin
     assert settings.poll_first_seconds == 7
-    assert settings.link_secret.get_secret_value() == "x" * 32
+    assert settings.link_secret[0].get_secret_value() == "x" * 32
     assert settings.tripo_base_url == "https://openapi.tripo3d.ai"
 
 

@@ -338,6 +338,9 @@ def test_pages_cover_exactly_what_matches_in_order_and_once(
             )
             assert len(page.jobs) <= limit
             seen += [job.id for job in page.jobs]
+            if kind is None:
+                # Also of a last page that is full.
+                assert page.has_more is (len(seen) < len(wanted))
             if not page.has_more:
                 break
             assert page.last_seen not in (None, after)
