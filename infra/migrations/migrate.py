@@ -88,7 +88,25 @@ def _run(connection: sa.Connection) -> None:
         raise StoreUnavailable(f"the database cannot be migrated: {error}") from error
 
 
+def main(arguments: list[str]) -> int:
+    """The command; returns the exit status: 2 for a URL that names no database, 1 if it fails.
+
+    命令行入口。
+    """
+    if len(arguments) != 1:
+        print("usage: python -m infra.migrations.migrate DATABASE-URL", file=sys.stderr)
+        return 2
+    try:
+        print("migrated" if upgrade(arguments[0]) else "nothing to do")
+    except (sa.exc.ArgumentError, ImportError):
+        # Without the URL: it may hold a password.
+        print("DATABASE-URL is not one of a known kind: sqlite:///FILE", file=sys.stderr)
+        return 2
+    except StoreUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m infra.migrations.migrate DATABASE-URL")
-    print("migrated" if upgrade(sys.argv[1]) else "nothing to do")
+    sys.exit(main(sys.argv[1:]))

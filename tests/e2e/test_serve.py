@@ -12,6 +12,7 @@ import socket
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +136,15 @@ def test_who_waits_when_it_stops_gets_the_job_as_it_stands(
 ) -> None:
     command, waiting = waited_for
     command.signal(signal.SIGTERM)
-    head, _, body = waiting.recv(100_000).partition(b"\r\n\r\n")
+    answer = HTTPResponse(waiting)
+    answer.begin()
     # Not "ask again": asking again would make, and pay for, a second job.
-    assert head.startswith(b"HTTP/1.1 202 "), head
-    assert json.loads(body)["status"] in ("queued", "submitting", "running")
+    assert answer.status == 202
+    job_id = json.loads(answer.read())["id"]
     assert command.wait(IN_TIME) == 0
     with sqlite3.connect(tmp_path / "maquette.db") as database:
         ids = database.execute("select id from jobs").fetchall()
-    assert ids == [(json.loads(body)["id"],)]
+    assert ids == [(job_id,)]
 
 
 def test_a_second_signal_ends_it_at_once(waited_for: tuple[Command, socket.socket]) -> None:
@@ -227,6 +229,25 @@ def test_wrong_settings_are_all_named_and_nothing_starts(tmp_path: Path) -> None
     assert "Traceback" not in command.said
 
 
+@pytest.mark.parametrize("module", [SERVE, "infra.local.cli.run"])
+def test_a_refused_setting_makes_no_folder(module: str, tmp_path: Path) -> None:
+    env = environment(
+        tmp_path / "home",
+        MAQUETTE_STORE_URL=f"redis://{tmp_path}/db",
+        MAQUETTE_BUCKET_URL=f"ftp://{tmp_path}/bucket",
+        MAQUETTE_WAKE_URL="sqs://queue",
+        MAQUETTE_SECRETS_URL="vault://secrets",
+        MAQUETTE_CORS_ORIGIN="https://shop.example",
+    )
+    with Command(module, "a chair" if module != SERVE else "--port=0", env=env) as command:
+        assert command.wait() == 2
+    for name in ("STORE_URL", "BUCKET_URL", "WAKE_URL", "SECRETS_URL"):
+        assert f"MAQUETTE_{name}: " in command.said
+    assert "did you mean MAQUETTE_CORS_ORIGINS?" in command.said
+    assert "Traceback" not in command.said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_port_in_use_is_told_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
@@ -255,10 +276,33 @@ def test_two_starts_at_once_agree_on_the_secrets(tmp_path: Path) -> None:
     assert processes(tmp_path) == {}
 
 
-@pytest.mark.parametrize("count", ["0", "65", "many"])
-def test_a_senseless_number_of_workers_is_refused(count: str) -> None:
+@pytest.mark.parametrize(
+    ("flag", "value", "named"),
+    [
+        *(("--workers", value, "a number from 1 to 64") for value in ("0", "65", "many")),
+        *(("--port", value, "a number from 0 to 65535") for value in ("99999", "-1", "http", "")),
+        *(
+            ("--host", value, "--host")
+            for value in ("no such host", "192.0.2.1", "[::1]", "x" * 70)
+        ),
+    ],
+)
+def test_a_senseless_flag_is_named(
+    flag: str,
+    value: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from infra.local.cli.serve import main
 
-    with pytest.raises(SystemExit) as ended:
-        main(["--workers", count])
-    assert ended.value.code == 2
+    for name, setting in environment(tmp_path / "home").items():
+        monkeypatch.setenv(name, setting)
+    try:
+        status = main([flag, value, *(["--port", "0"] if flag == "--host" else [])])
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    said = capsys.readouterr().err
+    assert (status, named in said, flag in said) == (2, True, True), said
+    assert list(tmp_path.iterdir()) == []

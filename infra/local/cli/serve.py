@@ -16,6 +16,7 @@ from infra.local.cloud.machine import (
     CLOUDS,
     Beside,
     Machine,
+    UsageError,
     assemble,
     assemble_local,
     beside,
@@ -118,14 +119,17 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         listener.close()
-        if error.errno == errno.EADDRINUSE:
+        code = error.errno if isinstance(error, OSError) else None
+        if isinstance(error, (socket.gaierror, ValueError)) or code == errno.EADDRNOTAVAIL:
+            raise UsageError(f"--host {host!r} is no address of this machine.") from None
+        if code == errno.EADDRINUSE:
             raise PortTaken(
                 f"port {port} on {host} is in use. Stop what uses it, or choose another one: "
                 "./scripts/serve --port 8001 (0 lets the system choose)."
             ) from None
-        raise PortTaken(f"port {port} on {host} cannot be used: {error.strerror}.") from None
+        raise PortTaken(f"port {port} on {host} cannot be used: {error}.") from None
     return listener
 
 
@@ -170,7 +174,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(
-        "--port", type=int, default=8000, help="port (8000); 0 lets the system choose"
+        "--port", type=_port, default=8000, help="port (8000); 0 lets the system choose"
     )
     parser.add_argument("--workers", type=_count, default=1, help="processes (1)")
     parser.add_argument(
@@ -185,6 +189,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.cloud != "local" and options.workers > 1:
         parser.error("--workers is for --cloud local; on AWS each function has its own processes")
     return options
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() and len(text) < 6 else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a number from 0 to 65535")
+    return port
 
 
 def _count(text: str) -> int:

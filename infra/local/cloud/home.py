@@ -62,12 +62,22 @@ class Home:
 
         补全后的环境变量。
         """
+        return self._completed(made, _secrets(self.secrets_file))
+
+    def check(self, made: Mapping[str, str]) -> None:
+        """Raise `SettingsError` naming every fault of the settings; nothing is made for it.
+
+        检查设置，不创建任何文件。
+        """
+        path = self.secrets_file
+        config.load(self._completed(made, _read(path) if path.exists() else _fresh()))
+
+    def _completed(self, made: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
         given = {name: value for name, value in self.environ.items() if value}
         if self.needs_standin:
             # Without a key the real Tripo is no use: the stand-in's address goes first.
             given.pop("TRIPO_API_KEY", None)
             given.pop("TRIPO_BASE_URL", None)
-        kept = _secrets(self.secrets_file)
         own = {
             VARIABLE: str(self.folder),
             "MAQUETTE_STORE_URL": f"sqlite:///{self.folder / 'maquette.db'}",
@@ -87,26 +97,26 @@ class Home:
 
 
 def open_home(environ: Mapping[str, str] | None = None) -> Home:
-    """The state folder, made if need be: `MAQUETTE_HOME`, else `.maquette` in the checkout.
+    """The state folder: `MAQUETTE_HOME`, else `.maquette` in the checkout. It is made by whoever
+    first writes to it, once the settings are accepted.
 
-    打开数据目录。
+    找到数据目录。
     """
     process = dict(os.environ if environ is None else environ)
     known = {**config.read_dotenv(ROOT / ".env"), **process}
     folder = Path(known.get(VARIABLE) or ROOT / ".maquette").absolute()
-    folder.mkdir(parents=True, exist_ok=True)
     return Home(folder, known)
 
 
 def _secrets(path: Path) -> dict[str, str]:
     """This machine's secrets, made by whichever process comes first; only the owner may read."""
     if not path.exists():
-        fresh = {"link_secret": secrets.token_urlsafe(32), "webhook_secret": new_secret()}
+        path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{uuid4().hex}")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w") as file:
-                file.write(json.dumps(fresh, indent=2) + "\n")
+                file.write(json.dumps(_fresh(), indent=2) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             # A link, unlike a rename, leaves what another process put there first.
@@ -115,5 +125,13 @@ def _secrets(path: Path) -> dict[str, str]:
             pass
         finally:
             aside.unlink()
+    return _read(path)
+
+
+def _fresh() -> dict[str, str]:
+    return {"link_secret": secrets.token_urlsafe(32), "webhook_secret": new_secret()}
+
+
+def _read(path: Path) -> dict[str, str]:
     kept: dict[str, str] = json.loads(path.read_text())
     return kept

@@ -302,6 +302,7 @@ def beside(home: Home, *, pictures: bool) -> Beside:
     """
     if pictures and not home.has_qwen_image and not QWEN_PYTHON.exists():
         raise StandinError("the Qwen-Image service is not installed; ./scripts/run installs it")
+    home.folder.mkdir(parents=True, exist_ok=True)
     found = Beside(
         Standin(home.folder) if home.needs_standin else None,
         Standin(home.folder, qwen_image()) if pictures and not home.has_qwen_image else None,
@@ -311,18 +312,25 @@ def beside(home: Home, *, pictures: bool) -> Beside:
 
 
 def check_settings(home: Home, made: Mapping[str, str]) -> None:
-    """Raise `SettingsError` before anything is started; the stand-in's address is not needed yet.
+    """Raise `SettingsError` before anything is made; the stand-in's address is not needed yet.
 
     启动前检查设置。
     """
     placeholder = {"TRIPO_API_KEY": STANDIN_KEY} if home.needs_standin else {}
-    home.settings({**placeholder, **made})
+    home.check({**placeholder, **made})
+
+
+class UsageError(Exception):
+    """A flag asks for what cannot be; the message names it.
+
+    命令行参数有误。
+    """
 
 
 def reporting(work: Callable[[], int]) -> int:
     """Run a command; what keeps it from starting is told in words, not as a traceback.
 
-    Returns its exit status, or 2 for wrong settings, 1 for anything else.
+    Returns its exit status, or 2 for wrong settings and flags, 1 for anything else.
 
     运行命令并把启动错误说清楚。
     """
@@ -330,6 +338,9 @@ def reporting(work: Callable[[], int]) -> int:
         return work()
     except SettingsError as error:
         print(error.report(), file=sys.stderr)
+        return 2
+    except UsageError as error:
+        print(error, file=sys.stderr)
         return 2
     except (TemplateError, StandinError, StoreUnavailable, BucketUnavailable, OSError) as error:
         print(f"Maquette cannot start: {error}", file=sys.stderr)

@@ -60,10 +60,16 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
         Home(tmp_path, {"MAQUETTE_JITTER": "7"}).settings(STANDIN)
 
 
-def test_the_state_folder_is_made_where_it_is_said(tmp_path: Path) -> None:
+def test_the_state_folder_is_made_where_it_is_said_once_something_goes_into_it(
+    tmp_path: Path,
+) -> None:
     home = open_home({"MAQUETTE_HOME": str(tmp_path / "a" / "b")})
     assert home.folder == tmp_path / "a" / "b"
-    assert home.folder.is_dir()
+    home.check(STANDIN)
+    # Looking at the settings makes nothing.
+    assert list(tmp_path.iterdir()) == []
+    home.settings(STANDIN)
+    assert home.secrets_file.is_file()
 
 
 def test_off_is_no_picture_service_and_none_is_to_be_started(tmp_path: Path) -> None:

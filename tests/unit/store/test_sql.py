@@ -570,6 +570,19 @@ def test_a_file_whose_mode_cannot_be_changed_is_not_asked_again(
         assert connection.left == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["a", "b"], ["no url"], ["redis://u:hush@cache/x"], ["mysql+nodriver://u:hush@db/x"]],
+)
+def test_a_url_that_names_no_database_is_a_named_fault(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert migrate.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "DATABASE-URL" in said
+    assert "hush" not in said
+
+
 # MySQL, as far as its dialect can tell without a server
 
 
