@@ -25,6 +25,24 @@ IDLE = " (nothing due)"
 _UNCOUNTED = 0
 
 When = Literal["before", "after"]
+
+
+@dataclass(frozen=True)
+class Death:
+    """Where a worker is killed: before or after its call number `at`, of those named `of` if that
+    is given.
+
+    一次中断的位置。
+    """
+
+    at: int
+    when: When
+    of: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.when} {self.of} {self.at}"
+
+
 _HARMLESS = frozenset({"close", "path", "verify"})
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from infra.local.prove.world import Scenario, ask, move_clock
+from infra.local.prove.clock import ask, move_clock
+from infra.local.prove.scenario import Scenario
+from infra.local.prove.troubled import troubled
 from shared.jobs.model import Job, Status
 
 _MODEL = ("model", "preview")
@@ -92,14 +94,16 @@ class Tripo:
         全部验证场景。
         """
         text = Scenario("text", self.name, "text-to-3d", _MODEL, prompt="oak")
+        photo = Scenario("photo", self.name, "image-to-3d", _MODEL, photo=_photo())
         return [
             text,
-            Scenario("photo", self.name, "image-to-3d", _MODEL, photo=_photo()),
+            photo,
             replace(text, name="answer-lost", faults=("drop_after:1",)),
             replace(text, name="canceled", cancel=True),
             replace(text, name="refused", prompt="forbidden", succeeds=False),
             replace(text, name="doomed", prompt="doomed", succeeds=False),
             replace(text, name="broken-file", faults=("short_file:1",), succeeds=False),
+            *troubled(text, photo),
         ]
 
     def command(self, home: Path) -> list[str]:

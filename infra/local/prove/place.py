@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ from typing import Any, Protocol
 from infra.local.prove.crash import Plan
 from infra.migrations.migrate import upgrade
 from shared.buckets.base import ObjectInfo
+from shared.store.tables import TABLES
 
 Wrap = Callable[[str, Any], Any]
 """What `wiring.build(wrap=...)` puts around store, bucket and providers."""
@@ -34,14 +37,30 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Left:
-    """What a case left in its bucket beside its results: uploads that were begun and neither
-    ended nor given up, and objects under `incoming/`.
+    """What a case left in its bucket beside its results: how many uploads were begun and neither
+    ended nor given up, and the keys of the objects under `incoming/` and `inputs/`.
 
     案例结束后遗留的内容。
     """
 
     uploads: int = 0
-    incoming: int = 0
+    incoming: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record as it lies in the store: its document is the very text that is kept there.
+
+    `version` counts its writes.
+
+    任务表中的一条记录，文档为原文。
+    """
+
+    table: str
+    key: str
+    document: str
+    version: int
 
 
 class Place(Protocol):
@@ -77,6 +96,12 @@ class Place(Protocol):
         """In a life: puts each outside call under the plan; `created` hears of new objects.
 
         把外部调用纳入崩溃计划。
+        """
+
+    def rows(self, case: str) -> list[Row]:
+        """All that lies in the case's store.
+
+        任务表中的全部记录。
         """
 
     def left(self, case: str) -> Left:
@@ -131,13 +156,26 @@ class LocalPlace:
         """
         return plan.wrap
 
+    def rows(self, case: str) -> list[Row]:
+        """All that lies in the case's store.
+
+        任务表中的全部记录。
+        """
+        with closing(sqlite3.connect(self._home / case / "maquette.db")) as database:
+            return [
+                Row(table.name, *row)
+                for table in TABLES
+                for row in database.execute(f"SELECT id, document, version FROM {table.name}")
+            ]
+
     def left(self, case: str) -> Left:
         """What is there besides the results.
 
         查看遗留内容。
         """
         bucket = self._home / case / "bucket"
-        return Left(_files(bucket / ".~aside"), _files(bucket / "incoming"))
+        aside = _keys(bucket, ".~aside")
+        return Left(len(aside), _keys(bucket, "incoming"), _keys(bucket, "inputs"))
 
     def remove(self, case: str) -> None:
         """Remove the case's files.
@@ -147,5 +185,6 @@ class LocalPlace:
         shutil.rmtree(self._home / case, ignore_errors=True)
 
 
-def _files(folder: Path) -> int:
-    return sum(1 for path in folder.rglob("*") if path.is_file())
+def _keys(bucket: Path, folder: str) -> tuple[str, ...]:
+    found = (path for path in (bucket / folder).rglob("*") if path.is_file())
+    return tuple(sorted(path.relative_to(bucket).as_posix() for path in found))

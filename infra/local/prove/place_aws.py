@@ -14,7 +14,7 @@ from typing import Any
 from infra.aws import tables
 from infra.aws.emulator import Emulator
 from infra.local.prove.crash import Plan
-from infra.local.prove.place import Addresses, Left, Wrap
+from infra.local.prove.place import Addresses, Left, Row, Wrap
 from shared.aws import clients
 from shared.buckets import s3 as s3_bucket
 from shared.buckets.base import ObjectInfo
@@ -84,15 +84,25 @@ class AwsPlace:
 
         return wrap
 
+    def rows(self, case: str) -> list[Row]:
+        """All that lies in the case's store.
+
+        任务表中的全部记录。
+        """
+        pages = clients.client("dynamodb").get_paginator("scan").paginate(TableName=case)
+        return [
+            Row(*item["id"]["S"].split("#", 1), item["document"]["S"], int(item["version"]["N"]))
+            for page in pages
+            for item in page["Items"]
+        ]
+
     def left(self, case: str) -> Left:
         """What is there besides the results.
 
         查看遗留内容。
         """
-        s3 = clients.client("s3")
-        uploads = s3.list_multipart_uploads(Bucket=case).get("Uploads", ())
-        incoming = s3.list_objects_v2(Bucket=case, Prefix="incoming/").get("Contents", ())
-        return Left(len(uploads), len(incoming))
+        uploads = clients.client("s3").list_multipart_uploads(Bucket=case).get("Uploads", ())
+        return Left(len(uploads), _keys(case, "incoming/"), _keys(case, "inputs/"))
 
     def remove(self, case: str) -> None:
         """Remove the case's table and bucket.
@@ -166,6 +176,12 @@ class Telling:
         info: ObjectInfo = self._bucket.copy(source, target)
         self._created(info)
         return info
+
+
+def _keys(bucket: str, prefix: str) -> tuple[str, ...]:
+    pages = clients.client("s3").get_paginator("list_objects_v2")
+    found = pages.paginate(Bucket=bucket, Prefix=prefix)
+    return tuple(item["Key"] for page in found for item in page.get("Contents", ()))
 
 
 def _set_environ(wanted: dict[str, str]) -> None:

@@ -25,8 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from infra.local.prove.clock import ask
 from infra.local.prove.receiver import Receiver
-from infra.local.prove.world import ask
 from shared.deliveries.signing import new_secret
 
 _KEY = "tsk_siege"

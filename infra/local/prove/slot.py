@@ -8,7 +8,6 @@ Started by `infra.local.prove.proof`, which hands it cases as JSON lines and rea
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import os
@@ -16,52 +15,43 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local.prove.crash import KILLED, Plan, When
+from infra.local.prove.clock import ShiftedClock, ask
+from infra.local.prove.crash import KILLED, Death, Plan
 from infra.local.prove.generators import GENERATORS, Account, Generator
-from infra.local.prove.place import Addresses, Left, LocalPlace, Place
+from infra.local.prove.judge import judge, judge_left, tasks_in
+from infra.local.prove.place import Addresses, LocalPlace, Place
 from infra.local.prove.place_aws import AwsPlace
-from infra.local.prove.world import (
-    CALLER,
-    Life,
-    Scenario,
-    ShiftedClock,
-    ask,
-    settings_for,
-)
+from infra.local.prove.scenario import CALLER, Scenario
+from infra.local.prove.trouble import Scene, Trouble
+from infra.local.prove.world import Life, settings_for
 from infra.local.standins.faults import parse_fault
 from shared import wiring
 from shared.config import Settings
-from shared.jobs.model import Job, Status
+from shared.jobs.model import Job
 
 PLACES: dict[str, type[Place]] = {"aws": AwsPlace, "local": LocalPlace}
 """Where the store and the bucket can be, as `--cloud` names it."""
 
-_LIVES = 4
-
 
 @dataclass(frozen=True)
 class Case:
-    """One run: the scenario, where the first worker is killed, how often events come.
-
-    The worker is killed at its call number `at`, among those named `of` if that is given.
+    """One run: the scenario, where the first workers are killed, how often events come.
 
     一次验证运行。
     """
 
     number: int
     scenario: Scenario
-    at: int
-    when: When
+    deaths: tuple[Death, ...]
     times: int
     secret: str
     receiver: str
-    of: str = ""
 
     @classmethod
     def read(cls, line: str, scenarios: Mapping[str, Scenario]) -> Case:
@@ -70,7 +60,15 @@ class Case:
         从一行 JSON 读取。
         """
         values = json.loads(line)
-        return cls(scenario=scenarios[values.pop("scenario")], **values)
+        deaths = tuple(Death(*each) for each in values.pop("deaths"))
+        return cls(scenario=scenarios[values.pop("scenario")], deaths=deaths, **values)
+
+    def hook(self, number: int | None = None) -> str:
+        """The name by which the receiver knows a job's webhooks, or a place for its number.
+
+        回调接收器中的名字。
+        """
+        return f"{self.number}-{'{}' if number is None else number}"
 
 
 class Slot:
@@ -84,71 +82,72 @@ class Slot:
         self._shift = multiprocessing.Value("q", 0)
 
     def run(self, case: Case) -> dict[str, Any]:
-        """Live until the job has ended; the verdict with all faults found.
+        """Live until all jobs have ended; the verdict with all faults found.
 
         运行一个案例并给出结论。
         """
         name = f"prove-{case.number}"
         addresses = self._place.make(name)
         try:
-            return self._judged(case, name, addresses)
+            with tempfile.TemporaryDirectory(prefix="maquette-prove-") as folder:
+                return self._judged(case, name, addresses, Path(folder))
         finally:
             self._place.remove(name)
 
-    def _judged(self, case: Case, name: str, addresses: Addresses) -> dict[str, Any]:
+    def _judged(self, case: Case, name: str, addresses: Addresses, folder: Path) -> dict[str, Any]:
+        scenario, clock = case.scenario, ShiftedClock(self._shift)
         key = f"prove{os.getpid()}x{case.number}"
         generator = self._generator.settings(self._standin, key)
-        settings = settings_for(addresses, generator, case.secret)
+        settings = settings_for(addresses, generator, case.secret, scenario.settings)
         since = ask(f"{self._standin}/_health")["requests"]
-        ask(f"{self._standin}/_faults", dict(map(parse_fault, case.scenario.faults)))
-        books = self._generator.open(self._standin, case.scenario)
-        clock = ShiftedClock(self._shift)
-        killed, status, names = self._lives(case, settings, clock)
+        ask(f"{self._standin}/_faults", dict(map(parse_fault, scenario.faults)))
+        books = self._generator.open(self._standin, scenario)
+        trouble = scenario.trouble(Scene(clock, self._standin, folder))
+        with _bundle(settings, clock) as bundle:
+            trouble.before(bundle)
+        laid = self._place.rows(name)
+        killed, status, names = self._lives(case, settings, clock, trouble)
         if status not in (0, KILLED):
             return {"number": case.number, "faults": [f"a worker ended with {status}"]}
         log = ask(f"{self._standin}/_log?since={since}")
-        bundle = wiring.build(settings, wiring.Outside(clock=clock))
-        try:
-            jobs = bundle.jobs.page(CALLER, limit=10).jobs
-            heard = ask(f"{case.receiver}/heard/{case.number}")
-            faults = judge(case, jobs, log, bundle, heard)
-            account = Account()
-            if len(jobs) == 1:
-                account = self._generator.close(
-                    self._standin, books, case.scenario, jobs[0], tasks_in(log)
-                )
-        finally:
-            bundle.close()
+        with _bundle(settings, clock) as bundle:
+            listed = bundle.jobs.page(CALLER, limit=100, newest_first=False).jobs
+            known = {row.key for row in laid}
+            jobs = [job for job in listed if job.id not in known]
+            hooks = [case.hook(number) for number in range(len(jobs))]
+            heard = [ask(f"{case.receiver}/heard/{hook}") for hook in hooks]
+            faults = judge(scenario, trouble, jobs, log, bundle.bucket, heard)
+        account = Account()
+        if len(jobs) == 1:
+            tasks = tasks_in(log)
+            account = self._generator.close(self._standin, books, scenario, jobs[0], tasks)
         left = self._place.left(name)
-        ended = jobs[0].status if jobs else None
-        files = len(jobs[0].files) if jobs else 1
-        if ended is not Status.SUCCEEDED:
-            # A job that failed keeps its files: a retry takes them over.
-            left = replace(left, incoming=0)
+        faults += [*account.faults, *judge_left(left, jobs, killed)]
         return {
             "number": case.number,
-            "faults": [*faults, *account.faults, *judge_left(left, killed, files)],
+            "faults": [*faults, *trouble.judge(laid, self._place.rows(name), jobs)],
             "killed": killed,
             "figures": {"creates in the log": len(tasks_in(log)), **account.figures},
             "calls": names,
-            "left": asdict(left),
-            "end": ended.value if ended else "none",
-            "code": jobs[0].error.code if jobs and jobs[0].error else None,
+            "left": {"uploads": left.uploads, "incoming": len(left.incoming)},
+            "ends": [_end_of(job) for job in jobs],
         }
 
     def _lives(
-        self, case: Case, settings: Settings, clock: ShiftedClock
+        self, case: Case, settings: Settings, clock: ShiftedClock, trouble: Trouble
     ) -> tuple[int, int, list[str]]:
         """How many workers were killed, how the last one ended, and its calls if none was to be."""
         with tempfile.NamedTemporaryFile("r") as calls:
             killed, status = 0, KILLED
-            while status == KILLED and killed < _LIVES:
-                plan = Plan() if killed else Plan(case.at, case.when, case.of)
+            while status == KILLED and killed < case.scenario.lives:
+                death = case.deaths[killed] if killed < len(case.deaths) else None
+                plan = Plan(death.at, death.when, death.of) if death else Plan()
 
                 def live(plan: Plan = plan) -> None:
-                    life = Life(self._place, settings, clock, self._standin, case.times, plan)
-                    life.run(case.scenario, f"{case.receiver}/hook/{case.number}")
-                    if case.at == 0:
+                    world = (self._place, settings, clock, self._standin)
+                    life = Life(*world, case.times, plan, trouble)
+                    life.run(case.scenario, f"{case.receiver}/hook/{case.hook()}")
+                    if not case.deaths:
                         Path(calls.name).write_text(json.dumps(plan.names))
 
                 status = _fork(live)
@@ -156,66 +155,18 @@ class Slot:
             return killed, status, json.loads(calls.read() or "[]")
 
 
-def tasks_in(log: list[dict[str, Any]]) -> set[str]:
-    """The tasks that creates in the log made; one that was asked for again is no other.
-
-    日志中创建的任务。
-    """
-    return {entry["task_id"] for entry in log if entry["task_id"] is not None}
-
-
-def judge(
-    case: Case, jobs: tuple[Job, ...], log: list[dict[str, Any]], bundle: Any, heard: dict[str, Any]
-) -> list[str]:
-    """What is wrong with how a case ended; empty when every promise was kept.
-
-    判断承诺是否都兑现。
-    """
-    if len(jobs) != 1:
-        return [f"{len(jobs)} jobs exist where one was asked for"]
-    (job,) = jobs
-    creates = tasks_in(log)
-    faults = []
-    if not job.status.terminal:
-        faults.append(f"the job did not end: {job.status.value}")
-    if len(creates) > 1:
-        faults.append(f"{len(creates)} tasks were created")
-    if not creates and job.status is Status.SUCCEEDED:
-        faults.append("the job succeeded without a create")
-    code = job.error.code if job.error else None
-    expected = job.status is Status.SUCCEEDED or code == "submit_unconfirmed"
-    if case.scenario.succeeds and not case.scenario.cancel and not expected:
-        faults.append(f"it ended {job.status.value}: {job.error}")
-    if code == "submit_unconfirmed" and creates:
-        faults.append("a create that the log shows was not found again")
-    for artifact in job.artifacts:
-        with bundle.bucket.open(artifact.key) as reader:
-            if hashlib.sha256(reader.read()).hexdigest() != artifact.sha256:
-                faults.append(f"{artifact.name} in the bucket is not what the job says")
-    roles = tuple(artifact.role for artifact in job.artifacts)
-    if job.status is Status.SUCCEEDED and roles != case.scenario.roles:
-        faults.append(f"{len(roles)} artifacts were published: {roles}, {job.warnings}")
-    if not heard["verified"]:
-        faults.append("no webhook arrived")
-    if heard["refused"]:
-        faults.append(f"{heard['refused']} webhooks did not verify")
-    if len(heard["ids"]) > 1:
-        faults.append("one event came under several ids")
-    return faults
+@contextmanager
+def _bundle(settings: Settings, clock: ShiftedClock) -> Iterator[wiring.Bundle]:
+    """A bundle to look at things with, or to lay them out."""
+    bundle = wiring.build(settings, wiring.Outside(clock=clock))
+    try:
+        yield bundle
+    finally:
+        bundle.close()
 
 
-def judge_left(left: Left, killed: int, files: int = 1) -> list[str]:
-    """What is wrong with what a case left behind. A death may leave one upload, and each of the
-    job's files.
-
-    判断遗留内容是否合理。
-    """
-    faults = []
-    if left.uploads > killed:
-        faults.append(f"{left.uploads} uploads were left open")
-    if left.incoming > killed * files:
-        faults.append(f"{left.incoming} files were left under incoming/")
-    return faults
+def _end_of(job: Job) -> str:
+    return f"{job.status.value}: {job.error.code}" if job.error else job.status.value
 
 
 def _fork(work: Any) -> int:

@@ -5,133 +5,56 @@
 
 from __future__ import annotations
 
-import json
-import random
-import secrets
 import threading
-import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from multiprocessing.sharedctypes import Synchronized
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from functions.callback.handler import handler as callback
 from functions.postprocess.handler import handler as postprocess
+from infra.local.prove.clock import ShiftedClock, move_clock
 from infra.local.prove.crash import Plan
 from infra.local.prove.place import Addresses, Place
+from infra.local.prove.scenario import CALLER, Scenario
+from infra.local.prove.trouble import Trouble
 from shared import config, events, wiring
-from shared.artifacts.images.image import ImageLimits, inspect_image
-from shared.buckets.base import ObjectInfo
+from shared.buckets.base import BucketUnavailable, ObjectInfo
 from shared.config import Settings
-from shared.jobs.model import Job
-from shared.jobs.service import NewImage, NewJob, idempotency_key
+from shared.errors import Unavailable
+from shared.jobs.model import Status
+from shared.jobs.service import idempotency_key
+from shared.store.base import StoreUnavailable
+from shared.store.tables import DELIVERIES, JOBS
 from shared.work.polling import poll
 
-CALLER = "prove"
-_ROUNDS = 400
-"""More rounds than any job needs; one that is not done by then was lost."""
-_MOVED_SECONDS = 300.0
+ROUNDS = 600
+"""More rounds than any run needs; what is not done by then was lost."""
+INVOCATION = 60
+"""Seconds that an invocation may last."""
+TIMER = 60.0
+"""Seconds between two calls by a timer, where nothing is known to be due sooner."""
+_DOWN = (StoreUnavailable, BucketUnavailable, Unavailable)
+
+T = TypeVar("T")
 
 
-class ShiftedClock:
-    """The machine's clock plus a shift that all lives of one slot share; sleeping only shifts.
-
-    可快进的时钟。
-    """
-
-    def __init__(self, shift: Synchronized[int]) -> None:
-        self._shift = shift
-
-    def now(self) -> int:
-        """Milliseconds since 1970, shifted.
-
-        当前时间（毫秒）。
-        """
-        return time.time_ns() // 1_000_000 + self._shift.value
-
-    def sleep(self, seconds: float) -> None:
-        """Move the clock forward instead of waiting.
-
-        快进而不是等待。
-        """
-        with self._shift.get_lock():
-            self._shift.value += max(0, round(seconds * 1000))
-
-    def chance(self) -> float:
-        """A random number in [0, 1).
-
-        随机数。
-        """
-        return random.random()
-
-    def token(self, bits: int) -> int:
-        """An unguessable number.
-
-        随机整数。
-        """
-        return secrets.randbits(bits)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is asked for, of whom, and the roles of the artifacts that a success publishes.
-
-    `faults` are those of the generator, as the stand-ins' `--fault` takes them. With `cancel` the
-    caller cancels; with `kills` the generator itself is killed while it works. The worker is killed
-    at every `every`-th call only.
-
-    一个验证场景。
-    """
-
-    name: str
-    provider: str
-    kind: str
-    roles: tuple[str, ...]
-    prompt: str | None = None
-    photo: bytes | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    faults: tuple[str, ...] = ()
-    cancel: bool = False
-    kills: bool = False
-    succeeds: bool = True
-    every: int = 1
-
-    def new_job(self, callback_url: str) -> NewJob:
-        """The request every life of the scenario's caller sends.
-
-        场景对应的创建请求。
-        """
-        images = {}
-        if self.photo is not None:
-            info = inspect_image(self.photo, ImageLimits())
-            images["image"] = NewImage(self.photo, info.media_type, info.width, info.height)
-        return NewJob(
-            self.kind,
-            self.provider,
-            prompt=self.prompt,
-            images=images,
-            options=self.options,
-            callback_url=callback_url,
-        )
-
-
-@dataclass(frozen=True)
 class Context:
-    """The part of Lambda's context object that the handlers use.
+    """The part of Lambda's context object that the handlers use; the injected clock ends it.
 
     模拟的调用上下文。
     """
 
-    aws_request_id: str
+    def __init__(self, clock: ShiftedClock) -> None:
+        self.aws_request_id = str(uuid.uuid4())
+        self._clock, self._end = clock, clock.now() + INVOCATION * 1000
 
     def get_remaining_time_in_millis(self) -> int:
-        """Always the same: time passes by the injected clock only.
+        """Until the invocation's end.
 
         剩余时间（毫秒）。
         """
-        return 60_000
+        return max(0, self._end - self._clock.now())
 
 
 def _poll_once(event: dict[str, Any], context: Context) -> None:
@@ -146,25 +69,26 @@ _HANDLERS: dict[str, Callable[[dict[str, Any], Any], None]] = {
 }
 
 
-def settings_for(addresses: Addresses, generator: Mapping[str, str], secret: str) -> Settings:
+def settings_for(
+    addresses: Addresses, generator: Mapping[str, str], secret: str, more: Mapping[str, Any]
+) -> Settings:
     """Settings of a bundle whose `generator` is on this machine; the environment is not read.
 
     构造验证用的设置。
     """
-    return config.load(
-        {},
-        store_url=addresses.store_url,
-        bucket_url=addresses.bucket_url,
-        link_secret="p" * 40,
-        webhook_secrets=secret,
-        log_level="ERROR",
-        log_format="text",
-        **generator,
-    )
+    made = {
+        "store_url": addresses.store_url,
+        "bucket_url": addresses.bucket_url,
+        "link_secret": "p" * 40,
+        "webhook_secrets": secret,
+        "log_level": "ERROR",
+        "log_format": "text",
+    }
+    return config.load({}, **{**made, **generator, **more})
 
 
 class Life:
-    """One worker, from its start to the job's end or its own death.
+    """One worker, from its start to the jobs' ends or its own death.
 
     一个工作进程。
     """
@@ -177,34 +101,60 @@ class Life:
         standin: str,
         times: int,
         plan: Plan,
+        trouble: Trouble,
     ) -> None:
         self._clock, self._standin, self._times, self._plan = clock, standin, times, plan
+        self._trouble = trouble
         self._waiting: list[tuple[str, dict[str, Any]]] = []
         self._main = threading.current_thread()
         self._looking = False
+        trouble.spoil()
+        placed = place.wrap(plan, self._created)
         outside = wiring.Outside(wake=self._wake, on_created=self._created, clock=clock)
-        self._bundle = wiring.build(settings, outside, wrap=place.wrap(plan, self._created))
+        self._bundle = wiring.build(
+            settings, outside, wrap=lambda name, part: placed(name, trouble.wrap(name, part))
+        )
         wiring.install(self._bundle)
 
-    def run(self, scenario: Scenario, callback_url: str) -> Job:
-        """Ask for the job (again), then let timers and events work until all is done.
+    def run(self, scenario: Scenario, callback_url: str) -> None:
+        """Ask for the jobs (again), then let timers and events work until all is done.
+
+        `callback_url` holds a place for the job's number.
 
         提交任务并推进到结束。
         """
-        new = scenario.new_job(callback_url)
-        key = idempotency_key(CALLER, "POST", "/api/v1/jobs", scenario.name, new)
-        job, _ = self._bundle.jobs.create(CALLER, new, key)
-        for _ in range(_ROUNDS):
+        ids = [
+            self._create(scenario, number, callback_url.format(number))
+            for number in range(scenario.jobs)
+        ]
+        for _ in range(ROUNDS):
+            self._trouble.round()
             self._timers()
             self._events()
-            seen, due = self._look(job.id)
-            if scenario.cancel and seen.status.value in ("queued", "submitting", "running"):
-                self._bundle.jobs.cancel(CALLER, job.id)
-                seen, due = self._look(job.id)
+            if scenario.cancel:
+                self._cancel(ids)
+            due = self._due(ids)
             if due is None:
-                return seen
+                return
             self._skip_to(due)
-        raise AssertionError(f"the job did not end within {_ROUNDS} rounds: {seen.status.value}")
+        raise AssertionError(f"not everything ended within {ROUNDS} rounds")
+
+    def _create(self, scenario: Scenario, number: int, callback_url: str) -> str:
+        new = scenario.new_job(number, callback_url)
+        name = f"{scenario.name} {number}"
+        key = idempotency_key(CALLER, "POST", "/api/v1/jobs", name, new)
+        job, _ = self._patiently(lambda: self._bundle.jobs.create(CALLER, new, key))
+        self._trouble.created(number, job.id)
+        return job.id
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """What a careful caller does: ask again while the answer is 503."""
+        for _ in range(ROUNDS):
+            try:
+                return call()
+            except _DOWN:
+                self._skip_to(self._clock.now() + 5_000)
+        raise AssertionError("the caller was never answered")
 
     def _timers(self) -> None:
         # What a timer's poll wakes by its own look at the queues is the recovery under test.
@@ -219,7 +169,8 @@ class Life:
             self._call(name, event)
 
     def _call(self, name: str, event: dict[str, Any]) -> None:
-        _HANDLERS[name](event, Context(str(uuid.uuid4())))
+        with suppress(*_DOWN):  # an invocation that failed; the timer comes again
+            _HANDLERS[name](event, Context(self._clock))
 
     def _wake(self, function: str) -> None:
         by_timer = self._looking and threading.current_thread() is self._main
@@ -233,34 +184,34 @@ class Life:
     def _put(self, name: str, event: dict[str, Any], times: int) -> None:
         self._waiting.extend([(name, event)] * times)
 
-    def _look(self, job_id: str) -> tuple[Job, int | None]:
-        """The job, and when it or its webhook is due."""
+    def _cancel(self, ids: list[str]) -> None:
         with self._plan.aside():
-            job = self._bundle.jobs.get(CALLER, job_id)
-            ended = job.status.terminal
-            return job, self._bundle.ports.jobs.delivery_due() if ended else job.due_at
+            seen = [self._bundle.jobs.get(CALLER, job_id) for job_id in ids]
+        for job in seen:
+            if job.status in (Status.QUEUED, Status.SUBMITTING, Status.RUNNING):
+                self._bundle.jobs.cancel(CALLER, job.id)
+
+    def _due(self, ids: list[str]) -> int | None:
+        """When the first of the jobs, or of their webhooks, is due; None if all is done."""
+        store = self._bundle.store
+        dues: list[int | None] = []
+        try:
+            with self._plan.aside():
+                for job_id in ids:
+                    job = store.get(JOBS, job_id)
+                    assert job is not None
+                    dues.append(job.due_at)
+                    page = store.query(DELIVERIES, "by_job", {"job_id": job_id})
+                    dues += [record.due_at for record in page.records]
+        except StoreUnavailable:
+            return self._clock.now() + round(TIMER * 1000)
+        return min((due for due in dues if due is not None), default=None)
 
     def _skip_to(self, instant: int) -> None:
-        ahead = (instant - self._clock.now()) / 1000
-        if ahead > 0:
-            self._clock.sleep(ahead)
-            move_clock(self._standin, ahead)
+        # What is due already and was not taken yet has its time a moment later.
+        ahead = max(instant - self._clock.now(), _MOMENT) / 1000
+        self._clock.sleep(ahead)
+        move_clock(self._standin, ahead)
 
 
-def move_clock(standin: str, seconds: float) -> None:
-    """Move the stand-in's clock forward; one whose time is real is given the time it needs.
-
-    快进替身的时钟。
-    """
-    ask(f"{standin}/_clock", {"advance": seconds}, seconds=_MOVED_SECONDS)
-
-
-def ask(url: str, body: Any = None, *, seconds: float = 30.0) -> Any:
-    """One JSON request to a server of this machine.
-
-    向本机服务发送一次请求。
-    """
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=seconds) as answer:
-        return json.load(answer)
+_MOMENT = 500

@@ -1,0 +1,72 @@
+"""What the proof asks for, and what goes wrong meanwhile.
+
+验证场景：请求什么、遇到什么麻烦。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.local.prove.trouble import Scene, Trouble
+from shared.artifacts.images.image import ImageLimits, inspect_image
+from shared.jobs.service import NewImage, NewJob
+
+CALLER = "prove"
+"""Whose jobs they are."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is asked for, of whom, and the roles of the artifacts that a success publishes.
+
+    `faults` are those of the generator, as the stand-ins' `--fault` takes them. With `cancel` the
+    caller cancels; with `kills` the generator itself is killed while it works. The worker is killed
+    at every `every`-th call only (0: never). `trouble` is what else goes wrong, `settings` are the
+    bundle's where they differ, `lives` how many workers may die.
+
+    一个验证场景。
+    """
+
+    name: str
+    provider: str
+    kind: str
+    roles: tuple[str, ...]
+    prompt: str | None = None
+    photo: bytes | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    jobs: int = 1
+    faults: tuple[str, ...] = ()
+    cancel: bool = False
+    kills: bool = False
+    succeeds: bool = True
+    every: int = 1
+    trouble: Callable[[Scene], Trouble] = Trouble
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    lives: int = 4
+
+    def new_job(self, number: int, callback_url: str) -> NewJob:
+        """The request for one of the scenario's jobs, the same in every life of its caller.
+
+        场景中某个任务的创建请求。
+        """
+        images = {}
+        if self.photo is not None:
+            info = inspect_image(self.photo, ImageLimits())
+            images["image"] = NewImage(self.photo, info.media_type, info.width, info.height)
+        return NewJob(
+            self.kind,
+            self.provider,
+            prompt=self.prompt_of(number),
+            images=images,
+            options=self.options,
+            callback_url=callback_url,
+        )
+
+    def prompt_of(self, number: int) -> str | None:
+        """The words of one of its jobs, by which several are told apart.
+
+        某个任务的提示词。
+        """
+        return f"{self.prompt} {number}" if self.prompt and self.jobs > 1 else self.prompt
