@@ -9,12 +9,14 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from infra.local.prove.clock import ask, move_clock
 from infra.local.prove.scenario import Scenario
 from infra.local.prove.troubled import troubled
+from infra.local.prove.troubles.outage import Outage
 from shared.jobs.model import Job, Status
 
 _MODEL = ("model", "preview")
@@ -166,6 +168,15 @@ class QwenImage:
             replace(one, name="file-broken-once", **two, faults=("short_file:1:download:1",)),
             # Each start of the service takes many seconds: the worker dies at fewer calls.
             replace(one, name="service-killed", **{**two, "options": slow}, kills=True, every=20),
+            # The photo travels with the create, which is asked for again by its key.
+            replace(
+                one,
+                name="bucket-down",
+                **photo,
+                faults=("drop_after:1:create:1",),
+                every=0,
+                trouble=partial(Outage, part="bucket", since="provider.submit"),
+            ),
         ]
 
     def command(self, home: Path) -> list[str]:

@@ -90,10 +90,12 @@ class AwsPlace:
         任务表中的全部记录。
         """
         pages = clients.client("dynamodb").get_paginator("scan").paginate(TableName=case)
+        items = [item for page in pages for item in page["Items"]]
+        # "jobs#01J…"
+        named = [(*item["id"]["S"].partition("#")[::2], item) for item in items]
         return [
-            Row(*item["id"]["S"].split("#", 1), item["document"]["S"], int(item["version"]["N"]))
-            for page in pages
-            for item in page["Items"]
+            Row(table, key, item["document"]["S"], int(item["version"]["N"]))
+            for table, key, item in named
         ]
 
     def left(self, case: str) -> Left:

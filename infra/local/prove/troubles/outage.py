@@ -37,7 +37,7 @@ class Outage(Trouble):
 
         是否仍在停摆。
         """
-        return self.scene.clock.now() < self._until.value
+        return self.scene.clock.now() < int(self._until.value)
 
     def begin(self) -> None:
         """From now on nothing answers; only the first call counts.

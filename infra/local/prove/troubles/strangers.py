@@ -12,7 +12,7 @@ from infra.local.prove.place import Row
 from infra.local.prove.scenario import CALLER
 from infra.local.prove.trouble import Trouble
 from shared.jobs.model import Job
-from shared.store.base import Record
+from shared.store.base import Record, Table, Value
 from shared.store.tables import DELIVERIES, JOBS
 
 OF_OLD = ("step", "check", "process")
@@ -81,17 +81,19 @@ class Strangers(Trouble):
         return faults
 
 
-def _jobs(now: int) -> Iterator[tuple[Any, Record]]:
+def _jobs(now: int) -> Iterator[tuple[Table, Record]]:
     queues = [*(f"{name}:tripo" for name in ("step", "check", "store")), *OF_OLD]
     for place, queue in enumerate(queues):
         for number, document in enumerate((FUTURE, *UNREADABLE)):
-            fields = {"queue": queue, "lane": 0, "caller": CALLER, "status": "queued"}
             key = f"00STRANGER{place:08}{number:08}"
-            yield JOBS, Record(key, document, fields, due_at=now - 60_000)
+            yield JOBS, _due(key, document, now, queue=queue, caller=CALLER, status="queued")
 
 
-def _deliveries(now: int) -> Iterator[tuple[Any, Record]]:
+def _deliveries(now: int) -> Iterator[tuple[Table, Record]]:
     for number, document in enumerate((FUTURE_DELIVERY, *UNREADABLE_DELIVERIES)):
-        fields = {"queue": "send", "lane": 0, "job_id": "00STRANGER"}
         key = f"00STRANGER{number:016}"
-        yield DELIVERIES, Record(key, document, fields, due_at=now - 60_000)
+        yield DELIVERIES, _due(key, document, now, queue="send", job_id="00STRANGER")
+
+
+def _due(key: str, document: Mapping[str, Any], now: int, **fields: Value) -> Record:
+    return Record(key, document, {"lane": 0, **fields}, due_at=now - 60_000)

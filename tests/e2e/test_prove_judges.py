@@ -1,0 +1,278 @@
+"""The proof's judges: kept promises are found kept, each broken one is named.
+
+测试验证程序的评判：守住的承诺与被打破的承诺都能认出。
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from standardwebhooks import Webhook
+
+from infra.local.prove import judge, siege
+from infra.local.prove.clock import ShiftedClock
+from infra.local.prove.generators import GENERATORS, Tripo
+from infra.local.prove.place import Left
+from infra.local.prove.receiver import Receiver
+from infra.local.prove.scenario import Scenario
+from infra.local.prove.trouble import Scene
+from infra.local.prove.troubles.killer import Killer
+from shared.buckets.folder import FolderBucket
+from shared.deliveries.signing import new_secret
+from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
+from tests.fakes import FakeClock
+
+SOON = 20.0
+
+MODEL, PREVIEW = b"glTF and more", b"RIFF....WEBP"
+HEARD = {"verified": 1, "refused": 0, "ids": ["msg-1"]}
+CREATE = {"path": "/v3/generation/text-to-model", "task_id": "task-1", "body": {"prompt": "oak"}}
+LOOK = {"path": "/v3/tasks/list", "task_id": None, "body": {}}
+
+
+class Bundle:
+    """What the judge looks at: the bucket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bucket = FolderBucket(
+            folder, base_url="http://localhost", secret=b"s", clock=FakeClock()
+        )
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    made = Bundle(tmp_path / "bucket")
+    made.bucket.put_stream("artifacts/J/model.glb", [MODEL], media_type="model/gltf-binary")
+    made.bucket.put_stream("artifacts/J/preview.webp", [PREVIEW], media_type="image/webp")
+    return made
+
+
+def artifact(role: str, name: str, media_type: str, data: bytes) -> Artifact:
+    digest = hashlib.sha256(data).hexdigest()
+    return Artifact(role, name, f"artifacts/J/{name}", media_type, len(data), digest)
+
+
+DONE = Job(
+    "J",
+    "text-to-3d",
+    "tripo",
+    "prove",
+    1,
+    JobInput("oak"),
+    status=Status.SUCCEEDED,
+    artifacts=(
+        artifact("model", "model.glb", "model/gltf-binary", MODEL),
+        artifact("preview", "preview.webp", "image/webp", PREVIEW),
+    ),
+)
+OAK = Scenario("text", "tripo", "text-to-3d", ("model", "preview"), prompt="oak")
+TWO = replace(OAK, jobs=2)
+UNCONFIRMED = JobError("submit_unconfirmed", "nobody answered", False)
+REFUSED = JobError("provider_rejected", "no", False)
+
+
+def judged(
+    bundle: Bundle,
+    *jobs: Job,
+    log: list[dict[str, Any]] | None = None,
+    heard: dict[str, Any] = HEARD,
+    scenario: Scenario = OAK,
+) -> list[str]:
+    entries = [CREATE, LOOK] if log is None else log
+    scene = Scene(ShiftedClock(multiprocessing.Value("q", 0)), "", Path())
+    heards = [heard] * len(jobs)
+    return judge.judge(scenario, scenario.trouble(scene), jobs, entries, bundle.bucket, heards)
+
+
+def test_kept_promises_are_found_kept(bundle: Bundle) -> None:
+    assert judged(bundle, DONE) == []
+    unconfirmed = replace(DONE, status=Status.FAILED, error=UNCONFIRMED, artifacts=())
+    assert judged(bundle, unconfirmed, log=[LOOK]) == []
+    for one in Tripo().scenarios():
+        if not one.succeeds:
+            refused = replace(unconfirmed, error=REFUSED)
+            assert judged(bundle, refused, log=[LOOK], scenario=one) == []
+
+
+BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "2 tasks were created": ({}, {"log": [CREATE, LOOK, {**CREATE, "task_id": "task-2"}]}),
+    "the job succeeded without a create": ({}, {"log": [LOOK]}),
+    "no webhook arrived": ({}, {"heard": {"verified": 0, "refused": 0, "ids": []}}),
+    "1 webhooks did not verify": ({}, {"heard": {"verified": 1, "refused": 1, "ids": ["a"]}}),
+    "one event came under several ids": (
+        {},
+        {"heard": {"verified": 2, "refused": 0, "ids": ["a", "b"]}},
+    ),
+    "the job did not end: running": ({"status": Status.RUNNING}, {}),
+    "it ended failed": ({"status": Status.FAILED, "error": REFUSED}, {}),
+    "a create that the log shows was not found": (
+        {"status": Status.FAILED, "error": UNCONFIRMED},
+        {},
+    ),
+    "1 artifacts were published": ({"artifacts": DONE.artifacts[:1]}, {}),
+    "model.glb in the bucket is not what the job says": (
+        {"artifacts": (replace(DONE.artifacts[0], sha256="0" * 64), DONE.artifacts[1])},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_promise_is_named(bundle: Bundle, fault: str) -> None:
+    job, more = BROKEN[fault]
+    found = judged(bundle, replace(DONE, **job), **more)
+    assert any(one.startswith(fault) for one in found), found
+
+
+def test_a_create_that_is_asked_for_again_by_its_key_is_one_create(bundle: Bundle) -> None:
+    assert judged(bundle, DONE, log=[CREATE, LOOK, CREATE]) == []
+
+
+def test_what_no_killed_worker_can_have_left_is_named() -> None:
+    files = ("incoming/J/1", "incoming/J/2")
+    assert judge.judge_left(Left(1, files[:1], ("inputs/J/1", "inputs/K/1")), [DONE], 1) == []
+    failed = replace(DONE, status=Status.FAILED, error=REFUSED)
+    assert judge.judge_left(Left(0, files), [failed], 0) == []  # for a retry
+    assert judge.judge_left(Left(1, files, ("inputs/K/1",)), [DONE], 0) == [
+        "1 uploads were left open",
+        "2 files were left under incoming/",
+        "inputs were left of 1 jobs that do not exist",
+    ]
+
+
+def test_a_job_that_is_not_there_and_one_too_many_are_named(bundle: Bundle) -> None:
+    for jobs in ((), (DONE, replace(DONE, id="K"))):
+        assert judged(bundle, *jobs) == [f"{len(jobs)} jobs exist where 1 were asked for"]
+
+
+def test_of_several_jobs_each_is_judged_by_its_own_creates(bundle: Bundle) -> None:
+    jobs = [replace(DONE, id=name, task_id=f"task-{name}") for name in "01"]
+    log = [
+        {"task_id": f"task-{name}", "body": {"prompt": f"oak {name}"}}  # a create for each
+        for name in "01"
+    ]
+    assert judged(bundle, *jobs, log=log, scenario=TWO) == []
+    one_task = [jobs[0], replace(jobs[1], task_id="task-0")]
+    assert judged(bundle, *one_task, log=log, scenario=TWO) == [
+        "task task-0 has 2 jobs",
+        "job 1: it has the task of another",
+    ]
+
+
+def test_only_who_is_excused_may_be_given_up(bundle: Bundle) -> None:
+    lost = replace(DONE, status=Status.FAILED, error=JobError("worker_lost", "x", True))
+    killed = replace(TWO, trouble=partial(Killer, part="bucket", method="open"))
+    lost, log = replace(lost, artifacts=()), []
+    assert judged(bundle, lost, log=log)[0].startswith("it ended failed")
+    found = judged(bundle, lost, replace(lost, id="K"), log=log, scenario=killed)
+    assert [fault.partition(":")[0] for fault in found] == ["job 1"]
+
+
+def test_every_generator_has_its_usual_scenarios() -> None:
+    assert next(iter(GENERATORS)) == "tripo"
+    for name, one in GENERATORS.items():
+        known = {scenario.name: scenario for scenario in one.scenarios()}
+        assert set(one.usual) <= set(known)
+        assert {scenario.provider for scenario in known.values()} == {name}
+
+
+# The siege's judge, and the receiver both judges trust.
+
+
+@pytest.fixture(scope="module")
+def listening() -> Iterator[Receiver]:
+    with Receiver(new_secret()) as one:
+        yield one
+
+
+@pytest.fixture
+def receiver(listening: Receiver) -> Receiver:
+    """A receiver that has heard nothing yet."""
+    listening._heard.clear()
+    return listening
+
+
+def hook(
+    receiver: Receiver, case: str, *, name: str = "msg-1", body: str = "{}", secret: str = ""
+) -> None:
+    """Send a webhook, signed by the receiver's secret or another one."""
+    moment = datetime.now(timezone.utc)
+    webhook = Webhook(secret) if secret else receiver._webhook
+    headers = {
+        "webhook-id": name,
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": webhook.sign(name, moment, body),
+    }
+    request = Request(f"{receiver.url}/hook/{case}", body.encode(), headers)
+    with urlopen(request, timeout=SOON) as answer:
+        assert answer.status == 200
+
+
+def besieged(number: int, status: str = "succeeded", code: str | None = None) -> dict[str, Any]:
+    error = None if code is None else {"code": code, "message": "m"}
+    return {
+        "id": f"job-{number}",
+        "status": status,
+        "error": error,
+        "input": {"prompt": f"oak {number}"},
+    }
+
+
+def made(number: int, task: str | None = "task") -> dict[str, Any]:
+    return {"task_id": task and f"{task}-{number}", "body": {"prompt": f"oak {number}"}}
+
+
+def test_a_siege_that_was_withstood_is_found_so(receiver: Receiver) -> None:
+    hook(receiver, "1")
+    hook(receiver, "2", body='{"a":1}')
+    hook(receiver, "2", body='{"a":1}')  # at least once: the same event again is no fault
+    jobs = [besieged(1), besieged(2, "failed", "submit_unconfirmed")]
+    log = [made(1, None), made(1), LOOK, {"task_id": None, "body": None}]
+    assert siege.judge(jobs, log, receiver) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "log", "fault"),
+    [
+        (besieged(1), [made(1), made(1)], "'oak 1' was created 2 times"),
+        (besieged(1), [], "job-1 succeeded with 0 creates"),
+        (besieged(1, "running"), [made(1)], "job-1 did not end: running"),
+        (besieged(1, "failed", "worker_lost"), [made(1)], "job-1 failed: {'code': 'worker_lost'"),
+    ],
+)
+def test_a_promise_broken_in_a_siege_is_named(
+    receiver: Receiver, job: dict[str, Any], log: list[dict[str, Any]], fault: str
+) -> None:
+    hook(receiver, "1")
+    found = siege.judge([job], log, receiver)
+    assert any(one.startswith(fault) for one in found), found
+
+
+def test_a_webhook_that_is_missing_forged_or_doubled_is_named(receiver: Receiver) -> None:
+    hook(receiver, "2", secret=new_secret())
+    hook(receiver, "3")
+    hook(receiver, "3", name="msg-2")
+    jobs = [besieged(number) for number in (1, 2, 3)]
+    found = siege.judge(jobs, [made(number) for number in (1, 2, 3)], receiver)
+    assert [fault.split(":")[0] for fault in found] == ["job-1", "job-2", "job-3"]
+    assert all("its webhook" in fault for fault in found)
+
+
+def test_the_receiver_takes_only_what_verifies(receiver: Receiver) -> None:
+    hook(receiver, "1")
+    with urlopen(Request(f"{receiver.url}/hook/1", b"{}"), timeout=SOON):
+        pass
+    heard = receiver.heard("1")
+    assert (heard["verified"], heard["refused"]) == (1, 1)
+    with urlopen(f"{receiver.url}/heard/1", timeout=SOON) as answer:
+        assert json.load(answer) == heard
