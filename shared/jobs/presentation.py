@@ -36,7 +36,7 @@ def present(job: Job, links: Links) -> dict[str, Any]:
         "warnings": list(job.warnings),
         "error": error(job.error),
         "may_be_billed": job.may_be_billed,
-        "receipt": dataclasses.asdict(job.receipt),
+        "receipt": _receipt(job),
         "history": [
             {"at": iso(entry.at), "status": entry.status, "note": entry.note}
             for entry in job.history
@@ -59,7 +59,7 @@ def error(job_error: JobError | None) -> dict[str, Any] | None:
 
     错误信息的呈现。
     """
-    return None if job_error is None else dataclasses.asdict(job_error)
+    return None if job_error is None else _members(job_error)
 
 
 def generation_seconds(job: Job) -> float | None:
@@ -105,8 +105,23 @@ def delivery(item: Delivery) -> dict[str, Any]:
         "status": item.status.value,
         "created_at": iso(item.created_at),
         "next_try_at": _time(item.due_at),
-        "tries": [{**dataclasses.asdict(one), "at": iso(one.at)} for one in item.tries],
+        "tries": [{**_members(one), "at": iso(one.at)} for one in item.tries],
     }
+
+
+def _receipt(job: Job) -> dict[str, Any]:
+    """What the job itself cost: a task taken over from another job was paid for there."""
+    shown = _members(job.receipt) | {"task_id": job.task_id}
+    if not job.receipt.creates:
+        shown["provider_credits"] = None
+    return shown
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """A value's own members, without those that newer code has written and this does not know."""
+    shown = dataclasses.asdict(value)
+    shown.pop("extra", None)
+    return shown
 
 
 def _input(job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shared.jobs.presentation import present
 from tests.functions.gateway import call, get, post_form, post_json
 from tests.functions.house import Build, House, created, finished
 from tests.functions.pictures import picture
@@ -35,6 +36,19 @@ def test_a_job_runs_through_and_its_result_is_described(house: House) -> None:
     )
     assert result["generation_seconds"] >= 0
     assert "retry-after" not in answer.headers
+
+
+def test_a_receipt_names_the_task_and_what_this_very_job_cost(house: House) -> None:
+    shown = finished(house)
+    job = house.job(shown["id"])
+    assert shown["receipt"]["task_id"] == job.task_id is not None
+    assert (shown["receipt"]["creates"], shown["receipt"]["checks"]) == (1, 1)
+    priced = replace(job, receipt=replace(job.receipt, provider_credits=30.0))
+    assert present(priced, house.bundle.links)["receipt"]["provider_credits"] == 30.0
+    # Its retry took the same task over: nothing was made, and nothing paid, once more.
+    adopted = replace(priced, retry_of=job.id, receipt=replace(priced.receipt, creates=0))
+    receipt = present(adopted, house.bundle.links)["receipt"]
+    assert (receipt["task_id"], receipt["provider_credits"]) == (job.task_id, None)
 
 
 def test_status_is_short_and_says_when_to_look_again(build_house: Build) -> None:

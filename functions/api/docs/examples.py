@@ -36,7 +36,7 @@ JOB: dict[str, Any] = {
     "warnings": [],
     "error": None,
     "may_be_billed": False,
-    "receipt": {"creates": 0, "checks": 0, "provider_credits": None},
+    "receipt": {"task_id": None, "creates": 0, "checks": 0, "provider_credits": None},
     "history": [{"at": _AT, "status": "queued", "note": None}],
     "retry_of": None,
     "retried_as": None,

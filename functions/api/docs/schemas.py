@@ -62,14 +62,18 @@ class HistoryEntry(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What was asked of the provider.
+    """What was asked of the provider for this job.
 
     与生成服务打交道的次数与花费。
     """
 
-    creates: int
-    checks: int
-    provider_credits: float | None
+    task_id: str | None = Field(description="The provider's own name for its task.")
+    creates: int = Field(description="Tasks begun, or perhaps begun: what may have been charged.")
+    checks: int = Field(description="How often the task was looked at.")
+    provider_credits: float | None = Field(
+        description="What the provider says its task cost, in its own unit. None for a retry that "
+        "took over another job's task, which was paid for there."
+    )
 
 
 class Job(BaseModel):

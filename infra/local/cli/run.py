@@ -121,7 +121,7 @@ def _carry_out(
     while True:
         for number, one in enumerate(asked):
             if not one.ended:
-                one.job = door.job(one.job["id"])
+                one.job = _looked_at(door, one.job)
             board.show(number, one.job["status"], one.job.get("progress", 0))
         if all(one.ended for one in asked) or machine.stop.wait(_LOOK):
             break
@@ -129,6 +129,16 @@ def _carry_out(
         if one.job["id"] is not None:
             machine.place(one.job)
     return asked
+
+
+def _looked_at(door: Door, job: dict[str, Any]) -> dict[str, Any]:
+    """The job as it stands now; or as it stood, while the API cannot say."""
+    try:
+        return door.job(job["id"])
+    except Refused as refused:
+        if not refused.retryable:
+            raise
+        return job
 
 
 def _accepted(wanted: Wanted, answer: Future[HttpAnswer]) -> Asked:

@@ -17,14 +17,16 @@ from shared.config import Settings, named_keys
 
 
 class Refused(Exception):
-    """The API did not take the job; `error` is its own, with message and code.
+    """The API did not do it; `error` is its own, with message and code; `retryable` if it may when
+    asked again.
 
     接口拒绝了请求。
     """
 
-    def __init__(self, error: Mapping[str, Any]) -> None:
+    def __init__(self, error: Mapping[str, Any], *, retryable: bool = False) -> None:
         super().__init__(str(error["message"]))
         self.error = error
+        self.retryable = retryable
 
 
 class Door:
@@ -78,7 +80,7 @@ def resource(answer: Future[HttpAnswer]) -> dict[str, Any]:
     if given.status >= 400:
         # Where the function itself failed, the answer is the gateway's and has another form.
         unlike = {"message": f"The API answered {given.status}: {found}", "code": "no_answer"}
-        raise Refused(found.get("error", unlike))
+        raise Refused(found.get("error", unlike), retryable=bool(found.get("retryable")))
     return found
 
 
