@@ -25,11 +25,14 @@ def upgrade(url: str) -> bool:
     """Make or change the tables if need be; True if anything was changed.
 
     Safe when several processes start at once: one migrates, the others wait and find it done.
-    A SQLite file and its folder are made. Raises `StoreUnavailable` if the database does not
-    answer, or stands at a version this code does not know.
+    A SQLite file and its folder are made; a DynamoDB table is its template's business, and left
+    as it is. Raises `StoreUnavailable` if the database does not answer, or stands at a version
+    this code does not know.
 
     升级数据库；有改动时返回真。
     """
+    if url.startswith("dynamodb:"):
+        return False
     _make_folder(url)
     engine = connect(url)
     try:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from infra.local.standins.qwen_service import QwenService
 from infra.local.standins.tripo import Standin
 from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image
 from shared.buckets.base import BucketUnavailable
@@ -47,7 +48,6 @@ from shared.providers.credentials import KeptCredentials
 from shared.providers.qwen_image.adapter import QwenImage
 from shared.providers.tripo.adapter import Tripo
 from tests.credentials import keys
-from tests.qwen_service import QwenService
 
 KEY = "tsk_a-key-that-must-never-be-seen"
 

@@ -21,9 +21,9 @@ from PIL import Image
 
 from infra.local.cli import inputs
 from infra.local.cli.inputs import InputError
+from infra.local.standins.qwen_service import QwenService
 from infra.local.standins.tripo import Standin
 from tests.local import Command, environment, processes
-from tests.qwen_service import QwenService
 
 RUN = "infra.local.cli.run"
 

@@ -615,6 +615,11 @@ def test_spoilt_downloads(tripo: Standin, client: httpx.Client) -> None:
     tripo.faults = {"truncate": 1}
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(link)
+    tripo.hang_seconds = 0.05
+    length, body = raw("drip")
+    assert length == len(whole)
+    assert whole.startswith(body)
+    assert 0 < len(body) < 100
     assert data(client.get(f"/v3/tasks/{tripo.log()[0]['task_id']}"))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from infra.local.standins.qwen_service import QwenService, Refusal
 from tests.functions.gateway import Answer, get, post_form, post_json
 from tests.functions.house import Build, House, local
 from tests.functions.pictures import picture
-from tests.qwen_service import QwenService, Refusal
 
 KEY = "a-key-nobody-may-see"
 

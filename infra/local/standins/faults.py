@@ -31,9 +31,13 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "unknown_status": ("check", "list"),
     "bad_json": ("check", "list"),
     "slow": ANY,
+    "drip": ("download",),
 }
 # These spoil a file or a task object, so they can befall only answers that hold one.
-BOUND = ("truncate", "short_file", "wrong_length", "html_file", "dead_link", "unknown_status")
+BOUND = (
+    *("truncate", "short_file", "wrong_length", "html_file", "dead_link", "unknown_status"),
+    "drip",
+)
 
 
 @dataclass

@@ -25,6 +25,8 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 MAX_BODY = 200 << 20
+DRIP = 16
+"""Bytes that a dripping body sends ten times a second."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back. `length` is what Content-Length claims; `silent` closes without a word.
+    """What goes back. `length` is what Content-Length claims; `silent` closes without a word; with
+    `drips` the body comes a few bytes at a time.
 
     表示要返回的应答。
     """
@@ -68,6 +71,7 @@ class Answer:
     task_id: str | None = None
     length: int | None = None
     silent: bool = False
+    drips: bool = False
 
 
 def html_answer(status: int) -> Answer:
@@ -135,6 +139,8 @@ def spoil(answer: Answer, fault: str | None, dice: random.Random) -> Answer:
         return replace(html_answer(502), status=200)
     if answer.status >= 300 or not half:
         return answer
+    if fault == "drip":
+        return replace(answer, drips=True)
     if fault == "truncate":
         return replace(answer, body=answer.body[:half], length=len(answer.body))
     if fault == "short_file":
@@ -284,7 +290,8 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         length = len(answer.body) if answer.length is None else answer.length
         # After a lie about the length the connection is of no further use.
-        self.close_connection = self.close_connection or length != len(answer.body)
+        broken = length != len(answer.body) or answer.drips
+        self.close_connection = self.close_connection or broken
         self.send_response_only(answer.status)
         self.send_header("Date", self.date_time_string())
         self.send_header("Content-Type", answer.content_type)
@@ -295,15 +302,25 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            self._drip(answer.body) if answer.drips else self.wfile.write(answer.body)
 
     def _hang(self) -> None:
         """Say nothing until the client goes away, the time is up or the stand-in stops."""
         owner = self.server.owner
-        deadline = time.monotonic() + owner.hang_seconds
+        began = time.monotonic()
         self.connection.settimeout(0.05)
-        while time.monotonic() < deadline and not owner.stopping.is_set():
+        while time.monotonic() < began + owner.hang_seconds and not owner.stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 if not self.connection.recv(1, socket.MSG_PEEK):
                     return
                 owner.stopping.wait(0.05)
+
+    def _drip(self, body: bytes) -> None:
+        """Send some bytes ten times a second, until the time is up, and no more."""
+        owner = self.server.owner
+        began = time.monotonic()
+        for start in range(0, len(body), DRIP):
+            if time.monotonic() > began + owner.hang_seconds or owner.stopping.is_set():
+                return
+            self.wfile.write(body[start : start + DRIP])
+            owner.stopping.wait(0.1)

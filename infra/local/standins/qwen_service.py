@@ -1,13 +1,14 @@
-"""A Qwen-Image service for tests: its job interface on the wire, in memory, pictures of noise.
+"""A Qwen-Image service without its model: the job interface on the wire, pictures of noise.
 
 A job's state is a function of its record and the clock, so nothing runs between two requests.
-Faults and the request log are those of the stand-ins.
+Faults and the request log are those of the stand-ins; all is kept in memory.
 
-测试用的 Qwen-Image 服务：只有协议，没有模型。
+没有模型的 Qwen-Image 服务：只有协议，图片是噪声。
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import hashlib
@@ -15,6 +16,7 @@ import io
 import json
 import random
 import re
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from typing import Any
 from PIL import Image
 
 from infra.local.standins.qwen_image import scope_of
-from infra.local.standins.serving import Server
+from infra.local.standins.serving import Server, command
 from infra.local.standins.wire import Answer, Request, file_answer
 
 FIELDS = {
@@ -35,7 +37,11 @@ KEPT_SECONDS = 24 * 3600
 
 
 class Refusal(Exception):
-    """An error in the service's format: a status, a code, a message, the field at fault."""
+    """An error in the service's format: a status, a code, a message, the field at fault, and the
+    seconds to wait.
+
+    按服务格式表示的错误。
+    """
 
     def __init__(
         self, status: int, code: str, message: str, param: str | None = None, wait: int = 0
@@ -44,6 +50,10 @@ class Refusal(Exception):
         self.status, self.code, self.param, self.wait = status, code, param, wait
 
     def answer(self) -> Answer:
+        """The error as it goes over the wire.
+
+        把错误写成应答。
+        """
         error = {"message": str(self), "type": "error", "code": self.code, "param": self.param}
         problem = {
             "type": f"urn:qwen-image:problem:{self.code}",
@@ -61,7 +71,10 @@ class Refusal(Exception):
 
 @dataclass
 class Made:
-    """One accepted job."""
+    """One accepted job.
+
+    一个已接收的任务。
+    """
 
     id: str
     body: Mapping[str, Any]
@@ -71,10 +84,17 @@ class Made:
 
     @property
     def count(self) -> int:
+        """How many pictures it makes.
+
+        图片数量。
+        """
         return int(self.body.get("n") or 1)
 
     def picture(self, number: int) -> bytes:
-        """Noise of the picture's own seed; of the source's colour where there is one."""
+        """Noise of the picture's own seed; of the source's colour where there is one.
+
+        按种子生成的噪声图片。
+        """
         size = (int(self.body.get("width") or 64), int(self.body.get("height") or 64))
         dice = random.Random(self.seed + number)
         picture = Image.frombytes("RGB", size, dice.randbytes(3 * size[0] * size[1]))
@@ -91,6 +111,8 @@ class QwenService(Server):
 
     `key` is the one API key (None: none is asked for). While `refuses` is set, every create is
     answered with it; `is_ready` is what /ready says.
+
+    服务本体。
     """
 
     def __init__(self, *, seconds: float = 8.0, key: str | None = None, **serving: Any) -> None:
@@ -102,13 +124,24 @@ class QwenService(Server):
         super().__init__(**serving)
 
     def log(self) -> list[dict[str, Any]]:
-        """Requests so far; a picture in a body is told by its hash."""
+        """Requests so far; a picture in a body is told by its hash.
+
+        返回全部请求记录，图片以哈希代替。
+        """
         return [{**entry, "body": _named(entry["body"])} for entry in super().log()]
 
     def scope(self, request: Request) -> str:
+        """Which scope of faults a request belongs to.
+
+        判断请求属于哪一类故障范围。
+        """
         return scope_of(request)
 
     def fault_answer(self, name: str) -> Answer:
+        """The service's own way of saying rate_limit, error_500 or error_503.
+
+        按服务的格式表达限流和服务器错误。
+        """
         if name == "rate_limit":
             return Refusal(429, "queue_full", "the queue is full", wait=1).answer()
         if name == "error_503":
@@ -116,6 +149,10 @@ class QwenService(Server):
         return Refusal(500, "internal", "something went wrong").answer()
 
     def answer(self, request: Request) -> Answer:
+        """The answer that the protocol gives to a request.
+
+        按协议应答一个请求。
+        """
         try:
             return self._route(request)
         except Refusal as refusal:
@@ -273,3 +310,22 @@ def _named(body: Any) -> Any:
     files = {name: base64.b64decode(body[name]) for name in ("image", "mask") if name in body}
     names = {name: f"sha256:{hashlib.sha256(data).hexdigest()}" for name, data in files.items()}
     return {**body, **names}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; see --help.
+
+    命令行入口。
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.local.standins.qwen_service",
+        description="A Qwen-Image service without its model, on 127.0.0.1.",
+    )
+    number: dict[str, Any] = {"type": float, "metavar": "N"}
+    parser.add_argument("--seconds", default=8, help="how long a job takes (8)", **number)
+    parser.add_argument("--key", help="the one API key (default: none is asked for)")
+    return command(QwenService, parser, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
