@@ -25,8 +25,16 @@ _WHEN = {
     503: "A part does not answer just now; ask again after Retry-After seconds.",
 }
 _CREATE_HEADERS = (
-    ("Idempotency-Key", "1 to 255 visible characters: sent again, the same job is answered."),
-    ("Prefer", "`wait=n`: hold the answer up to n seconds, until the job has ended."),
+    (
+        "Idempotency-Key",
+        "1 to 255 visible characters, in quotes if one is a comma; sent again, the same job is "
+        "answered. Two lines of it are refused.",
+    ),
+    (
+        "Prefer",
+        "`wait=n`: hold the answer up to n seconds, until the job has ended. Without "
+        "`Preference-Applied` in the answer, nobody waited: too many do already.",
+    ),
     ("X-Request-Id", "Your name for this request; it is in the answer, the logs and webhooks."),
     ("traceparent", "W3C Trace Context; travels on to webhooks."),
 )
