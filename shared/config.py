@@ -25,7 +25,8 @@ from pydantic import (
 
 from shared import misspelt
 from shared.jobs.policy import Policy
-from shared.providers.credentials import Credential, parsed
+from shared.providers.declaration import ProviderSettings
+from shared.providers.registry import PROVIDERS
 from shared.store.tables import LANES
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
@@ -100,14 +101,8 @@ class Settings(BaseModel):
     callback_hosts: Listed = ()
     cors_origins: Listed = ()
 
-    tripo_api_key: Annotated[Secrets, Field(validation_alias="TRIPO_API_KEY")] = ()
-    tripo_base_url: Annotated[
-        str, Field(validation_alias="TRIPO_BASE_URL", pattern=r"^https?://[^\s?#]+$")
-    ] = "https://openapi.tripo3d.ai"
-    qwen_image_base_url: Annotated[
-        str, Field(validation_alias="QWEN_IMAGE_BASE_URL", pattern=r"^(https?://[^\s?#]+)?$")
-    ] = ""
-    qwen_image_api_key: Annotated[Secrets, Field(validation_alias="QWEN_IMAGE_API_KEY")] = ()
+    providers: Mapping[str, ProviderSettings] = {}
+    """Each provider's own, by its name."""
 
     poll_first_seconds: Seconds = 2.0
     poll_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
@@ -141,14 +136,7 @@ class Settings(BaseModel):
     def _split(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
 
-    @field_validator(
-        "link_secret",
-        "webhook_secrets",
-        "api_keys",
-        "tripo_api_key",
-        "qwen_image_api_key",
-        mode="before",
-    )
+    @field_validator("link_secret", "webhook_secrets", "api_keys", mode="before")
     @classmethod
     def _split_secrets(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
@@ -225,36 +213,7 @@ class Settings(BaseModel):
         parse_secrets([item.get_secret_value() for item in value])
         return value
 
-    @field_validator("tripo_api_key")
-    @classmethod
-    def _tripo_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        _credentials("tripo", value)
-        return value
-
-    @field_validator("qwen_image_base_url", mode="before")
-    @classmethod
-    def _none(cls, value: Any) -> Any:
-        return "" if value == "off" else value
-
-    @field_validator("qwen_image_api_key")
-    @classmethod
-    def _qwen_image_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        _credentials("qwen-image", value)
-        return value
-
-    @field_validator("tripo_base_url", "qwen_image_base_url")
-    @classmethod
-    def _plain_url(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            plain = parts.hostname and parts.username is None and parts.port != 0
-        except ValueError:
-            plain = False
-        if value and not plain:
-            raise ValueError("must be a plain http or https URL")
-        return value
-
-    @field_validator("public_url", "tripo_base_url", "qwen_image_base_url")
+    @field_validator("public_url")
     @classmethod
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
@@ -267,15 +226,16 @@ class Settings(BaseModel):
         """
         return self.stage == "local"
 
-    def credentials(self, provider: str) -> tuple[Credential, ...]:
-        """The credentials set for a provider.
+    def by_variable(self) -> dict[str, Any]:
+        """Every setting's value by its environment variable, the providers' too.
 
-        为某个生成服务设置的凭证。
+        按环境变量名列出全部设置值。
         """
-        if provider == "tripo":
-            return _credentials(provider, self.tripo_api_key)
-        found = _credentials(provider, self.qwen_image_api_key)
-        return found or (Credential("qwen-image-open", SecretStr("")),)
+        own = {variable_of(name): getattr(self, name) for name in _own_fields()}
+        for settings in self.providers.values():
+            for name, field in type(settings).model_fields.items():
+                own[str(field.validation_alias)] = getattr(settings, name)
+        return own
 
     def policy(self) -> Policy:
         """The numbers the lifecycle works with.
@@ -297,13 +257,6 @@ class Settings(BaseModel):
             find=self.find_seconds,
             lease_margin=self.lease_margin_seconds,
         )
-
-
-_KEY_FORMS = {"tripo": r"tsk_[!-~]{1,256}", "qwen-image": r"[!-~]{1,512}"}
-
-
-def _credentials(provider: str, entries: Secrets) -> tuple[Credential, ...]:
-    return parsed(provider, [one.get_secret_value() for one in entries], _KEY_FORMS[provider])
 
 
 def named_keys(keys: tuple[SecretStr, ...]) -> dict[str, str]:
@@ -335,17 +288,25 @@ def load(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     读取设置。
     """
     source = dict(os.environ if environ is None else environ)
-    values = {**_of_interest(source), **given}
     faults: list[str] = []
+    providers: dict[str, ProviderSettings] = {}
+    for name, declared in PROVIDERS.items():
+        model = declared.settings
+        try:
+            providers[name] = model(**_of_interest(model, {**source, **given}))
+        except ValidationError as error:
+            faults += _described(error, model)
+    values = {"providers": providers, **_of_interest(Settings, source), **given}
     wrong: set[str] = set()
     settings: Settings | None = None
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        faults, wrong = _described(error), {str(item["loc"][0]) for item in error.errors()}
+        faults += _described(error, Settings)
+        wrong = {str(item["loc"][0]) for item in error.errors()}
     faults += _missing_outside_local(source, given)
     faults += _crossed(values, wrong)
-    faults += misspelt.faults((name for name, value in source.items() if value), _variables())
+    faults += misspelt.faults((name for name, value in source.items() if value), variables())
     if faults or settings is None:
         raise SettingsError(faults)
     return settings
@@ -363,19 +324,15 @@ def read_dotenv(path: Path) -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path).items() if value is not None}
 
 
-def _of_interest(source: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, field in Settings.model_fields.items():
-        variable = variable_of(name)
-        if source.get(variable):
-            found[field.validation_alias if isinstance(field.validation_alias, str) else name] = (
-                source[variable]
-            )
+def _of_interest(model: type[BaseModel], source: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an environment sets a field of this model, by the name the model reads it by."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        variable = variable_of(name, model)
+        if name != "providers" and source.get(variable):
+            alias = field.validation_alias
+            found[alias if isinstance(alias, str) else name] = source[variable]
     return found
-
-
-def _variables() -> list[str]:
-    return [variable_of(name) for name in Settings.model_fields]
 
 
 def _crossed(values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
@@ -394,13 +351,29 @@ def _crossed(values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
     return faults
 
 
-def variable_of(name: str) -> str:
+def variable_of(name: str, model: type[BaseModel] = Settings) -> str:
     """The environment variable that a field is set by.
 
     字段对应的环境变量名。
     """
-    alias = Settings.model_fields[name].validation_alias
+    alias = model.model_fields[name].validation_alias
     return alias if isinstance(alias, str) else f"MAQUETTE_{name.upper()}"
+
+
+def variables() -> list[str]:
+    """Every environment variable that is a setting, the providers' too.
+
+    全部设置的环境变量名。
+    """
+    found = [variable_of(name) for name in _own_fields()]
+    for declared in PROVIDERS.values():
+        model = declared.settings
+        found += [variable_of(name, model) for name in model.model_fields]
+    return found
+
+
+def _own_fields() -> list[str]:
+    return [name for name in Settings.model_fields if name != "providers"]
 
 
 def _missing_outside_local(source: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
@@ -419,11 +392,11 @@ def _missing_outside_local(source: Mapping[str, str], given: Mapping[str, Any]) 
     return faults
 
 
-def _described(error: ValidationError) -> list[str]:
+def _described(error: ValidationError, model: type[BaseModel]) -> list[str]:
     faults = []
     for item in error.errors(include_input=False, include_url=False, include_context=False):
         name = str(item["loc"][0]) if item["loc"] else ""
-        variable = variable_of(name) if name in Settings.model_fields else name
+        variable = variable_of(name, model) if name in model.model_fields else name
         message = item["msg"].removeprefix("Value error, ")
         faults.append(
             f"{variable} must be set" if item["type"] == "missing" else f"{variable}: {message}"

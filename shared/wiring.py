@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -31,10 +31,11 @@ from shared.jobs.service import JobService
 from shared.links import Links
 from shared.metrics import CLAIMS_LOST, DELIVERIES, OFF, Gathered, Metrics
 from shared.observability import set_up_logs
-from shared.providers.base import Provider
-from shared.providers.credentials import Credential, Credentials, KeptCredentials
-from shared.providers.lazy import on_first_use
-from shared.providers.measured import measured
+from shared.providers.base import Adapter, Provider
+from shared.providers.credentials import Credential, KeptCredentials
+from shared.providers.declaration import Declaration, Surroundings
+from shared.providers.guarded import Guarded
+from shared.providers.registry import PROVIDERS
 from shared.store.base import Store
 from shared.waiting import Waiters, held
 
@@ -46,58 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("maquette.wiring")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A provider that the settings name: the deployment's credentials for it, and its adapter.
-
-    设置中指定的一个生成服务：凭证与适配器。
-    """
-
-    credentials: Sequence[Credential]
-    make: Callable[[Credentials], Provider]
-
-
-ProviderFactory = Callable[[Settings, Clock], Offer | None]
-
-
-def _tripo(settings: Settings, clock: Clock) -> Offer | None:
-    if not settings.tripo_api_key:
-        return None
-
-    def make(credentials: Credentials) -> Provider:
-        from shared.providers.tripo.adapter import Tripo
-
-        return Tripo(
-            credentials=credentials,
-            base_url=settings.tripo_base_url,
-            clock=clock,
-            max_download_bytes=settings.artifact_bytes,
-        )
-
-    return Offer(settings.credentials("tripo"), make)
-
-
-def _qwen_image(settings: Settings, clock: Clock) -> Offer | None:
-    if not settings.qwen_image_base_url:
-        return None
-
-    def make(credentials: Credentials) -> Provider:
-        from shared.providers.qwen_image.adapter import QwenImage
-
-        return QwenImage(
-            base_url=settings.qwen_image_base_url,
-            credentials=credentials,
-            clock=clock,
-            max_download_bytes=settings.artifact_bytes,
-        )
-
-    return Offer(settings.credentials("qwen-image"), make)
-
-
-PROVIDERS: dict[str, ProviderFactory] = {"tripo": _tripo, "qwen-image": _qwen_image}
-"""Every provider's factory; it gives None where its settings are absent. One line adds one."""
 
 
 def _sqlite(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
@@ -314,7 +263,8 @@ def build(
     *,
     wrap: Callable[[str, Any], Any] = lambda name, part: part,
 ) -> Bundle:
-    """Wire a bundle. `wrap(name, part)` may put something around store, bucket and providers.
+    """Wire a bundle. `wrap(name, part)` may put something around store, bucket and adapters, these
+    when they are made at their first use.
 
     按设置接好全部部件。
     """
@@ -327,15 +277,12 @@ def build(
     store_factory = _adapter(STORES, settings.store_url)
     store = wrap("store", store_factory(settings, clock, metrics))
     bucket = wrap("bucket", _adapter(BUCKETS, settings.bucket_url)(settings, outside))
-    offers = {name: factory(settings, clock) for name, factory in PROVIDERS.items()}
-    offered = {name: offer for name, offer in offers.items() if offer is not None}
-    credentials = KeptCredentials({name: one.credentials for name, one in offered.items()})
-    providers = {
-        name: wrap(f"provider {name}", on_first_use(partial(offer.make, credentials)))
-        for name, offer in offered.items()
-    }
-    if metrics is not OFF:
-        providers = {name: measured(one, name, metrics, clock) for name, one in providers.items()}
+    credentials = KeptCredentials(_credentials(settings))
+    around = Surroundings(credentials, clock, settings.artifact_bytes)
+    providers: dict[str, Provider] = {}
+    for name in credentials.kept:
+        make = _adapter_of(PROVIDERS[name], settings, around, wrap)
+        providers[name] = Guarded(PROVIDERS[name], make, credentials, clock, metrics)
     secret, *older = link_secrets(settings)
     links = Links(settings.public_url, secret, older)
     jobs = JobRepository(store, lambda job: _event(job, links, clock), _job_observer(metrics))
@@ -353,6 +300,16 @@ def build(
     )
     service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)
     return Bundle(settings, clock, store, bucket, providers, links, service, ports, metrics)
+
+
+def _adapter_of(
+    declared: Declaration[Any],
+    settings: Settings,
+    around: Surroundings,
+    wrap: Callable[[str, Any], Any],
+) -> Callable[[], Adapter]:
+    own = settings.providers[declared.name]
+    return lambda: wrap(f"provider {declared.name}", declared.make(own, around))
 
 
 _current: Bundle | None = None
@@ -420,15 +377,20 @@ def _environment() -> dict[str, str]:
 
 def _secrets(settings: Settings) -> Iterator[str]:
     """Every secret of the settings, also without what is written around it (`name:`, `whsec_`)."""
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
+    for value in settings.by_variable().values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, SecretStr):
                 text = item.get_secret_value()
                 yield from (text, text.partition(":")[2], text.removeprefix("whsec_"))
-    for provider in ("tripo", "qwen-image"):
-        yield from (one.secret.get_secret_value() for one in settings.credentials(provider))
+    for credentials in _credentials(settings).values():
+        yield from (one.secret.get_secret_value() for one in credentials)
     yield urlsplit(settings.store_url).password or ""
+
+
+def _credentials(settings: Settings) -> dict[str, Sequence[Credential]]:
+    """The credentials of every provider in use, in the providers' own order."""
+    found = {name: settings.providers[name].credentials() for name in PROVIDERS}
+    return {name: credentials for name, credentials in found.items() if credentials}
 
 
 def _harmless(wake: Callable[[T], None]) -> Callable[[T], None]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from infra.local.cloud.home import ROOT, VARIABLE
-from shared.config import Settings, variable_of
+from shared.config import variables
 
 SOON = 30.0
 
@@ -29,7 +29,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     干净的环境变量。
     """
     # Set but empty: then not even a .env in the checkout can fill them in.
-    empty = {variable_of(name): "" for name in Settings.model_fields}
+    empty = dict.fromkeys(variables(), "")
     known = {name: value for name, value in os.environ.items() if not name.startswith("MAQUETTE_")}
     # Where the picture service is installed, it would be started with everything else.
     return {**known, **empty, "QWEN_IMAGE_BASE_URL": "off", VARIABLE: str(home), **more}

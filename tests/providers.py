@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from shared.clock import Clock, Deadline
-from shared.config import Settings
+from shared.metrics import OFF, Metrics
 from shared.providers.base import (
+    Adapter,
     Ask,
     Download,
     DownloadFailed,
@@ -26,8 +29,9 @@ from shared.providers.base import (
     TaskState,
     Wanted,
 )
-from shared.providers.credentials import Credential
-from shared.wiring import Offer
+from shared.providers.credentials import Credential, KeptCredentials
+from shared.providers.declaration import Declaration, ProviderSettings, Surroundings
+from shared.providers.guarded import Guarded
 
 KINDS = ("text-to-3d", "image-to-3d", "multiview-to-3d")
 
@@ -44,6 +48,20 @@ class ThrowawayOptions(BaseModel):
     scale: float = Field(1.0, gt=0, description="How large the model is.", examples=[0.5])
     style: str = Field("plain", max_length=40, description="How it looks.", examples=["plain"])
     textured: bool = Field(True, description="Whether it is coloured.", examples=[False])
+
+
+class ThrowawaySettings(ProviderSettings):
+    """It is always in use, and its one key is no secret.
+
+    始终启用，密钥无需保密。
+    """
+
+    def credentials(self) -> Sequence[Credential]:
+        """One, `memory`.
+
+        唯一的凭证。
+        """
+        return [Credential("memory", SecretStr("key"))]
 
 
 class ThrowawayProvider:
@@ -69,20 +87,12 @@ class ThrowawayProvider:
         self.reachable = True
         self.looks = 0
 
-    @classmethod
-    def wired(cls, settings: Settings, clock: Clock) -> Offer:
-        """The factory that `wiring.PROVIDERS` takes.
-
-        供接线使用的工厂。
-        """
-        return cls(clock, instant=True).offer()
-
-    def offer(self) -> Offer:
-        """This very provider, as a factory gives it.
+    def declared(self, name: str = "throwaway") -> Declaration[ThrowawaySettings]:
+        """This very provider as one of `wiring.PROVIDERS`.
 
         供接线使用的现成实例。
         """
-        return Offer([Credential("memory", SecretStr("key"))], lambda credentials: self)
+        return replace(THROWAWAY, name=name, make=lambda settings, around: self)
 
     def prepare(self, ask: Ask, credential: str, deadline: Deadline) -> Request:
         """Build the create's body; every input picture is read, as an upload would.
@@ -164,7 +174,7 @@ class ThrowawayProvider:
         下载模型。
         """
         self._answering()
-        if not file.url.startswith("memory:"):
+        if not file.url.startswith("https://throwaway.example/"):
             raise DownloadFailed("there is no such file")
         model = triangle()
         yield Download(len(model), iter([model[:300], model[300:]]))
@@ -202,6 +212,35 @@ class ThrowawayProvider:
     def _answering(self) -> None:
         if not self.reachable:
             raise ProviderUnavailable("nobody answers at tsk_secret@provider.internal")
+
+
+def _make(settings: ThrowawaySettings, around: Surroundings) -> ThrowawayProvider:
+    return ThrowawayProvider(around.clock, instant=True)
+
+
+THROWAWAY = Declaration(
+    name="throwaway",
+    options=ThrowawayProvider.options,
+    key_seconds=24 * 3600.0,
+    check_limit=50,
+    settings=ThrowawaySettings,
+    make=_make,
+)
+"""One that is done with every task at once, as a line of `wiring.PROVIDERS`."""
+
+
+def guarded(
+    make: Callable[[], Adapter],
+    clock: Clock,
+    metrics: Metrics = OFF,
+    credentials: KeptCredentials | None = None,
+    declared: Declaration[Any] = THROWAWAY,
+) -> Guarded:
+    """An adapter behind the guard, as wiring puts it there.
+
+    加上防护层的适配器。
+    """
+    return Guarded(declared, make, credentials or KeptCredentials(), clock, metrics)
 
 
 def triangle() -> bytes:
@@ -243,5 +282,5 @@ def triangle() -> bytes:
 
 
 def _done(task_id: str) -> TaskState:
-    file = RemoteFile("model", f"memory:{task_id}", "model/gltf-binary")
+    file = RemoteFile("model", f"https://throwaway.example/{task_id}.glb", "model/gltf-binary")
     return TaskState("succeeded", 100, files=(file,), credits=1.0)

@@ -30,7 +30,6 @@ from infra.local.cloud.home import VARIABLE, Home
 from infra.local.cloud.payloads import EventTooLarge, HttpAnswer, HttpRequest
 from infra.local.cloud.stop import Stop
 from shared.aws import clients
-from shared.config import Settings, variable_of
 
 log = logging.getLogger("maquette.local")
 
@@ -158,10 +157,9 @@ class EmulatedMachine:
         """The settings for the functions' environments, and those that are secrets."""
         plain: dict[str, str] = {}
         secret: dict[str, str] = {}
-        for name in Settings.model_fields:
-            variable = variable_of(name)
+        for variable, value in self.settings.by_variable().items():
             if variable in self._environ and variable not in _THE_STACKS:
-                found = secret if _is_secret(getattr(self.settings, name)) else plain
+                found = secret if _is_secret(value) else plain
                 found[variable] = self._environ[variable]
         # Or the template would make up an address at amazonaws.com.
         return {**plain, "MAQUETTE_PUBLIC_URL": self.settings.public_url}, secret

@@ -19,13 +19,16 @@ from shared.clock import Deadline
 class ProviderError(Exception):
     """A provider's answer that is not what was hoped for; `code` and `message` are its own.
 
+    `raw` is all that it said, for the operator's log alone: `message` may get to callers.
+
     生成服务返回的错误。
     """
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, raw: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.raw = message if raw is None else raw
 
 
 class Rejected(ProviderError):
@@ -56,9 +59,14 @@ class RateLimited(ProviderError):
     """
 
     def __init__(
-        self, message: str, *, code: str | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        raw: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, code=code)
+        super().__init__(message, code=code, raw=raw)
         self.retry_after = retry_after
 
 
@@ -71,9 +79,14 @@ class ProviderUnavailable(ProviderError):
     """
 
     def __init__(
-        self, message: str, *, code: str | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        raw: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, code=code)
+        super().__init__(message, code=code, raw=raw)
         self.retry_after = retry_after
 
 
@@ -151,6 +164,9 @@ class RemoteFile:
     media_type: str
 
 
+Status = Literal["waiting", "running", "succeeded", "failed", "canceled", "missing"]
+
+
 @dataclass(frozen=True)
 class TaskState:
     """What the provider says of a task.
@@ -161,7 +177,7 @@ class TaskState:
     某个远端任务的状态。
     """
 
-    status: Literal["waiting", "running", "succeeded", "failed", "canceled", "missing"]
+    status: Status
     progress: int | None = None
     eta_seconds: float | None = None
     files: tuple[RemoteFile, ...] = ()
@@ -194,21 +210,11 @@ class Wanted:
     since: int
 
 
-class Provider(Protocol):
-    """One generator. A `credential` is a name; its secret is found anew at every call.
+class Adapter(Protocol):
+    """The calls of one generator. A `credential` is a name; its secret is found anew at every call.
 
-    `options` maps each kind it makes to the pydantic model of that kind's options.
-    `key_seconds`: for how long after a create the same idempotency key gives the same task; None
-    where the provider takes no keys.
-    `check_limit`: how many tasks one `check` may ask about.
-
-    一个生成服务。
+    一个生成服务的调用接口。
     """
-
-    name: str
-    options: Mapping[str, type[BaseModel]]
-    key_seconds: float | None
-    check_limit: int
 
     def prepare(self, ask: Ask, credential: str, deadline: Deadline) -> Request:
         """Upload what must be uploaded and build the create's exact request.
@@ -274,4 +280,44 @@ class Provider(Protocol):
         """Let go of connections; calling it twice is harmless.
 
         关闭连接。
+        """
+
+
+class Provider(Adapter, Protocol):
+    """One generator: its calls, and what is known of it without asking.
+
+    `options` maps each kind it makes to the pydantic model of that kind's options.
+    `key_seconds`: for how long after a create the same idempotency key gives the same task; None
+    where the provider takes no keys.
+    `check_limit`: how many tasks one `check` may ask about.
+
+    一个生成服务：调用接口与已知特性。
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name in jobs and settings.
+
+        名称。
+        """
+
+    @property
+    def options(self) -> Mapping[str, type[BaseModel]]:
+        """The model of the options of each kind it makes.
+
+        各类任务的选项模型。
+        """
+
+    @property
+    def key_seconds(self) -> float | None:
+        """How long an idempotency key holds, in seconds; None where it takes none.
+
+        幂等键的有效秒数。
+        """
+
+    @property
+    def check_limit(self) -> int:
+        """How many tasks one `check` may ask about.
+
+        一次可查询的任务数。
         """

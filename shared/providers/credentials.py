@@ -54,6 +54,12 @@ class Credentials(Protocol):
         按名称取凭证。
         """
 
+    def kin(self, provider: str, name: str) -> Sequence[str]:
+        """The other names under which a task of this one may be known, after a key was replaced.
+
+        同一所有者的其他凭证名称。
+        """
+
 
 @dataclass(frozen=True)
 class KeptCredentials:
@@ -76,7 +82,19 @@ class KeptCredentials:
 
         按名称取凭证。
         """
-        return next((one for one in self.kept.get(provider, ()) if one.name == name), None)
+        own = self.kept.get(provider, ())
+        named = (one for one in own if one.name == name)
+        # A key that was given a name since is still the one that had none.
+        return next(named, None) or next(
+            (one for one in own if _unnamed(provider, one.secret.get_secret_value()) == name), None
+        )
+
+    def kin(self, provider: str, name: str) -> Sequence[str]:
+        """All the others: they belong to the same operator.
+
+        其余全部凭证。
+        """
+        return tuple(one.name for one in self.kept.get(provider, ()) if one.name != name)
 
 
 def secret(credentials: Credentials, provider: str, name: str, form: str) -> str:
@@ -127,5 +145,9 @@ def _split(provider: str, entry: str, form: str) -> tuple[str, str, bool]:
     # Keys may have colons themselves: `tsk_a:b` is one of Tripo's, and no name.
     if named is not None and re.fullmatch(form, named[2]):
         return named[1], named[2], bare == entry
-    digest = hashlib.sha256(bare.encode()).hexdigest()[:8]
-    return f"{provider}-{digest}", bare, bare == entry
+    return _unnamed(provider, bare), bare, bare == entry
+
+
+def _unnamed(provider: str, key: str) -> str:
+    """What a key without a name is called."""
+    return f"{provider}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"

@@ -28,6 +28,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from shared import skew
 from shared.clock import Clock, Deadline
 from shared.providers.base import ProviderUnavailable, RateLimited, UnknownOutcome
+from shared.providers.cleaning import clean
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -40,15 +41,12 @@ ATTEMPTS = 3
 # A wait longer than this is the caller's to plan: the job comes back when it is over.
 LONGEST_WAIT = 10.0
 LONGEST_RETRY_AFTER = 3600.0
-MESSAGE_LENGTH = 300
 
 # What httpx raises before a request's first byte is written.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 # What may be over by itself.
 _PATIENT = (ProviderUnavailable, RateLimited)
-_URL = re.compile(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", re.IGNORECASE)
-_KEY = re.compile(r"(tsk_|tcli_|\bsk-|Bearer )[^\s\"',;]+")
 
 T = TypeVar("T")
 
@@ -273,15 +271,6 @@ def retry_after(headers: Mapping[str, str], now: int) -> float | None:
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
-def clean(text: object, length: int = MESSAGE_LENGTH) -> str:
-    """Foreign text fit for a message: no keys, no URL queries, no control characters, not long.
-
-    清理外来文本：去掉密钥和链接签名。
-    """
-    line = "".join(c if c.isprintable() else " " for c in str(text)[: 20 * length])
-    return _KEY.sub(r"\1…", _URL.sub(r"\1?…", line))[:length].strip()
 
 
 def _without_queries(record: logging.LogRecord) -> bool:

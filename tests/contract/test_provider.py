@@ -45,8 +45,11 @@ from shared.providers.base import (
     Wanted,
 )
 from shared.providers.credentials import KeptCredentials
+from shared.providers.guarded import Guarded
 from shared.providers.qwen_image.adapter import QwenImage
+from shared.providers.qwen_image.declaration import QWEN_IMAGE
 from shared.providers.tripo.adapter import Tripo
+from shared.providers.tripo.declaration import TRIPO
 from tests.credentials import keys
 
 KEY = "tsk_a-key-that-must-never-be-seen"
@@ -153,7 +156,7 @@ def tripo() -> Iterator[Case]:
 
         def make(**changes: Any) -> Provider:
             given = {"credentials": credentials, "base_url": server.url, "clock": clock, **changes}
-            provider = Tripo(**given)
+            provider = Guarded(TRIPO, lambda: Tripo(**given), credentials, clock)
             stack.callback(provider.close)
             return provider
 
@@ -200,7 +203,7 @@ def qwen_image() -> Iterator[Case]:
 
         def make(**changes: Any) -> Provider:
             given = {"credentials": credentials, "base_url": server.url, "clock": clock, **changes}
-            provider = QwenImage(**given)
+            provider = Guarded(QWEN_IMAGE, lambda: QwenImage(**given), credentials, clock)
             stack.callback(provider.close)
             return provider
 
@@ -395,7 +398,7 @@ def test_a_credential_that_is_not_there_is_unauthorized_and_nothing_is_sent(case
         lambda: case.provider.submit(prepared, "key:1", "other", soon()),
         lambda: case.provider.check(["x"], "other", soon()),
     ):
-        with pytest.raises(Unauthorized, match="other"):
+        with pytest.raises(Unauthorized, match="key is not accepted"):
             call()
     with suppress(Unauthorized):
         assert not case.provider.cancel("x", "other", soon()), "there may be no such call"

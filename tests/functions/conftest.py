@@ -35,7 +35,7 @@ def build_house(
     ) -> House:
         clock = FakeClock()
         provider = ThrowawayProvider(clock, instant=instant)
-        monkeypatch.setitem(wiring.PROVIDERS, "throwaway", lambda *_: provider.offer())
+        monkeypatch.setitem(wiring.PROVIDERS, "throwaway", provider.declared())
         woken: list[str] = []
         given = {
             "store_url": database_url,

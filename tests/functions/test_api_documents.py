@@ -21,7 +21,7 @@ from shared.store.base import StoreUnavailable
 from tests.functions.gateway import Answer, call, get, post_form, post_json
 from tests.functions.house import LINK_SECRET, Build, House
 from tests.functions.pictures import picture
-from tests.providers import ThrowawayProvider
+from tests.providers import THROWAWAY, ThrowawayProvider
 
 
 @pytest.fixture
@@ -226,6 +226,6 @@ def test_the_throwaway_provider_is_wired_by_one_line(
     build_house: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = build_house()
-    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", ThrowawayProvider.wired)
+    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", THROWAWAY)
     wiring.install(wiring.build(house.bundle.settings))
     assert post_json("/api/v1/models", {"prompt": "a cup"}).json["provider"] == "throwaway"

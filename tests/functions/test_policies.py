@@ -24,7 +24,7 @@ from functions.poll.handler import handler as poll
 from functions.postprocess.handler import handler as postprocess
 from infra.aws import tables
 from infra.aws.emulator import Emulator
-from shared import events, wiring
+from shared import config, events, wiring
 from shared.aws import clients
 from shared.buckets.s3 import PART
 from shared.clock import Deadline, SystemClock
@@ -154,7 +154,9 @@ def stack(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         )
     clients.forget()
     provider = Provider(SystemClock(), instant=True)
-    monkeypatch.setattr(wiring, "PROVIDERS", {"throwaway": lambda *_: provider.offer()})
+    only = {"throwaway": provider.declared()}
+    for module in (config, wiring):
+        monkeypatch.setattr(module, "PROVIDERS", only)
     yield Stack(name, name, recording(), provider, monkeypatch)
     wiring.install(None)
     boto3.DEFAULT_SESSION = None

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -43,7 +43,7 @@ from shared.work.leader import Watch
 from tests.fakes import FakeClock
 from tests.functions.gateway import get, post_json
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET, Build, House, created
-from tests.providers import ThrowawayProvider, triangle
+from tests.providers import THROWAWAY, ThrowawayProvider, triangle
 from tests.receivers import Receiver, answer
 
 SOON = 10.0
@@ -87,7 +87,7 @@ class Cast:
 
 @pytest.fixture
 def cast(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cast]:
-    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", ThrowawayProvider.wired)
+    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", THROWAWAY)
     # The receiver judges a webhook's age by this machine's clock.
     made = Cast(FakeClock(time.time_ns() // 1_000_000), [], [])
     listener = socket.create_server(("127.0.0.1", 0))
@@ -203,7 +203,7 @@ def stage(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) ->
     clock = Turning()
     provider = ThrowawayProvider(clock)
 
-    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", lambda *_: provider.offer())
+    monkeypatch.setitem(wiring.PROVIDERS, "throwaway", provider.declared())
     settings = config.load(
         {},
         store_url=database_url,
@@ -371,7 +371,7 @@ class Switched:
 def test_ready_names_exactly_the_parts_that_fail_and_health_stays_well(
     build_house: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(wiring.PROVIDERS, "second", ThrowawayProvider.wired)
+    monkeypatch.setitem(wiring.PROVIDERS, "second", replace(THROWAWAY, name="second"))
     parts = ["store", "bucket", "provider throwaway", "provider second"]
     down: set[str] = set()
     house = build_house(wrap=lambda name, part: Switched(name, part, down))

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from gpu_inference import settings as gpu_settings
 from gpu_inference.settings import Settings as GpuSettings
 from shared import config, wiring
-from shared.config import Settings, SettingsError, named_keys, read_dotenv, variable_of
+from shared.config import Settings, SettingsError, named_keys, read_dotenv
 from shared.store.tables import LANES
 
 LINK = "link-secret-of-thirty-two-characters"
@@ -105,22 +105,22 @@ WRONG: dict[str, list[str]] = {
         f"{HIDDEN}:{KEY},{HIDDEN}:{KEY}",
         f"shop:{HIDDEN}-and-long-enough,museum:{HIDDEN}-and-long-enough",
     ],
-    "tripo_api_key": [HIDDEN, f"{TRIPO},{HIDDEN}", f"tsk_ä{HIDDEN}", f"{TRIPO},{TRIPO}"],
-    "tripo_base_url": [
+    "TRIPO_API_KEY": [HIDDEN, f"{TRIPO},{HIDDEN}", f"tsk_ä{HIDDEN}", f"{TRIPO},{TRIPO}"],
+    "TRIPO_BASE_URL": [
         "tripo.example",
         "https://tripo.example/?key=1",
         "https://user@tripo.example",
         "https://tripo.example:port",
         "https://[::1",
     ],
-    "qwen_image_base_url": [
+    "QWEN_IMAGE_BASE_URL": [
         "gpu.internal:9000",
         "ftp://gpu.internal",
         "http://gpu.internal/?key=1",
         "http://user@gpu.internal",
         "http://[::1",
     ],
-    "qwen_image_api_key": [
+    "QWEN_IMAGE_API_KEY": [
         f"{HIDDEN} and more",
         f"ä{HIDDEN}",
         HIDDEN * 50,
@@ -143,6 +143,11 @@ wrong_settings = st.dictionaries(
 )
 
 
+def variable_of(name: str) -> str:
+    """The variable of one of our own fields; a provider's is named by its variable already."""
+    return name if name.isupper() else config.variable_of(name)
+
+
 def faults_of(environ: Mapping[str, str]) -> SettingsError | None:
     try:
         config.load(environ)
@@ -156,7 +161,7 @@ def variables(error: SettingsError | None) -> list[str]:
 
 
 def test_every_setting_is_part_of_these_tests() -> None:
-    assert set(WRONG) == set(Settings.model_fields)
+    assert set(map(variable_of, WRONG)) == set(config.variables())
     assert variables(faults_of(GOOD)) == variables(faults_of(DEPLOYED)) == []
 
 
@@ -263,7 +268,7 @@ def test_a_misspelt_name_is_told_with_the_one_that_was_meant(name: str, meant: s
 def test_names_of_others_are_not_ours_to_refuse() -> None:
     services = {f"{gpu_settings.PREFIX}{name.upper()}": "1" for name in GpuSettings.model_fields}
     theirs = {"TRIPO_PLANNER_HOME": "/", "QWEN_HOME": "/", "MAQUETTES": "7", "PATH": "/bin"}
-    for name in services.keys() & set(map(variable_of, Settings.model_fields)):
+    for name in services.keys() & set(config.variables()):
         del services[name]
     assert faults_of({**GOOD, **services, **theirs, "MAQUETTE_HOME": "/x"}) is None
 
@@ -286,10 +291,10 @@ def test_several_link_secrets_may_be_listed_the_newest_first() -> None:
     assert wiring.link_secrets(settings) == [new.encode(), old.encode()]
 
 
-@given(st.sets(st.sampled_from(sorted(set(Settings.model_fields) - {"stage"}))))
+@given(st.sets(st.sampled_from(sorted(set(config.variables()) - {"MAQUETTE_STAGE"}))))
 def test_an_empty_value_is_no_value(names: set[str]) -> None:
-    without = {name: value for name, value in GOOD.items() if name not in map(variable_of, names)}
-    empty = {**GOOD, **dict.fromkeys(map(variable_of, names), "")}
+    without = {name: value for name, value in GOOD.items() if name not in names}
+    empty = {**GOOD, **dict.fromkeys(names, "")}
     assert variables(faults_of(empty)) == variables(faults_of(without))
     if faults_of(without) is None:
         assert config.load(empty) == config.load(without)
@@ -333,7 +338,10 @@ def test_lists_are_separated_by_commas_and_blanks_around_them_do_not_matter() ->
     more = {"MAQUETTE_CALLBACK_HOSTS": " a.example , b.example,", "TRIPO_API_KEY": "tsk_a , tsk_b"}
     settings = config.load({**GOOD, **more})
     assert settings.callback_hosts == ("a.example", "b.example")
-    assert [key.get_secret_value() for key in settings.tripo_api_key] == ["tsk_a", "tsk_b"]
+    assert [key.get_secret_value() for key in settings.by_variable()["TRIPO_API_KEY"]] == [
+        "tsk_a",
+        "tsk_b",
+    ]
 
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
@@ -387,7 +395,7 @@ def test_without_a_dotenv_file_there_is_nothing_to_read(tmp_path: Path) -> None:
 
 
 def test_the_environment_of_this_process_is_the_usual_one(monkeypatch: Any) -> None:
-    for name in map(variable_of, Settings.model_fields):
+    for name in config.variables():
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)

@@ -145,10 +145,11 @@ def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -
     secret = "as set in MAQUETTE_WEBHOOK_SECRETS"
     if not home.environ.get("MAQUETTE_WEBHOOK_SECRETS"):
         secret = f"{home.secrets_file} (webhook_secret)"
+    set_to = settings.by_variable()
     maker = (
         "a stand-in: set TRIPO_API_KEY for the real one"
         if home.needs_standin
-        else settings.tripo_base_url
+        else set_to["TRIPO_BASE_URL"]
     )
     lines = {
         "API": f"{here}/api/v1",
@@ -156,7 +157,7 @@ def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -
         "webhook secret": secret,
         "kept in": kept,
         "Tripo": maker,
-        "Qwen-Image": settings.qwen_image_base_url or "none: ./scripts/run installs one",
+        "Qwen-Image": set_to["QWEN_IMAGE_BASE_URL"] or "none: ./scripts/run installs one",
     }
     if settings.public_url != here:
         lines["public address"] = settings.public_url

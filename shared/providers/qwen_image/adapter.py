@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel
 
 from shared.clock import Clock, Deadline
 from shared.providers.base import (
@@ -33,9 +32,8 @@ from shared.providers.credentials import Credentials, secret
 from shared.providers.download import download
 from shared.providers.http import Answer, Connections, repeat
 from shared.providers.qwen_image.answers import created, read, state_of
-from shared.providers.qwen_image.options import KEY, KEY_SECONDS, OPTIONS, body_of, name_of
+from shared.providers.qwen_image.options import KEY, NAME, body_of, name_of
 
-BATCH = 100
 MAX_DOWNLOAD = 50 << 20
 CHUNK = 3 << 18
 """Bytes of a picture read at once; a multiple of 3, so that its base64 can be strung together."""
@@ -49,11 +47,6 @@ class QwenImage:
 
     Qwen-Image 适配器。
     """
-
-    name = "qwen-image"
-    options: Mapping[str, type[BaseModel]] = OPTIONS
-    key_seconds: float | None = KEY_SECONDS
-    check_limit = BATCH
 
     def __init__(
         self,
@@ -165,7 +158,7 @@ class QwenImage:
         """
         asked = {"Accept": "application/json"}
         read(self._call("GET", "/ready", asked, deadline), self._clock.now())
-        for credential in self._credentials.names(self.name):
+        for credential in self._credentials.names(NAME):
             headers = self._headers(credential)
             read(self._call("GET", "/jobs?ids=ready", headers, deadline), self._clock.now())
 
@@ -193,7 +186,7 @@ class QwenImage:
         return {"Accept": "application/json", **self._bearer(credential)}
 
     def _bearer(self, credential: str) -> dict[str, str]:
-        key = secret(self._credentials, self.name, credential, f"({KEY})?")
+        key = secret(self._credentials, NAME, credential, f"({KEY})?")
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 

@@ -21,7 +21,8 @@ from shared.providers.base import (
     Unauthorized,
     UnknownOutcome,
 )
-from shared.providers.http import Answer, clean, retry_after
+from shared.providers.cleaning import clean
+from shared.providers.http import Answer, retry_after
 
 # Which refusal of a create means what. A status in BARE counts whoever gives it: a gateway that
 # says so has not let the request through. The others count only in the service's own format, and

@@ -11,8 +11,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.providers.base import Ask, InputImage, Rejected
-from shared.providers.http import clean
+from shared.providers.cleaning import clean
 
+NAME = "qwen-image"
+BATCH = 100
+"""How many jobs one call may ask about."""
 SIDE_STEP = 16
 """Pixels: the VAE's 8 times the patches of 2; the pipeline would cut other sizes down silently."""
 # The widest there may be: a service's own limits are often narrower, and it refuses by name.

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from shared.clock import Clock, Deadline
 from shared.providers.base import (
@@ -30,8 +30,8 @@ from shared.providers.base import (
 from shared.providers.credentials import Credentials, secret
 from shared.providers.download import download
 from shared.providers.http import Connections
-from shared.providers.tripo.api import BATCH, Account
-from shared.providers.tripo.options import KEY, OPTIONS, VIEWS, body_of, images_of
+from shared.providers.tripo.api import Account
+from shared.providers.tripo.options import KEY, NAME, VIEWS, body_of, images_of
 from shared.providers.tripo.tasks import carries, state_of
 
 GLOBAL_URL = "https://openapi.tripo3d.ai"
@@ -47,11 +47,6 @@ class Tripo:
 
     Tripo 适配器。
     """
-
-    name = "tripo"
-    options: Mapping[str, type[BaseModel]] = OPTIONS
-    key_seconds: float | None = None
-    check_limit = BATCH
 
     def __init__(
         self,
@@ -167,7 +162,7 @@ class Tripo:
 
         检查每个密钥是否可用。
         """
-        for credential in self._credentials.names(self.name):
+        for credential in self._credentials.names(NAME):
             self._account(credential, deadline).ask("GET", "/v3/account/balance")
 
     def close(self) -> None:
@@ -178,7 +173,7 @@ class Tripo:
         self._http.close()
 
     def _account(self, credential: str, deadline: Deadline) -> Account:
-        key = SecretStr(secret(self._credentials, self.name, credential, KEY))
+        key = SecretStr(secret(self._credentials, NAME, credential, KEY))
         return Account(self._http, self._base, key, self._clock, deadline)
 
     def _seed(self, body: dict[str, Any]) -> str | None:

@@ -18,13 +18,12 @@ from shared.clock import Clock, Deadline
 from shared.providers.base import InputImage, OutOfCredit, ProviderUnavailable, Rejected
 from shared.providers.http import Connections, repeat
 from shared.providers.tripo.errors import created, read
-from shared.providers.tripo.options import EXTENSIONS
+from shared.providers.tripo.options import BATCH, EXTENSIONS
 from shared.providers.tripo.tasks import milliseconds
 
 # Larger files go to storage by a presigned PUT; the SDK draws the line at the same place.
 MULTIPART_BYTES = 50 << 20
 CHUNK = 1 << 20
-BATCH = 100
 USAGE_PAGE = 50
 USAGE_PAGES = 40
 

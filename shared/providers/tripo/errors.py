@@ -21,7 +21,8 @@ from shared.providers.base import (
     Unauthorized,
     UnknownOutcome,
 )
-from shared.providers.http import Answer, clean, retry_after
+from shared.providers.cleaning import clean
+from shared.providers.http import Answer, retry_after
 
 # Which failure means what. A row is (HTTP status, the provider's code); None stands for any. Looked
 # up from the most exact: (status, code), (status, any), (any, code); else a 2xx or 4xx is Rejected.

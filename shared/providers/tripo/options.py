@@ -11,11 +11,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from shared.providers.base import Ask, InputImage, Rejected
-from shared.providers.http import clean
+from shared.providers.cleaning import clean
 
 # The newest of the general line, and the one that takes every option below. The SDK's own default,
 # v2.5-20250123, is two generations older; the P line is for low-poly meshes only.
 DEFAULT_MODEL = "v3.1-20260211"
+NAME = "tripo"
+BATCH = 100
+"""How many tasks one call may ask about."""
 PROMPT_LENGTH = 1024
 KEY = r"tsk_[!-~]{1,256}"
 """The form of a key."""

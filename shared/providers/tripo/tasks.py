@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.providers.base import ProviderUnavailable, RemoteFile, Request, TaskState
-from shared.providers.http import clean
+from shared.providers.cleaning import clean
 
 # How long a finished task may be without its files before that is called a failure.
 SETTLING_MS = 120_000

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from shared import wiring
 from shared.aws import clients, secrets
-from shared.config import SettingsError
+from shared.config import Settings, SettingsError
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET
 
 PATH = "/maquette/dev"
@@ -93,13 +93,17 @@ def environment(monkeypatch: pytest.MonkeyPatch, database_url: str) -> pytest.Mo
     return monkeypatch
 
 
+def tripo_keys(settings: Settings) -> list[str]:
+    return [one.secret.get_secret_value() for one in settings.providers["tripo"].credentials()]
+
+
 def test_a_bundle_is_wired_with_the_secrets_that_are_kept_elsewhere(
     environment: pytest.MonkeyPatch,
 ) -> None:
     put_parameters(KEPT)
     settings = wiring.current().settings
     assert settings.link_secret[0].get_secret_value() == LINK_SECRET
-    assert [key.get_secret_value() for key in settings.tripo_api_key] == ["tsk_one", "tsk_two"]
+    assert tripo_keys(settings) == ["tsk_one", "tsk_two"]
 
 
 def test_the_environment_goes_before_them_unless_it_is_empty(
@@ -109,7 +113,7 @@ def test_the_environment_goes_before_them_unless_it_is_empty(
     environment.setenv("TRIPO_API_KEY", "tsk_mine")
     environment.setenv("MAQUETTE_LINK_SECRET", "")
     settings = wiring.current().settings
-    assert [key.get_secret_value() for key in settings.tripo_api_key] == ["tsk_mine"]
+    assert tripo_keys(settings) == ["tsk_mine"]
     assert settings.link_secret[0].get_secret_value() == LINK_SECRET
 
 

@@ -21,7 +21,7 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
     settings = Home(tmp_path, {}).settings(STANDIN)
     assert settings.store_url == f"sqlite:///{tmp_path}/maquette.db"
     assert settings.bucket_url == f"file://{tmp_path}/bucket"
-    assert settings.tripo_base_url == "http://127.0.0.1:1"
+    assert settings.by_variable()["TRIPO_BASE_URL"] == "http://127.0.0.1:1"
     assert settings.poll_first_seconds == 0.5
 
 
@@ -45,14 +45,14 @@ def test_the_environment_goes_before_what_is_made(tmp_path: Path) -> None:
     assert not home.needs_standin
     assert settings.poll_first_seconds == 7
     assert settings.link_secret[0].get_secret_value() == "x" * 32
-    assert settings.tripo_base_url == "https://openapi.tripo3d.ai"
+    assert settings.by_variable()["TRIPO_BASE_URL"] == "https://openapi.tripo3d.ai"
 
 
 def test_without_a_key_nobody_asks_the_real_tripo(tmp_path: Path) -> None:
     given = {"TRIPO_BASE_URL": "https://openapi.tripo3d.ai", "TRIPO_API_KEY": " "}
     home = Home(tmp_path, given)
     assert home.needs_standin
-    assert home.settings(STANDIN).tripo_base_url == "http://127.0.0.1:1"
+    assert home.settings(STANDIN).by_variable()["TRIPO_BASE_URL"] == "http://127.0.0.1:1"
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
@@ -76,4 +76,4 @@ def test_off_is_no_picture_service_and_none_is_to_be_started(tmp_path: Path) -> 
     plain = open_home({"MAQUETTE_HOME": str(tmp_path), "QWEN_IMAGE_BASE_URL": ""})
     off = open_home({"MAQUETTE_HOME": str(tmp_path), "QWEN_IMAGE_BASE_URL": "off"})
     assert (plain.has_qwen_image, off.has_qwen_image) == (False, True)
-    assert off.settings({}).qwen_image_base_url == ""
+    assert off.settings({}).by_variable()["QWEN_IMAGE_BASE_URL"] == ""

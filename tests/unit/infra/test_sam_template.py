@@ -18,7 +18,8 @@ from infra.local.cloud import template
 from infra.local.cloud.home import ROOT
 from shared import metrics
 from shared.aws import emf
-from shared.config import Settings, variable_of
+from shared.config import Settings, variable_of, variables
+from shared.providers.registry import PROVIDERS
 from shared.store.tables import TABLES
 
 DOCUMENT = template.parse((ROOT / "template.yaml").read_text("utf-8"))
@@ -161,10 +162,15 @@ def test_alarms_watch_what_the_functions_measure() -> None:
 
 
 def test_no_secret_is_in_the_environment_and_every_name_is_a_setting() -> None:
-    settings = {variable_of(name): field for name, field in Settings.model_fields.items()}
-    secret = {name for name, field in settings.items() if "SecretStr" in repr(field)}
-    assert "MAQUETTE_LINK_SECRET" in secret
-    assert set(ENVIRONMENT) <= set(settings) - secret
+    models = [Settings, *(declared.settings for declared in PROVIDERS.values())]
+    fields = {
+        variable_of(name, model): field
+        for model in models
+        for name, field in model.model_fields.items()
+    }
+    secret = {name for name, field in fields.items() if "SecretStr" in repr(field)}
+    assert {"MAQUETTE_LINK_SECRET", "TRIPO_API_KEY"} <= secret
+    assert set(ENVIRONMENT) <= set(variables()) - secret
     for function in FUNCTIONS.values():
         assert "Environment" not in function
 

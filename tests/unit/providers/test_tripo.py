@@ -895,14 +895,6 @@ def test_a_key_in_the_providers_own_words_is_not_repeated() -> None:
     assert KEY not in message
 
 
-@given(st.text())
-def test_cleaned_text_is_short_printable_and_fit_for_utf8(text: str) -> None:
-    cleaned = http.clean(text)
-    assert len(cleaned) <= http.MESSAGE_LENGTH
-    assert all(character.isprintable() for character in cleaned)
-    cleaned.encode()
-
-
 def test_httpx_logs_no_signatures(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     wire = Wire(httpx.Response(200, content=b"glTF"))

@@ -1,0 +1,79 @@
+"""Qwen-Image declares itself: its settings, and how its adapter is made.
+
+Qwen-Image 的声明与设置。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, field_validator
+
+from shared.providers.base import Adapter
+from shared.providers.credentials import Credential, parsed
+from shared.providers.declaration import (
+    BaseUrl,
+    Declaration,
+    Keys,
+    ProviderSettings,
+    Surroundings,
+)
+from shared.providers.qwen_image.options import BATCH, KEY, KEY_SECONDS, NAME, OPTIONS
+
+
+class QwenImageSettings(ProviderSettings):
+    """Where the service answers (empty, or `off`: there is none), and the keys it wants, if any.
+
+    Qwen-Image 服务的地址与密钥。
+    """
+
+    base_url: Annotated[
+        BaseUrl, Field(validation_alias="QWEN_IMAGE_BASE_URL", pattern=r"^(https?://[^\s?#]+)?$")
+    ] = ""
+    api_key: Annotated[Keys, Field(validation_alias="QWEN_IMAGE_API_KEY")] = ()
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return "" if value == "off" else value
+
+    @field_validator("api_key")
+    @classmethod
+    def _credentials(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        _parsed(value)
+        return value
+
+    def credentials(self) -> Sequence[Credential]:
+        """One for each key; one that is open where the service asks for none.
+
+        每个密钥一个凭证；无需密钥时为一个公开凭证。
+        """
+        if not self.base_url:
+            return ()
+        return _parsed(self.api_key) or (Credential(f"{NAME}-open", SecretStr("")),)
+
+
+def _parsed(keys: tuple[SecretStr, ...]) -> Sequence[Credential]:
+    return parsed(NAME, [key.get_secret_value() for key in keys], KEY)
+
+
+def _make(settings: QwenImageSettings, around: Surroundings) -> Adapter:
+    from shared.providers.qwen_image.adapter import QwenImage
+
+    return QwenImage(
+        credentials=around.credentials,
+        base_url=settings.base_url,
+        clock=around.clock,
+        max_download_bytes=around.max_download_bytes,
+    )
+
+
+QWEN_IMAGE = Declaration(
+    name=NAME,
+    options=OPTIONS,
+    key_seconds=KEY_SECONDS,
+    check_limit=BATCH,
+    settings=QwenImageSettings,
+    make=_make,
+)
