@@ -132,6 +132,20 @@ def new_id(clock: Clock) -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
+def time_of(identifier: str) -> int | None:
+    """When (ms) an id of `new_id` was made; None for a text that is none.
+
+    由编号得到生成时间。
+    """
+    head = identifier[:10]
+    if len(identifier) != 26 or any(digit not in _CROCKFORD for digit in head):
+        return None
+    number = 0
+    for digit in head:
+        number = number * 32 + _CROCKFORD.index(digit)
+    return number
+
+
 def iso(instant: int) -> str:
     """Milliseconds since 1970 as `2026-11-21T21:00:00.000Z`.
 

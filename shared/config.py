@@ -27,7 +27,6 @@ from shared import misspelt
 from shared.jobs.policy import Policy
 from shared.providers.declaration import ProviderSettings
 from shared.providers.registry import PROVIDERS
-from shared.store.tables import LANES
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 Bytes = Annotated[int, Field(gt=0, le=5 * 2**30)]
@@ -117,7 +116,7 @@ class Settings(BaseModel):
     cancel_seconds: Seconds = 3600.0
     find_seconds: Seconds = 900.0
     lease_margin_seconds: Seconds = 60.0
-    poll_helpers: Annotated[int, Field(ge=0, le=LANES)] = 0
+    poll_helpers: Annotated[int, Field(ge=0, le=4)] = 0
 
     body_bytes: Bytes = 24 * 2**20
     image_bytes: Bytes = 20 * 2**20

@@ -29,12 +29,13 @@ class Wake:
 
 @dataclass(frozen=True)
 class Help:
-    """A `poll` with a backlog asks another one to carry these lanes forward.
+    """A `poll` with a backlog asks another one to carry the jobs of these providers forward; of
+    all, where none is named, as older code asked.
 
-    请求协助处理积压的分道。
+    请求协助处理积压的任务。
     """
 
-    lanes: tuple[int, ...]
+    providers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ WAKE: Mapping[str, Any] = {"maquette": "wake"}
 """The event one function wakes another with."""
 
 
-def help_event(lane: int) -> dict[str, Any]:
-    """The event by which `poll` hands a lane to a further one.
+def help_event(provider: str) -> dict[str, Any]:
+    """The event by which `poll` hands a provider's jobs to a further one.
 
     请求协助的事件。
     """
-    return {"maquette": "help", "lanes": [lane]}
+    return {"maquette": "help", "providers": [provider]}
 
 
 def parse(event: Any) -> Event:
@@ -77,9 +78,9 @@ def parse(event: Any) -> Event:
     if event.get("detail-type") == "Object Created":
         return ObjectsCreated(_rule_keys(event))
     if event.get("maquette") == "help":
-        lanes = event.get("lanes")
-        known = lanes if isinstance(lanes, list) else []
-        return Help(tuple(lane for lane in known if type(lane) is int))
+        named = event.get("providers")
+        known = named if isinstance(named, list) else []
+        return Help(tuple(name for name in known if isinstance(name, str)))
     records = event.get("Records")
     if isinstance(records, list):
         keys = [_s3_key(record) for record in records]

@@ -60,6 +60,7 @@ PROVIDER_ERRORS = Metric(
 )
 DELIVERIES = Metric("Deliveries", "Count", ("result",), Keep.SUM)
 CLAIMS_LOST = Metric("ClaimsLost", "Count", (), Keep.SUM)
+RECORDS_SET_ASIDE = Metric("RecordsSetAside", "Count", ("reason",), Keep.SUM)
 
 ALL = (
     JOBS_ENTERED,
@@ -71,6 +72,7 @@ ALL = (
     PROVIDER_ERRORS,
     DELIVERIES,
     CLAIMS_LOST,
+    RECORDS_SET_ASIDE,
 )
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -25,19 +25,32 @@ from shared.config import Settings
 from shared.jobs import job_metrics
 from shared.jobs.model import Job
 from shared.jobs.ports import Ports
-from shared.jobs.presentation import event_of
-from shared.jobs.repository import JobRepository, Observer
+from shared.jobs.presentation import event_at_end
+from shared.jobs.repository import JobRepository, Observer, task_of
+from shared.jobs.rests import Rests
 from shared.jobs.service import JobService
 from shared.links import Links
-from shared.metrics import CLAIMS_LOST, DELIVERIES, OFF, Gathered, Metrics
+from shared.metrics import (
+    CLAIMS_LOST,
+    DELIVERIES,
+    OFF,
+    QUEUE_AGE,
+    RECORDS_SET_ASIDE,
+    Gathered,
+    Metrics,
+)
+from shared.notices import Notices
 from shared.observability import set_up_logs
 from shared.providers.base import Adapter, Provider
 from shared.providers.credentials import Credential, KeptCredentials
 from shared.providers.declaration import Declaration, Surroundings
 from shared.providers.guarded import Guarded
 from shared.providers.registry import PROVIDERS
+from shared.records import Unreadable
 from shared.store.base import Store
+from shared.store.tables import OLD_LANES
 from shared.waiting import Waiters, held
+from shared.work.alarm import Alarm
 
 if TYPE_CHECKING:
     from shared.deliveries.model import Delivery
@@ -118,10 +131,10 @@ class Waker(Protocol):
         唤醒一个函数。
         """
 
-    def help(self, lane: int) -> None:
-        """Have one more `poll` carry a lane forward.
+    def help(self, provider: str) -> None:
+        """Have one more `poll` carry a provider's jobs forward.
 
-        请求协助处理一条分道。
+        请求协助推进某个生成服务的任务。
         """
 
 
@@ -131,7 +144,7 @@ class _Timers:
     def wake(self, function: str) -> None:
         pass
 
-    def help(self, lane: int) -> None:
+    def help(self, provider: str) -> None:
         pass
 
 
@@ -273,7 +286,9 @@ def build(
     clock = outside.clock
     metrics = METRICS[settings.metrics](settings, clock)
     waker = _adapter(WAKERS, settings.wake_url)(settings)
-    wake = _harmless(outside.wake or waker.wake)
+    # Where time is not the machine's own, waiting is not either.
+    alarm = Alarm(None if isinstance(clock, SystemClock) else lambda seconds: clock.sleep(seconds))
+    wake = _ringing(alarm, _harmless(outside.wake or waker.wake))
     store_factory = _adapter(STORES, settings.store_url)
     store = wrap("store", store_factory(settings, clock, metrics))
     bucket = wrap("bucket", _adapter(BUCKETS, settings.bucket_url)(settings, outside))
@@ -285,7 +300,13 @@ def build(
         providers[name] = Guarded(PROVIDERS[name], make, credentials, clock, metrics)
     secret, *older = link_secrets(settings)
     links = Links(settings.public_url, secret, older)
-    jobs = JobRepository(store, lambda job: _event(job, links, clock), _job_observer(metrics))
+    notices = Notices(store, clock)
+    jobs = JobRepository(
+        store,
+        (task_of, event_at_end(links, partial(new_id, clock))),
+        _job_observer(metrics),
+        _aside(metrics, notices),
+    )
     ports = Ports(
         jobs,
         bucket,
@@ -294,9 +315,14 @@ def build(
         clock,
         settings.policy(),
         wake,
-        _harmless(waker.help),
+        Rests(store, clock),
+        notices,
+        bells=[partial(_ring_callback, store, metrics, wake)],
+        errands=[partial(_refile_deliveries, store, lane) for lane in range(1, OLD_LANES)],
+        help=_harmless(waker.help),
         measure_below=settings.measure_below_bytes,
         metrics=metrics,
+        alarm=alarm,
     )
     service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)
     return Bundle(settings, clock, store, bucket, providers, links, service, ports, metrics)
@@ -427,8 +453,46 @@ def _delivery_observer(metrics: Metrics) -> Callable[[Delivery, Outcome], None]:
     return observe
 
 
-def _event(job: Job, links: Links, clock: Clock) -> Any:
-    return event_of(job, links, new_id(clock))
+def _aside(metrics: Metrics, notices: Notices) -> Callable[[Unreadable], None]:
+    """What becomes known of a record that this code has to leave alone."""
+
+    def tell(error: Unreadable) -> None:
+        metrics.add(RECORDS_SET_ASIDE, reason=error.reason)
+        if not error.newer:
+            notices.post("unreadable records", f"Some are left alone, {error.key} among them.")
+
+    return tell
+
+
+def _ring_callback(store: Store, metrics: Metrics, wake: Callable[[str], None], now: int) -> None:
+    """Wake `callback` if a delivery lies due for it; claims nothing."""
+    from shared.deliveries import repository
+
+    due = repository.next_due(store)
+    waited = max(0, now - due) / 1000 if due is not None else 0
+    metrics.add(QUEUE_AGE, waited, queue="deliveries")
+    if due is not None and due <= now:
+        wake("callback")
+
+
+def _refile_deliveries(store: Store, lane: int, now: int) -> int:
+    from shared.deliveries import repository
+
+    return repository.refile(store, lane, now, _REFILED)
+
+
+_REFILED = 100
+
+
+def _ringing(alarm: Alarm, wake: Callable[[str], None]) -> Callable[[str], None]:
+    """A wake-up that a `poll` which already runs in this process hears as well."""
+
+    def call(function: str) -> None:
+        wake(function)
+        if function == "poll":
+            alarm.ring()
+
+    return call
 
 
 def _ready(provider: Provider, seconds: float) -> Callable[[], None]:

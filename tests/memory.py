@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from shared.buckets.base import ObjectInfo, ObjectMissing, Reader
-from shared.store.base import Conflict, Lease, Page, Record, Table, Value
+from shared.store.base import Conflict, Lease, Page, Record, Table, Value, check_writes
 from tests.contract.stale import page_of
 
 
@@ -75,6 +75,15 @@ class MemoryStore:
             )
             return Page(tuple(self._whole(table, one) for one in page.records), page.cursor)
 
+    def first(self, table: Table, index: str, equals: Mapping[str, Value]) -> Value | None:
+        with self._lock:
+            self.calls["first"] += 1
+            page = page_of(self._tables[table.name].values(), table, index, equals, limit=1)
+        found = page.records[0] if page.records else None
+        sort = table.index(index).sort
+        known = {"key": found.key, "due_at": found.due_at, **found.fields} if found else {}
+        return known.get(sort)
+
     def claim(
         self,
         table: Table,
@@ -91,9 +100,7 @@ class MemoryStore:
             page = page_of(known.values(), table, index, equals, high=now, limit=limit)
             claimed = []
             for record in page.records:
-                taken = lease(self._whole(table, record))
-                claims = record.claims + 1 if taken.counted else record.claims
-                new = replace(record.written(), due_at=taken.due_at, claims=claims)
+                new = lease(self._whole(table, record)).taken(record)
                 known[record.key] = new
                 claimed.append(self._whole(table, new))
             return claimed
@@ -113,6 +120,7 @@ class MemoryStore:
             return [self._whole(table, record) for record in self._tables[table.name].values()]
 
     def _write(self, writes: Sequence[tuple[Table, Record]]) -> list[Record]:
+        check_writes(writes)
         for table, record in writes:
             known = self._tables[table.name].get(record.key)
             if (known.version if known else 0) != record.version:

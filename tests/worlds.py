@@ -24,20 +24,22 @@ from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
 from shared.jobs import lifecycle
 from shared.jobs.lifecycle.transitions import Moment
-from shared.jobs.model import Job, Queue, from_record
+from shared.jobs.model import PROCESS, Job, from_record, queues_of
 from shared.jobs.policy import Policy
 from shared.jobs.ports import Ports
-from shared.jobs.presentation import event_of
-from shared.jobs.repository import JobRepository
+from shared.jobs.presentation import event_at_end
+from shared.jobs.repository import JobRepository, task_of
+from shared.jobs.rests import Rests
 from shared.jobs.service import JobService, NewJob
 from shared.jobs.steps import advance
 from shared.jobs.steps.check import check
 from shared.links import Links
+from shared.notices import Notices
 from shared.providers.credentials import Credential, KeptCredentials
 from shared.store.base import Record, Store, StoreUnavailable
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, JOBS
-from shared.work import polling
+from shared.work.alarm import Alarm
 from tests.fakes import FakeClock
 from tests.faulty import FaultyProvider, Step, Stopping
 from tests.memory import MemoryBucket, MemoryStore
@@ -85,6 +87,7 @@ class World:
         *,
         policy: Policy | None = None,
         credentials: Sequence[str] = ("main",),
+        others: Sequence[str] = (),
         **provider: Any,
     ) -> None:
         self.clock = FakeClock()
@@ -93,13 +96,17 @@ class World:
         self.provider = FaultyProvider(self.clock, **provider)
         self.policy = policy or Policy()
         kept = [Credential(name, SecretStr(f"key-of-{name}")) for name in credentials]
-        self.credentials = KeptCredentials({self.provider.name: kept})
+        self.providers: dict[str, Any] = {self.provider.name: self.provider}
+        for name in others:
+            self.providers[name] = FaultyProvider(self.clock, **provider)
+            self.providers[name].name = name
+        self.credentials = KeptCredentials(dict.fromkeys(self.providers, kept))
         self.woken: list[str] = []
-        self.repository = JobRepository(self.store, self._event)
+        self.repository = self._repository(self.store)
         self.service = JobService(
             self.repository,
             self.bucket,
-            {self.provider.name: self.provider},
+            self.providers,
             self.clock,
             self.woken.append,
         )
@@ -107,19 +114,22 @@ class World:
 
     def worker(self, off: int = 0, *, stopping: bool = False) -> Ports:
         """A worker's ports, its memory empty, its clock `off` milliseconds off."""
-        store, bucket, provider = self.store, self.bucket, self.provider
+        store, bucket, providers = self.store, self.bucket, self.providers
         if stopping:
             store = Stopping(store, "store", StoreUnavailable)
             bucket = Stopping(bucket, "bucket", BucketUnavailable)
-            provider = Stopping(provider, "provider")
+            providers = {name: Stopping(one, "provider") for name, one in providers.items()}
         return Ports(
-            JobRepository(store, self._event),
+            self._repository(store),
             bucket,
-            {self.provider.name: provider},
+            providers,
             self.credentials,
             OffClock(self.clock, off),
             self.policy,
             self.woken.append,
+            Rests(self.store, self.clock),
+            Notices(self.store, self.clock),
+            alarm=Alarm(self.clock.sleep),
         )
 
     def deadline(self, seconds: float = INVOCATION) -> Deadline:
@@ -127,11 +137,19 @@ class World:
         end = self.clock.now() + round(seconds * 1000)
         return Deadline(lambda: (end - self.clock.now()) / 1000)
 
-    def create(self, prompt: str = "a chair", *, callback: bool = True, **more: Any) -> str:
+    def create(
+        self,
+        prompt: str = "a chair",
+        *,
+        callback: bool = True,
+        provider: str | None = None,
+        **more: Any,
+    ) -> str:
         """A new queued job; its id. Ids of one world sort by the order of creation."""
         self.clock.advance(1)
         url = "https://caller.example/hook" if callback else None
-        new = NewJob("text-to-3d", self.provider.name, prompt, callback_url=url, **more)
+        name = provider or self.provider.name
+        new = NewJob("text-to-3d", name, prompt, callback_url=url, **more)
         return self.service.create(CALLER, new)[0].id
 
     def job(self, job_id: str) -> Job:
@@ -146,9 +164,23 @@ class World:
         page = self.store.query(DELIVERIES, "by_job", {"job_id": job_id}, low=None)
         return [deliveries.from_record(record) for record in page.records]
 
-    def claim(self, queue: Queue, ports: Ports | None = None, limit: int = 100) -> list[Job]:
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Every queue that the world's jobs may lie in."""
+        return (*(queue for name in self.providers for queue in queues_of(name)), PROCESS)
+
+    def next_due(self) -> int | None:
+        """When the next unfinished job is due."""
+        return self.repository.next_due(self.providers)
+
+    def claim(self, queue: str, ports: Ports | None = None, limit: int = 100) -> list[Job]:
         """What is due in a queue, claimed as `poll` claims it."""
-        return polling._claim(ports or self.plain, self.deadline(), queue, limit)
+        ports = ports or self.plain
+        at = ports.moment()
+        lasts = round((INVOCATION + self.policy.lease_margin) * 1000)
+        return ports.jobs.claim(
+            queue, at.now, lambda job: lifecycle.lease(job, at, lasts, self.policy), limit
+        )
 
     def claim_one(self, job_id: str, off: int = 0) -> Job:
         """Claim this very job, as the claim of a queue would; it must be due."""
@@ -158,8 +190,7 @@ class World:
         assert record.due_at <= at.now, f"{job_id} is not due"
         lasts = round((INVOCATION + self.policy.lease_margin) * 1000)
         taken = lifecycle.lease(from_record(record), at, lasts, self.policy)
-        claims = record.claims + 1 if taken.counted else record.claims
-        claimed = replace(record, due_at=taken.due_at, claims=claims)
+        claimed = replace(taken.taken(record), version=record.version)
         return from_record(self.store.put(JOBS, claimed))
 
     def step(self, job_id: str) -> Job:
@@ -174,7 +205,7 @@ class World:
     def carry(self, job: Job, ports: Ports, deadline: Deadline | None = None) -> Callable[[], None]:
         """The work that a claimed job needs."""
         deadline = deadline or self.deadline()
-        if job.queue is not Queue.CHECK:
+        if not job.watched:
             return lambda: advance(ports, job, deadline)
         provider = ports.providers[job.provider]
         credential = job.attempt.credential if job.attempt else ""
@@ -199,21 +230,24 @@ class World:
 
     def settle(self, passes: int = 400) -> None:
         """Calm workers carry everything to its end as time goes on; fails if that never comes."""
-        self.provider.scripts.clear()
+        for provider in self.providers.values():
+            provider.scripts.clear()
         ports = self.worker()
         for _ in range(passes):
-            self.provider.finish_all()
-            due = self.repository.next_due(list(Queue))
+            for provider in self.providers.values():
+                provider.finish_all()
+            due = self.next_due()
             if due is None:
                 return
             self.clock.advance(max(0, due - self.clock.now()))
-            for queue in Queue:
+            for queue in self.queues:
                 for job in self.claim(queue, ports):
                     self.carry(job, ports)()
         raise AssertionError(f"unfinished: {[job for job in self.jobs() if job.queue]}")
 
-    def _event(self, job: Job) -> Delivery:
-        return event_of(job, LINKS, new_id(self.clock))
+    def _repository(self, store: Any) -> JobRepository:
+        event = event_at_end(LINKS, lambda: new_id(self.clock))
+        return JobRepository(store, (task_of, event))
 
 
 def records(store: Any, table: Any) -> list[Record]:

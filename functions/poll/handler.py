@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from shared import events, wiring
-from shared.store.tables import LANES
+from shared.jobs.polling import ask_for_help, poll
 from shared.work.leader import Watch
-from shared.work.polling import ask_for_help, poll
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
     """Carry jobs forward; on a timer (or when nobody else does) stay while any is unfinished.
 
-    Asked for help, it carries its lanes forward and leaves.
+    Asked for help, it carries the jobs of those providers forward and leaves.
 
     推进任务。
     """
@@ -24,7 +23,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
         bundle = wiring.current()
         what = events.parse(event)
         if isinstance(what, events.Help):
-            poll(bundle.ports, deadline, lambda: False, _known(what.lanes))
+            known = [name for name in what.providers if name in bundle.providers]
+            poll(bundle.ports, deadline, lambda: False, providers=known)
             return
         on_timer = isinstance(what, events.Timer)
         if on_timer:
@@ -35,7 +35,3 @@ def handler(event: dict[str, Any], context: Any) -> None:
             poll(bundle.ports, deadline, watch.stays, woken=isinstance(what, events.Wake))
         finally:
             watch.leave()
-
-
-def _known(lanes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(lane for lane in range(LANES) if lane in lanes) or tuple(range(LANES))

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared import wiring
-from shared.jobs.model import Queue
-from shared.work.polling import drain
+from shared.jobs.polling import drain
 
 AT_ONCE = 2
 """Models in memory at once; the work is the processor's."""
@@ -21,4 +20,4 @@ def handler(event: dict[str, Any], context: Any) -> None:
     处理到期的任务；对象事件只是提示。
     """
     with wiring.invocation(context) as deadline:
-        drain(wiring.current().ports, deadline, Queue.PROCESS, at_once=AT_ONCE)
+        drain(wiring.current().ports, deadline, at_once=AT_ONCE)

@@ -37,13 +37,13 @@ class LambdaWake:
         if f"{self._prefix}-{function}" != self._own:
             self._invoke(function, WAKE)
 
-    def help(self, lane: int) -> None:
-        """Have one more `poll` carry a lane forward; asked by a timer's `poll` only, so that
-        helpers have no helpers.
+    def help(self, provider: str) -> None:
+        """Have one more `poll` carry a provider's jobs forward; asked by a timer's `poll` only, so
+        that helpers have no helpers.
 
         请另一个 poll 协助处理一条分道。
         """
-        self._invoke("poll", help_event(lane))
+        self._invoke("poll", help_event(provider))
 
     def _invoke(self, function: str, event: Mapping[str, Any]) -> None:
         client("lambda", seconds=_SECONDS, tries=1).invoke(

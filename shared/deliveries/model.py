@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from shared.records import Codec
 from shared.store.base import Record
-from shared.store.tables import LANES
+
+FORMAT = 2
+"""The format of a delivery's document: 1 had lanes, no caller and no number."""
 
 QUEUE = "send"
 """The queue that due deliveries lie in."""
@@ -41,14 +42,15 @@ class Try:
     status: int | None
     error: str | None
     milliseconds: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Delivery:
     """One webhook event for one URL; `id` is its `webhook-id`, `body` is frozen as text.
 
-    `trace` holds the headers (traceparent, x-request-id) that travel along. Times are
-    milliseconds since 1970 UTC.
+    `caller` is whose it is ("" in records of format 1). `trace` holds the headers (traceparent,
+    x-request-id) that travel along. Times are milliseconds since 1970 UTC.
 
     一次回调通知。
     """
@@ -65,28 +67,29 @@ class Delivery:
     due_at: int | None = None
     claims: int = 0
     version: int = 0
+    caller: str = ""
+    format: int = FORMAT
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 _OUTSIDE = ("id", "due_at", "claims", "version")
 
 
 def to_record(delivery: Delivery) -> Record:
-    """The record a delivery is kept as.
+    """The record a delivery is kept as; raises `Unreadable` for one of a newer format.
 
     把通知变成记录。
     """
-    document = dataclasses.asdict(delivery)
-    for name in _OUTSIDE:
-        del document[name]
-    document["status"] = delivery.status.value
     pending = delivery.status is DeliveryStatus.PENDING
     return Record(
         key=delivery.id,
-        document=document,
+        document=_CODEC.dump(delivery),
         fields={
             "queue": QUEUE if pending else None,
-            "lane": zlib.crc32(delivery.id.encode()) % LANES if pending else None,
+            "lane": 0 if pending else None,
             "job_id": delivery.job_id,
+            "caller": delivery.caller or None,
+            "status": delivery.status.value,
         },
         due_at=delivery.due_at if pending else None,
         claims=delivery.claims,
@@ -95,27 +98,13 @@ def to_record(delivery: Delivery) -> Record:
 
 
 def from_record(record: Record) -> Delivery:
-    """The delivery a record holds.
+    """The delivery a record holds; raises `Unreadable`.
 
     从记录还原通知。
     """
-    kept = record.document
-    return Delivery(
-        id=record.key,
-        job_id=kept["job_id"],
-        url=kept["url"],
-        event=kept["event"],
-        body=kept["body"],
-        created_at=kept["created_at"],
-        trace=kept.get("trace", {}),
-        status=DeliveryStatus(kept["status"]),
-        tries=tuple(_try(item) for item in kept.get("tries", ())),
-        due_at=record.due_at,
-        claims=record.claims,
-        version=record.version,
+    return _CODEC.load(
+        record, id=record.key, due_at=record.due_at, claims=record.claims, version=record.version
     )
 
 
-def _try(kept: Mapping[str, Any]) -> Try:
-    # Members that newer code wrote are passed over.
-    return Try(kept["at"], kept["status"], kept["error"], kept["milliseconds"])
+_CODEC = Codec(Delivery, "deliveries", known=FORMAT, outside=_OUTSIDE)

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.deliveries.model import QUEUE, Delivery, from_record, to_record
-from shared.store.base import Conflict, Lease, Record, Store, Value
-from shared.store.due import earliest_due
+from shared.records import Unreadable, claimed
+from shared.store.base import Conflict, Lease, Store, Value
 from shared.store.tables import DELIVERIES
+
+log = logging.getLogger("maquette.deliveries")
+
+_DUE: dict[str, Value] = {"queue": QUEUE, "lane": 0}
 
 
 @dataclass(frozen=True)
@@ -35,33 +40,65 @@ class Claimed:
 
 def claim(
     store: Store,
-    lane: int,
     limit: int,
     *,
     now: int,
     until: int,
     later: Callable[[Delivery], int | None],
+    aside: Callable[[Unreadable], None] = lambda error: None,
 ) -> Claimed:
-    """Take due deliveries of one lane until `until`; all times are milliseconds since 1970.
+    """Take due deliveries until `until`; all times are milliseconds since 1970.
 
     `later` is asked once for each: None leases it, an instant puts it off until then. Putting
-    off is the same one write and counts as no claim.
+    off is the same one write and counts as no claim. What cannot be read is put aside by itself,
+    and `aside` hears of it.
 
-    领取一条分道中到期的通知。
+    领取到期的通知。
     """
     moments: dict[str, int | None] = {}
 
-    def lease(record: Record) -> Lease:
-        if record.key not in moments:
-            moments[record.key] = later(from_record(record))
-        moment = moments[record.key]
+    def lease(delivery: Delivery) -> Lease:
+        if delivery.id not in moments:
+            moments[delivery.id] = later(delivery)
+        moment = moments[delivery.id]
         return Lease(until, counted=True) if moment is None else Lease(moment, counted=False)
 
-    where: dict[str, Value] = {"queue": QUEUE, "lane": lane}
-    records = store.claim(DELIVERIES, "due", where, now=now, lease=lease, limit=limit)
+    def tell(error: Unreadable) -> None:
+        log.warning("left alone: %s", error)
+        aside(error)
+
+    taken = claimed(
+        lambda take: store.claim(DELIVERIES, "due", _DUE, now=now, lease=take, limit=limit),
+        from_record,
+        lease,
+        now,
+        tell,
+    )
     return Claimed(
-        leased=tuple(from_record(record) for record in records if moments[record.key] is None),
-        put_off=tuple(at for record in records if (at := moments[record.key]) is not None),
+        leased=tuple(
+            replace(one, due_at=record.due_at, claims=record.claims, version=record.version)
+            for record, one in taken
+            if moments[record.key] is None
+        ),
+        put_off=tuple(at for record, _ in taken if (at := moments[record.key]) is not None),
+    )
+
+
+def refile(store: Store, lane: int, now: int, limit: int) -> int:
+    """Move what is due in a lane of format 1 to where due deliveries lie now; how many.
+
+    把旧分道中的通知移到现在的队列。
+    """
+    where: dict[str, Value] = {"queue": QUEUE, "lane": lane}
+    return len(
+        store.claim(
+            DELIVERIES,
+            "due",
+            where,
+            now=now,
+            lease=lambda record: Lease(now, counted=False, queue=QUEUE),
+            limit=limit,
+        )
     )
 
 
@@ -82,7 +119,8 @@ def next_due(store: Store) -> int | None:
 
     下一条通知的到期时间。
     """
-    return earliest_due(store, DELIVERIES, [QUEUE])
+    due = store.first(DELIVERIES, "due", _DUE)
+    return due if isinstance(due, int) else None
 
 
 def for_job(store: Store, job_id: str) -> list[Delivery]:
@@ -94,7 +132,11 @@ def for_job(store: Store, job_id: str) -> list[Delivery]:
     cursor = None
     while True:
         page = store.query(DELIVERIES, "by_job", {"job_id": job_id}, cursor=cursor)
-        found.extend(from_record(record) for record in page.records)
+        for record in page.records:
+            try:
+                found.append(from_record(record))
+            except Unreadable as error:
+                log.warning("passed over: %s", error)
         cursor = page.cursor
         if cursor is None:
             return found

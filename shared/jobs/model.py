@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from shared.records import Codec
 from shared.store.base import Record
-from shared.store.tables import LANES
 
 
 class Status(str, Enum):
@@ -45,17 +43,45 @@ class Status(str, Enum):
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
 
 
-class Queue(str, Enum):
-    """The queues of due work: looks at running tasks, steps of `poll`, steps of `postprocess`.
+FORMAT = 2
+"""The format of a job's document: 1 had lanes, queues of all providers in one, and no number."""
 
-    Looks are apart from steps because they are batched and hold no lease.
+PROCESS = "process"
+"""The queue of jobs whose files are to be verified and published."""
+OLD_QUEUES = ("check", "step", "process")
+"""The queues of format 1, each in `OLD_LANES` lanes."""
 
-    到期工作的队列。
+
+def step_queue(provider: str) -> str:
+    """The queue of jobs that a provider is to be given, or whose create was never answered.
+
+    提交队列。
     """
+    return f"step:{provider}"
 
-    CHECK = "check"
-    STEP = "step"
-    PROCESS = "process"
+
+def check_queue(provider: str) -> str:
+    """The queue of looks at a provider's tasks; they are batched and hold no lease.
+
+    查询队列。
+    """
+    return f"check:{provider}"
+
+
+def store_queue(provider: str) -> str:
+    """The queue of a provider's results that are to be fetched.
+
+    下载队列。
+    """
+    return f"store:{provider}"
+
+
+def queues_of(provider: str) -> tuple[str, ...]:
+    """The queues of one provider.
+
+    某个生成服务的全部队列。
+    """
+    return step_queue(provider), check_queue(provider), store_queue(provider)
 
 
 @dataclass(frozen=True)
@@ -71,6 +97,7 @@ class InputFile:
     sha256: str
     width: int
     height: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,13 +110,15 @@ class JobInput:
     prompt: str | None = None
     images: Mapping[str, InputFile] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One create: exactly what was or will be sent, saved before it is sent.
 
-    `begun_at` (ms) is when it was saved; `key` is its idempotency key, `<job>:<number>`.
+    `begun_at` (ms) is when it was saved; `key` is its idempotency key, `<job>:<number>`. `sends` is
+    how often it was sent, as far as that is known.
 
     一次创建尝试。
     """
@@ -101,6 +130,8 @@ class Attempt:
     body: str
     mark: str | None
     begun_at: int
+    sends: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,6 +149,7 @@ class ResultFile:
     key: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stored(self) -> bool:
@@ -142,6 +174,7 @@ class Artifact:
     bytes: int
     sha256: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,11 +188,13 @@ class JobError:
     message: str
     retryable: bool
     provider: Mapping[str, str | None] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was asked of the provider: creates that may have been charged, looks, credits.
+    """What was asked of the provider: creates that may have been charged, looks, credits, how often
+    it was too busy to take the task.
 
     与生成服务打交道的次数与花费。
     """
@@ -167,6 +202,8 @@ class Receipt:
     creates: int = 0
     checks: int = 0
     provider_credits: float | None = None
+    busy: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,6 +216,7 @@ class HistoryEntry:
     at: int
     status: str
     note: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -234,9 +272,20 @@ class Job:
     claims: int = 0
     version: int = 0
     looks: int = 0
+    format: int = FORMAT
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def queue(self) -> Queue | None:
+    def watched(self) -> bool:
+        """Whether the provider works on a task of this job, so that it is to be looked at.
+
+        是否需要查询远端任务。
+        """
+        canceled = self.status is Status.CANCELING and bool(self.task_id)
+        return self.status is Status.RUNNING or canceled
+
+    @property
+    def queue(self) -> str | None:
         """Which queue the job is due in; None once it has ended.
 
         任务所在的队列。
@@ -244,32 +293,21 @@ class Job:
         if self.status.terminal:
             return None
         if self.status is Status.PROCESSING:
-            return Queue.PROCESS
-        if self.status is Status.RUNNING or (self.status is Status.CANCELING and self.task_id):
-            return Queue.CHECK
-        return Queue.STEP
-
-
-def lane_of(key: str) -> int:
-    """The lane of a record: a hash of its key, the same on every machine.
-
-    由编号算出所在的分道。
-    """
-    return zlib.crc32(key.encode()) % LANES
+            return PROCESS
+        if self.status is Status.STORING:
+            return store_queue(self.provider)
+        return check_queue(self.provider) if self.watched else step_queue(self.provider)
 
 
 _OUTSIDE = ("id", "due_at", "claims", "version", "looks")
 
 
 def to_record(job: Job) -> Record:
-    """The record a job is kept as.
+    """The record a job is kept as; raises `Unreadable` for one of a newer format.
 
     把任务变成记录。
     """
-    document = dataclasses.asdict(job)
-    for name in _OUTSIDE:
-        del document[name]
-    document["status"] = job.status.value
+    document = _CODEC.dump(job)
     # Claims raise the version without touching the document: the difference counts the looks.
     document["saved_as"] = job.version + 1
     queue = job.queue
@@ -277,8 +315,8 @@ def to_record(job: Job) -> Record:
         key=job.id,
         document=document,
         fields={
-            "queue": queue.value if queue else None,
-            "lane": lane_of(job.id) if queue else None,
+            "queue": queue,
+            "lane": 0 if queue else None,
             "caller": job.caller,
             "status": job.status.value,
         },
@@ -289,50 +327,20 @@ def to_record(job: Job) -> Record:
 
 
 def from_record(record: Record) -> Job:
-    """The job a record holds; unknown members, written by newer code, are passed over.
+    """The job a record holds; raises `Unreadable`.
 
     从记录还原任务。
     """
-    kept = record.document
-    values = {name: kept[name] for name in _PLAIN if name in kept}
-    return Job(
-        **values,
+    saved_as = record.document.get("saved_as")
+    looks = record.version - saved_as if isinstance(saved_as, int) else 0
+    return _CODEC.load(
+        record,
         id=record.key,
-        status=Status(kept["status"]),
-        input=_input(kept["input"]),
-        attempt=_maybe(Attempt, kept.get("attempt")),
-        files=tuple(_build(ResultFile, item) for item in kept.get("files", ())),
-        artifacts=tuple(_build(Artifact, item) for item in kept.get("artifacts", ())),
-        warnings=tuple(kept.get("warnings", ())),
-        error=_maybe(JobError, kept.get("error")),
-        receipt=_build(Receipt, kept.get("receipt", {})),
-        history=tuple(_build(HistoryEntry, item) for item in kept.get("history", ())),
         due_at=record.due_at,
         claims=record.claims,
         version=record.version,
-        looks=max(0, record.version - kept.get("saved_as", record.version)),
+        looks=max(0, looks),
     )
 
 
-_BUILT = frozenset(
-    {"status", "input", "attempt", "files", "artifacts", "warnings", "error", "receipt", "history"}
-)
-_PLAIN = tuple(
-    item.name
-    for item in dataclasses.fields(Job)
-    if item.name not in _BUILT and item.name not in _OUTSIDE
-)
-
-
-def _input(kept: Mapping[str, Any]) -> JobInput:
-    images = {role: _build(InputFile, item) for role, item in kept.get("images", {}).items()}
-    return JobInput(prompt=kept.get("prompt"), images=images, options=kept.get("options", {}))
-
-
-def _build(cls: type[Any], kept: Mapping[str, Any]) -> Any:
-    known = {item.name for item in dataclasses.fields(cls)}
-    return cls(**{name: value for name, value in kept.items() if name in known})
-
-
-def _maybe(cls: type[Any], kept: Mapping[str, Any] | None) -> Any:
-    return None if kept is None else _build(cls, kept)
+_CODEC = Codec(Job, "jobs", known=FORMAT, outside=_OUTSIDE, beside=("saved_as",))

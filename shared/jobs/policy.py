@@ -16,6 +16,8 @@ class Policy:
     that failed. `jitter`: the share by which a pause is lengthened or shortened at random.
     `queue`, `run`, `store`, `cancel`: how long a job may wait, be made, be stored or verified,
     and be watched after it was canceled. `find`: how long an unanswered create is looked for.
+    `account`: how long a job waits while the provider's account cannot be used, `account_pause`
+    how long until it is tried again.
     `lease_margin`: what a lease lasts beyond its invocation, twice the clocks' greatest error.
 
     时间参数。
@@ -33,6 +35,8 @@ class Policy:
     store: float = 6 * 3600.0
     cancel: float = 3600.0
     find: float = 900.0
+    account: float = 900.0
+    account_pause: float = 60.0
     lease_margin: float = 60.0
 
     max_claims: int = 5

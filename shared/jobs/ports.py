@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,54 +12,56 @@ from dataclasses import dataclass, field
 from shared.buckets.base import Bucket
 from shared.clock import Clock
 from shared.jobs.lifecycle import Moment
+from shared.jobs.model import Job
 from shared.jobs.policy import Policy
 from shared.jobs.repository import JobRepository
+from shared.jobs.rests import Rests
 from shared.metrics import OFF, Metrics
+from shared.notices import Notices
 from shared.providers.base import Provider
 from shared.providers.credentials import Credentials
+from shared.work.alarm import Alarm
+from shared.work.company import Company
 
 
-class Pauses:
-    """Credentials that must rest until a time (ms), as their provider asked; for this process.
+class Debts:
+    """Claimed jobs that could not be given back while the store did not answer; for this process.
 
-    被限流的凭证及其恢复时间。
+    因任务表不可用而暂未交还的任务。
     """
 
     def __init__(self) -> None:
-        self._until: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
 
-    def rest(self, provider: str, credential: str, until: int) -> None:
-        """Pause a credential until `until`, or longer if it rests longer already.
+    def add(self, job: Job) -> None:
+        """Remember a job as it was claimed.
 
-        暂停使用某个凭证。
+        记下一个任务。
         """
         with self._lock:
-            known = self._until.get((provider, credential), 0)
-            self._until[provider, credential] = max(known, until)
+            self._jobs[job.id] = job
 
-    def choose(self, provider: str, names: Sequence[str], job_id: str, now: int) -> tuple[str, int]:
-        """Which of these credentials a job gets, and until when (ms) it rests; one that rests only
-        where all do, then the one that rests shortest.
+    def take(self) -> list[Job]:
+        """All that are remembered; they are forgotten.
 
-        为任务选择凭证。
+        取出全部任务。
         """
         with self._lock:
-            resting = {name: max(now, self._until.get((provider, name), 0)) for name in names}
-        free = [name for name, until in resting.items() if until <= now]
-        if free:
-            return free[int(hashlib.sha256(job_id.encode()).hexdigest(), 16) % len(free)], now
-        name = min(resting, key=lambda item: resting[item])
-        return name, resting[name]
+            jobs, self._jobs = list(self._jobs.values()), {}
+        return jobs
 
 
 @dataclass(frozen=True)
 class Ports:
     """All that jobs need of the world outside.
 
-    `wake` tells a function that work waits, `help` asks for one more `poll` on a lane; neither may
-    fail. Files of up to `measure_below` bytes are verified from a local copy, larger ones by
-    ranges.
+    `wake` tells a function that work waits, `help` asks for one more `poll` for a provider; neither
+    may fail. Files of up to `measure_below` bytes are verified from a local copy, larger ones by
+    ranges. `bells` wake other functions if there is work for them, `errands` are small things
+    that a poll does now and then: each is given the time (ms), and costs one query where there is
+    nothing to do. `rests`, `notices`, `debts`, `company` and `alarm` are
+    one for all of a process.
 
     任务流转所需的外部接口。
     """
@@ -72,10 +73,16 @@ class Ports:
     clock: Clock
     policy: Policy
     wake: Callable[[str], None]
-    help: Callable[[int], None] = lambda lane: None
+    rests: Rests
+    notices: Notices
+    bells: Sequence[Callable[[int], object]] = ()
+    errands: Sequence[Callable[[int], object]] = ()
+    help: Callable[[str], None] = lambda provider: None
     measure_below: int = 64 * 2**20
-    pauses: Pauses = field(default_factory=Pauses)
     metrics: Metrics = OFF
+    debts: Debts = field(default_factory=Debts)
+    company: Company = field(default_factory=Company)
+    alarm: Alarm = field(default_factory=Alarm)
 
     def moment(self) -> Moment:
         """Now, with a chance drawn for it.

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from shared.clock import iso
-from shared.deliveries.model import Delivery
+from shared.deliveries.model import Delivery, to_record
 from shared.jobs.model import Artifact, Job, JobError, Status
 from shared.links import Links
+from shared.store.base import Record, Table
+from shared.store.tables import DELIVERIES
 
 
 def present(job: Job, links: Links) -> dict[str, Any]:
@@ -84,6 +87,7 @@ def event_of(job: Job, links: Links, delivery_id: str) -> Delivery:
     return Delivery(
         id=delivery_id,
         job_id=job.id,
+        caller=job.caller,
         url=job.callback_url,
         event=event,
         body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
@@ -91,6 +95,22 @@ def event_of(job: Job, links: Links, delivery_id: str) -> Delivery:
         trace=job.trace,
         due_at=at,
     )
+
+
+def event_at_end(
+    links: Links, make_id: Callable[[], str]
+) -> Callable[[Job | None, Job], Iterator[tuple[Table, Record]]]:
+    """The companion of the save that ends a job: the webhook that tells of it, if one is wanted.
+
+    任务结束时一同写入的通知。
+    """
+
+    def companion(old: Job | None, new: Job) -> Iterator[tuple[Table, Record]]:
+        ends = new.status.terminal and (old is None or not old.status.terminal)
+        if ends and new.callback_url is not None:
+            yield DELIVERIES, to_record(event_of(new, links, make_id()))
+
+    return companion
 
 
 def delivery(item: Delivery) -> dict[str, Any]:

@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from shared import context
-from shared.deliveries import model as deliveries
-from shared.deliveries.model import Delivery
-from shared.deliveries.repository import next_due as next_delivery
-from shared.jobs.model import Job, Queue, from_record, to_record
-from shared.store.base import Conflict, Lease, Record, Store, Table
-from shared.store.due import earliest_due
-from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, LANES
+from shared.errors import Unavailable
+from shared.jobs.model import OLD_QUEUES, PROCESS, Job, from_record, queues_of, to_record
+from shared.records import Unreadable, claimed
+from shared.store.base import TEXT_LENGTH, Conflict, Lease, Record, Store, Table, Value
+from shared.store.tables import IDEMPOTENCY, JOBS, OLD_LANES, TASKS
 
 log = logging.getLogger("maquette.jobs")
 
@@ -24,8 +23,20 @@ Observer = Callable[[Job | None, Job], None]
 """Told of every saved change: the job before (None: it is new) and after."""
 
 
+Companion = Callable[[Job | None, Job], Iterable[tuple[Table, Record]]]
+"""Records that belong to a job's save and are written with it, or not at all: given the job before
+(None: it is new) and after."""
+
+OldQueue = tuple[str, int]
+"""A queue of format 1 and one of its lanes."""
+
+
 def _nobody(old: Job | None, new: Job) -> None:
     """Hears of changes and does nothing."""
+
+
+def _nothing(error: Unreadable) -> None:
+    """Hears of what is put aside and does nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,54 +63,76 @@ class JobPage:
 
 
 class JobRepository:
-    """Reads and writes jobs. `event_of` makes the delivery of a job that has just ended;
-    `observe` hears of every change that was saved.
+    """Reads and writes jobs. `companions` say what is written with a save; a `Conflict` then names
+    the table that lost. `observe` hears of every change that was saved, `aside` of every record
+    that a claim or a list could not read.
 
     任务的读写。
     """
 
+    old_queues: Sequence[OldQueue] = tuple(
+        (queue, lane) for queue in OLD_QUEUES for lane in range(OLD_LANES)
+    )
+
     def __init__(
-        self, store: Store, event_of: Callable[[Job], Delivery], observe: Observer = _nobody
+        self,
+        store: Store,
+        companions: Sequence[Companion] = (),
+        observe: Observer = _nobody,
+        aside: Callable[[Unreadable], None] = _nothing,
     ) -> None:
         self._store = store
-        self._event_of = event_of
+        self._companions = companions
         self._observe = observe
+        self._tell_aside = aside
 
     def get(self, job_id: str) -> Job | None:
-        """The job as last written, or None.
+        """The job as last written, or None; `Unavailable` for one that cannot be read.
 
         读取任务。
         """
         record = self._store.get(JOBS, job_id)
-        return None if record is None else from_record(record)
+        if record is None:
+            return None
+        try:
+            return from_record(record)
+        except Unreadable as error:
+            self._aside(error)
+            raise _unavailable(error) from None
 
     def save(self, old: Job, new: Job) -> Job:
-        """Write `new` if the job still is `old`, else raise `Conflict`.
+        """Write `new` if the job still is `old`, else raise `Conflict`; `Unavailable` for a job
+        that newer code has written.
 
-        A save that ends the job writes its delivery in the same transaction: nothing else does.
-
-        条件保存任务；结束时在同一事务写入通知。
+        条件保存任务，并在同一事务写入附带的记录。
         """
         new = replace(new, version=old.version)
-        writes = [(JOBS, to_record(new))]
-        if new.status.terminal and not old.status.terminal and new.callback_url is not None:
-            writes.append((DELIVERIES, deliveries.to_record(self._event_of(new))))
+        writes = [self._written(new), *self._beside(old, new)]
         if len(writes) == 1:
             record = self._store.put(*writes[0])
         else:
             record = self._store.transact(writes)[0]
-        return self._saved(old, record)
+        return self._saved(old, replace(new, version=record.version, looks=0))
 
     def create(self, job: Job, key: IdempotencyKey | None) -> Job:
         """Write a new job, with its idempotency record; `Conflict` if that key was taken.
 
         写入新任务及其幂等记录。
         """
-        writes: list[tuple[Table, Record]] = [(JOBS, to_record(job))]
+        writes = [self._written(job), *self._beside(None, job)]
         if key is not None:
             document = {"fingerprint": key.fingerprint, "job_id": job.id, "at": job.created_at}
             writes.append((IDEMPOTENCY, Record(key.key, document)))
-        return self._saved(None, self._store.transact(writes)[0])
+        record = self._store.transact(writes)[0]
+        return self._saved(None, replace(job, version=record.version, looks=0))
+
+    def task_owner(self, provider: str, task_id: str) -> str | None:
+        """The id of the job whose task this is; None if it is nobody's.
+
+        查询远端任务属于哪个任务。
+        """
+        record = self._store.get(TASKS, task_key(provider, task_id))
+        return None if record is None else str(record.document.get("job_id"))
 
     def known_key(self, key: IdempotencyKey) -> tuple[str, str] | None:
         """The fingerprint and the job's id that an idempotency key already stands for.
@@ -117,52 +150,68 @@ class JobRepository:
         同时写入重试任务和旧任务上的标记。
         """
         marked = replace(marked, version=old.version)
-        records = self._store.transact([(JOBS, to_record(fresh)), (JOBS, to_record(marked))])
-        return self._saved(None, records[0])
+        writes = [self._written(fresh), self._written(marked), *self._beside(None, fresh)]
+        record = self._store.transact(writes)[0]
+        return self._saved(None, replace(fresh, version=record.version, looks=0))
 
-    def claim(
-        self,
-        queue: Queue,
-        now: int,
-        lease: Callable[[Job], Lease],
-        limit: int,
-        *,
-        total: int | None = None,
-        lanes: Iterable[int] = range(LANES),
-    ) -> list[Job]:
-        """Take up to `limit` due jobs of a queue per lane, up to `total` of these lanes together.
+    def claim(self, queue: str, now: int, lease: Callable[[Job], Lease], limit: int) -> list[Job]:
+        """Take up to `limit` due jobs of a queue; what cannot be read is put aside by itself.
 
         认领到期的任务。
         """
-        claimed: list[Job] = []
-        for lane in lanes:
-            room = limit if total is None else min(limit, total - len(claimed))
-            if room <= 0:
-                break
-            records = self._store.claim(
-                JOBS,
-                "due",
-                {"queue": queue.value, "lane": lane},
-                now=now,
-                lease=lambda record: lease(from_record(record)),
-                limit=room,
+        where: dict[str, Value] = {"queue": queue, "lane": 0}
+        taken = claimed(
+            lambda take: self._store.claim(JOBS, "due", where, now=now, lease=take, limit=limit),
+            from_record,
+            lease,
+            now,
+            self._aside,
+        )
+        return [
+            replace(
+                job,
+                due_at=record.due_at,
+                claims=record.claims,
+                version=record.version,
+                looks=job.looks + 1,
             )
-            claimed.extend(from_record(record) for record in records)
-        return claimed
+            for record, job in taken
+        ]
 
-    def next_due(self, queues: Sequence[Queue], lanes: Iterable[int] = range(LANES)) -> int | None:
-        """When (ms) the next job of these queues and lanes is due, None if none is unfinished.
+    def first_due(self, queue: str) -> int | None:
+        """When (ms) the first job of a queue is due, None if none lies there; one query.
+
+        队列中最近的到期时间。
+        """
+        due = self._store.first(JOBS, "due", {"queue": queue, "lane": 0})
+        return due if isinstance(due, int) else None
+
+    def next_due(self, providers: Iterable[str]) -> int | None:
+        """When (ms) the first unfinished job of these providers is due, None if there is none; a
+        query a queue.
 
         最近的到期时间。
         """
-        return earliest_due(self._store, JOBS, [queue.value for queue in queues], tuple(lanes))
+        queues = [PROCESS, *(queue for name in providers for queue in queues_of(name))]
+        due = [at for queue in queues if (at := self.first_due(queue)) is not None]
+        return min(due, default=None)
 
-    def delivery_due(self) -> int | None:
-        """When (ms) the next delivery is due, None if none is waiting.
+    def refile(self, old: OldQueue, now: int, limit: int) -> int:
+        """Move what is due in a queue of format 1 to where it belongs now, due at once; how many.
 
-        最近一条通知的到期时间。
+        把旧队列中的任务移到新队列。
         """
-        return next_delivery(self._store)
+        queue, lane = old
+        taken = claimed(
+            lambda take: self._store.claim(
+                JOBS, "due", {"queue": queue, "lane": lane}, now=now, lease=take, limit=limit
+            ),
+            from_record,
+            lambda job: Lease(now, counted=False, queue=job.queue),
+            now,
+            self._aside,
+        )
+        return len(taken)
 
     def page(
         self,
@@ -190,16 +239,36 @@ class JobRepository:
             descending=newest_first,
             **bounds,
         )
-        rest = [record for record in page.records if record.key != after]
-        more = page.cursor is not None or len(rest) > scan
-        jobs = [from_record(record) for record in rest[:scan]]
+        listed = [record for record in page.records if record.key != after]
+        more = page.cursor is not None or len(listed) > scan
+        jobs = [job for record in listed[:scan] if (job := self._readable(record)) is not None]
         kept = [job for job in jobs if kind is None or job.kind == kind]
         if len(kept) > limit:
             return JobPage(tuple(kept[:limit]), True, kept[limit - 1].id)
-        return JobPage(tuple(kept), more, jobs[-1].id if jobs else None)
+        return JobPage(tuple(kept), more, listed[:scan][-1].key if listed else None)
 
-    def _saved(self, old: Job | None, record: Record) -> Job:
-        new = from_record(record)
+    def _beside(self, old: Job | None, new: Job) -> list[tuple[Table, Record]]:
+        return [write for companion in self._companions for write in companion(old, new)]
+
+    def _written(self, job: Job) -> tuple[Table, Record]:
+        try:
+            return JOBS, to_record(job)
+        except Unreadable as error:
+            self._aside(error)
+            raise _unavailable(error) from None
+
+    def _readable(self, record: Record) -> Job | None:
+        try:
+            return from_record(record)
+        except Unreadable as error:
+            self._aside(error)
+            return None
+
+    def _aside(self, error: Unreadable) -> None:
+        log.warning("left alone: %s", error)
+        self._tell_aside(error)
+
+    def _saved(self, old: Job | None, new: Job) -> Job:
         if old is None or old.status is not new.status:
             why = f" ({new.error.code})" if new.error else ""
             with context.job(new.id):
@@ -209,6 +278,35 @@ class JobRepository:
         except Exception:  # what is saved is saved, whatever an observer makes of it
             log.warning("%s: a change could not be observed", new.id, exc_info=True)
         return new
+
+
+def task_key(provider: str, task_id: str) -> str:
+    """The key of the record that says whose a task is.
+
+    远端任务归属记录的键。
+    """
+    key = f"{provider}:{task_id}"
+    if len(key) <= TEXT_LENGTH:
+        return key
+    return f"{provider[:20]}:{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+
+
+def task_of(old: Job | None, new: Job) -> Iterator[tuple[Table, Record]]:
+    """The companion of the save that gives a job its task: the task's owner, written once. A retry
+    that takes over a task leaves it to the job it was made for.
+
+    任务获得远端编号时写入的归属记录。
+    """
+    if old is not None and old.task_id is None and new.task_id is not None:
+        document = {"job_id": new.id, "provider": new.provider, "task_id": new.task_id}
+        yield TASKS, Record(task_key(new.provider, new.task_id), document)
+
+
+def _unavailable(error: Unreadable) -> Unavailable:
+    if error.newer:
+        message = "A newer version of Maquette keeps this job; ask again once all is updated."
+        return Unavailable(message, code="record_newer")
+    return Unavailable("This job's record cannot be read.", code="record_unreadable")
 
 
 _SCANNED = 500

@@ -33,6 +33,8 @@ _REFRESH = 5_000
 _KEPT = 24 * 3_600_000
 """Milliseconds that an ended rest stays on record: so long its queue is still looked at."""
 _TRIES = 3
+_STUMBLES = 5
+"""Requests in a row without an answer, after which a credential rests."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Rests:
         self._known: dict[_Name, Rest] = {}
         self._window: dict[_Name, int] = {}
         self._air: Counter[_Name] = Counter()
+        self._stumbles: Counter[_Name] = Counter()
         self._read_at = -_REFRESH
 
     def refresh(self) -> None:
@@ -165,6 +168,7 @@ class Rests:
         """
         name = (provider, credential, purpose)
         with self._lock:
+            self._stumbles.pop(name, None)
             window = self._window.get(name)
             if window is not None:
                 self._window[name] = 2 * window
@@ -202,6 +206,16 @@ class Rests:
             self._window[name] = 1
         if before is None or until > before.until or before.reason != reason:
             self._save(name)
+
+    def stumbled(self, provider: str, credential: str, purpose: Purpose = "create") -> bool:
+        """Note a request that brought no answer; whether that happened several times in a row.
+
+        记录一次无应答；连续多次则应休息。
+        """
+        name = (provider, credential, purpose)
+        with self._lock:
+            self._stumbles[name] += 1
+            return self._stumbles[name] >= _STUMBLES
 
     def _room(self, name: _Name) -> int:
         with self._lock:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from shared.jobs.model import Job
+from shared.jobs import lifecycle
+from shared.jobs.model import Job, Status
 from shared.jobs.ports import Ports
 from shared.store.base import Conflict, StoreUnavailable
+from shared.store.tables import JOBS
 
 log = logging.getLogger("maquette.jobs")
-
 
 Fact = Callable[[Job], Job]
 """What happened, as a pure function that may be applied to a newer state of the job as well."""
 
-
 _SAVE_TRIES = 5
-
-
 _CONFLICTS = 50
 
 
@@ -31,6 +29,8 @@ def apply(ports: Ports, job: Job, fact: Fact, *, insist: bool = True) -> Job | N
     On a conflict the job is read anew and the fact applied to what it is now: an answer that
     was paid for is not lost. With `insist` False a conflict means that the job is somebody
     else's by now, and nothing is written. A store that does not answer is asked again a few times.
+    A conflict over a record that is written with the job is the caller's: `Conflict` names its
+    table.
 
     把发生的事写到任务上；冲突时重读再写。
     """
@@ -40,8 +40,12 @@ def apply(ports: Ports, job: Job, fact: Fact, *, insist: bool = True) -> Job | N
         if new is job:
             return job
         try:
-            return ports.jobs.save(job, new)
-        except Conflict:
+            saved = ports.jobs.save(job, new)
+            _wake(ports, job, saved)
+            return saved
+        except Conflict as lost:
+            if lost.table != JOBS.name:
+                raise
             if not insist:
                 return None
             conflicts += 1
@@ -57,3 +61,52 @@ def apply(ports: Ports, job: Job, fact: Fact, *, insist: bool = True) -> Job | N
             ports.clock.sleep(0.1 * 2**failures)
     log.error("%s: gave up a save after %d conflicts", job.id, conflicts)
     return None
+
+
+def _wake(ports: Ports, old: Job, new: Job) -> None:
+    """Wake whoever has work by this save."""
+    if old.status is new.status:
+        return
+    if new.status is Status.PROCESSING:
+        ports.wake("postprocess")
+    elif new.status.terminal and new.callback_url is not None:
+        ports.wake("callback")
+
+
+def hand_back(ports: Ports, job: Job, *, begun: bool, pause: int = 0) -> None:
+    """Let somebody else go on with a claimed job, after `pause` ms; a step that had saved since has
+    nothing to give back. Where the store does not answer that is done as soon as it does.
+
+    交还一个已认领的任务。
+    """
+    at = ports.moment()
+    try:
+        apply(
+            ports,
+            job,
+            lambda now: lifecycle.handed_back(now, at, begun=begun, pause=pause),
+            insist=False,
+        )
+    except StoreUnavailable:
+        ports.debts.add(job)
+
+
+def settle(ports: Ports) -> None:
+    """Give back, uncounted, what could not be given back when the store did not answer.
+
+    An outage is nobody's death: whoever is claimed again and again meanwhile must not be blamed.
+
+    任务表恢复后交还任务。
+    """
+    jobs = ports.debts.take()
+    while jobs:
+        job, at = jobs.pop(), ports.moment()
+        back = lifecycle.handed_back(job, at, begun=False)
+        try:
+            ports.jobs.save(job, back)
+        except Conflict:
+            continue
+        except StoreUnavailable:
+            for left in (job, *jobs):
+                ports.debts.add(left)
+            return

@@ -8,6 +8,8 @@ what words, is decided here by `check_writes` and `check_query`, which adapters 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -19,6 +21,10 @@ TEXT_LENGTH = 64
 
 MAX_WRITES = 25
 """Records in one transaction."""
+
+MAX_DOCUMENT = 400 * 1024 - 2048
+"""Bytes of a document as JSON in UTF-8: DynamoDB takes 400 KB an item, and what a record is found
+by is in it as well."""
 
 
 class Conflict(Exception):
@@ -112,13 +118,27 @@ class Record:
 
 @dataclass(frozen=True)
 class Lease:
-    """What a claim does to a record: its new `due_at`, and whether `claims` goes up.
+    """What a claim does to a record: its new `due_at`, whether `claims` goes up, and into which
+    other queue it moves (None: it stays; the field `queue` holds its name).
 
     一次认领对记录的改动。
     """
 
     due_at: int
     counted: bool
+    queue: str | None = None
+
+    def taken(self, record: Record) -> Record:
+        """The record as it stands after the claim's one write.
+
+        认领之后的记录。
+        """
+        fields = record.fields
+        if self.queue is not None:
+            # What moves lies in the first lane: only old code has others.
+            fields = {**fields, "queue": self.queue, "lane": 0}
+        claims = record.claims + 1 if self.counted else record.claims
+        return replace(record.written(), due_at=self.due_at, claims=claims, fields=fields)
 
 
 @dataclass(frozen=True)
@@ -130,6 +150,20 @@ class Page:
 
     records: tuple[Record, ...]
     cursor: str | None
+
+
+def to_text(document: Mapping[str, Any]) -> str:
+    """A document as compact JSON, fit for UTF-8; `ValueError` for NaN, infinities and whatever is
+    no JSON.
+
+    把文档写成 JSON 文本。
+    """
+    text = json.dumps(dict(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # JSON can spell half a surrogate pair, UTF-8 cannot.
+    return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):x}", text)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_writes(writes: Sequence[tuple[Table, Record]]) -> None:
@@ -151,6 +185,11 @@ def check_writes(writes: Sequence[tuple[Table, Record]]) -> None:
                 raise ValueError(f"{table.name}.{name} is {table.fields[name].__name__}: {value!r}")
             if isinstance(value, str) and len(value) > TEXT_LENGTH:
                 raise ValueError(f"{table.name}.{name} has at most {TEXT_LENGTH} characters")
+        size = len(to_text(record.document).encode())
+        if size > MAX_DOCUMENT:
+            raise ValueError(
+                f"{table.name}/{record.key} has {size} bytes, more than {MAX_DOCUMENT}"
+            )
 
 
 def check_query(table: Table, index: str, equals: Mapping[str, Value], limit: int = 1) -> Index:
@@ -195,7 +234,8 @@ class Store(Protocol):
 
         Raises `ValueError`, and writes nothing, for more than 25 writes, a record twice, a key
         that is empty or over 64 characters, a field the table does not declare or of another type,
-        a text field over 64 characters, a document that is not JSON. No writes at all are fine.
+        a text field over 64 characters, a document that is not JSON or has over `MAX_DOCUMENT`
+        bytes. No writes at all are fine.
 
         一次写入多条，要么全部成功，要么全部不写。
         """
@@ -226,6 +266,14 @@ class Store(Protocol):
         按索引查询。
         """
 
+    def first(self, table: Table, index: str, equals: Mapping[str, Value]) -> Value | None:
+        """The lowest sort value of an index, None if nothing is found; may be stale.
+
+        One request, that reads no record. Raises `KeyError` and `ValueError` as `query` does.
+
+        索引中最小的排序值。
+        """
+
     def claim(
         self,
         table: Table,
@@ -238,8 +286,9 @@ class Store(Protocol):
     ) -> list[Record]:
         """Take due records for this worker: those of an index on `due_at` with `due_at` <= now.
 
-        Each is one conditional write on the version seen: `due_at` moves to `lease(record)`,
-        `claims` goes up if counted, `version` goes up by one. Records another worker took in
+        Each is one conditional write on the version seen: `due_at` moves to where `lease(record)`
+        says, `claims` goes up if counted, `version` goes up by one; a table with queues lets it
+        move to another one as well. Records another worker took in
         between are left out: no two claims take a record at the same version. Returns the records
         as now stored, the longest waiting first; at most `limit`, and none for a limit under 1.
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from shared.store.base import Index, Table
 
-LANES = 4
-"""How many lanes a queue of due records is spread over: lane = hash of the id mod LANES."""
+OLD_LANES = 4
+"""How many lanes a queue was spread over in records of format 1; now all lie in lane 0."""
 
 _DUE = Index("due", ("queue", "lane"), "due_at")
 
@@ -19,10 +19,17 @@ JOBS = Table(
 )
 DELIVERIES = Table(
     "deliveries",
-    {"queue": str, "lane": int, "job_id": str},
-    (_DUE, Index("by_job", ("job_id",), "key")),
+    {"queue": str, "lane": int, "job_id": str, "caller": str, "status": str},
+    (
+        _DUE,
+        Index("by_job", ("job_id",), "key"),
+        Index("by_caller", ("caller",), "key"),
+        Index("by_status", ("caller", "status"), "key"),
+    ),
 )
 IDEMPOTENCY = Table("idempotency", {}, keep_seconds=7 * 24 * 3600)
 RUNNERS = Table("runners", {})
+TASKS = Table("tasks", {})
+"""Whose job a provider's task is: written with the job, so that a task has one owner."""
 
-TABLES = (JOBS, DELIVERIES, IDEMPOTENCY, RUNNERS)
+TABLES = (JOBS, DELIVERIES, IDEMPOTENCY, RUNNERS, TASKS)

@@ -144,13 +144,15 @@ class HeldUnits:
 
 @dataclass(eq=False)
 class _Track:
-    """One source on its way through the loop; `look_at` is when (ms) to look at it again."""
+    """One source on its way through the loop; `look_at` is when (ms) to look at it again, `again`
+    whether there is a reason to do so before leaving."""
 
     source: Source
     pool: Pool
     air: dict[Future[None], Unit] = field(default_factory=dict)
     look_at: int = 0
     looked: int = 0
+    again: bool = False
     blink: float = BLINK
     due: int | None = None
 
@@ -224,7 +226,7 @@ class Loop:
         room = min(room, self.company.room(source.name, source.threads))
         if room <= 0 or now < track.look_at or self.deadline.remaining() <= source.needs:
             return
-        track.looked = now
+        track.looked, track.again = now, False
         try:
             track.due = source.next_due()
             due_now = track.due is not None and track.due <= now
@@ -237,7 +239,8 @@ class Loop:
             self._news = True
             track.blink = BLINK
             # As much as was asked for: there may be more.
-            track.look_at = now if taken >= room else now + round(NAP * 250)
+            track.again = taken >= room
+            track.look_at = now if track.again else now + round(NAP * 250)
         elif due_now:
             track.look_at = now + round(track.blink * 1000)
             track.blink = min(NAP, 2 * track.blink)
@@ -303,7 +306,6 @@ class Loop:
 
     def _collect(self) -> None:
         """Note what has ended, and look soon where it may have put something."""
-        now = self.clock.now()
         groups: set[str] = set()
         for track in self._tracks.values():
             for future in [one for one in track.air if one.done()]:
@@ -315,13 +317,12 @@ class Loop:
                 if (error := future.exception()) is not None:
                     words = "a step stopped; its record is taken up again when its lease ends"
                     log.error(words, exc_info=error)
-        for track in self._tracks.values():
-            if track.source.group in groups:
-                track.look_at = min(track.look_at, max(now, track.looked + round(BLINK * 1000)))
+        self._look_soon([t for t in self._tracks.values() if t.source.group in groups])
 
     def _look_soon(self, tracks: Sequence[_Track]) -> None:
         now = self.clock.now()
         for track in tracks:
+            track.again = True
             track.look_at = min(track.look_at, max(now, track.looked + round(BLINK * 1000)))
 
     def _pause(self, tracks: Sequence[_Track], longest: float) -> float:
@@ -334,6 +335,9 @@ class Loop:
     def _rest(self, tracks: Sequence[_Track]) -> bool:
         """Wait for what is due later; False if there is nothing, or nobody to wait for it."""
         now = self.clock.now()
+        if any(track.again for track in tracks) and self.deadline.remaining() > WIND_DOWN:
+            self._ears.wait(self._pause([t for t in tracks if t.again], NAP), idle=True)
+            return True
         dues = [t.due for t in tracks if t.source.lasting and t.due is not None]
         hopeful = self._news or self.woken
         if self.deadline.remaining() <= WIND_DOWN or not (dues or hopeful):

@@ -23,7 +23,6 @@ from shared.deliveries.schedule import Outcome, next_try
 from shared.deliveries.send import Sender
 from shared.deliveries.url_policy import host_of
 from shared.store.base import Store, StoreUnavailable
-from shared.store.tables import LANES
 from shared.work.fair_queue import Caps, HostQueues
 
 log = logging.getLogger("maquette.deliveries")
@@ -40,7 +39,7 @@ Observer = Callable[[Delivery, Outcome], None]
 It is called from many threads and must not raise.
 """
 
-_BATCH = 32
+_BATCH = 128
 _LOOK_EVERY = 0.25
 _LEARN = 0.05
 _REST = 0.1
@@ -151,17 +150,14 @@ class _Run:
         return self._more or not self._queues.waiting or waited >= _LOOK_EVERY
 
     def _look(self) -> None:
-        """Claim a little from each lane; more is there if a lane gave all that was asked."""
+        """Claim a little; more is there if all that was asked for came."""
         self._looked = self._deadline.remaining()
         self._more = False
-        first = int(self._clock.chance() * LANES)
-        for step in range(LANES):
-            limit = min(_BATCH, self._queues.room)
-            if limit:
-                claimed = self._claim((first + step) % LANES, limit)
-                self._more |= claimed.count >= limit
+        limit = min(_BATCH, self._queues.room)
+        if limit:
+            self._more = self._claim(limit).count >= limit
 
-    def _claim(self, lane: int, limit: int) -> repository.Claimed:
+    def _claim(self, limit: int) -> repository.Claimed:
         now = self._clock.now()
         promised: Counter[str] = Counter()
 
@@ -173,7 +169,7 @@ class _Run:
             return None
 
         until = now + int(self._deadline.remaining() * 1000) + self._margin
-        claimed = repository.claim(self._store, lane, limit, now=now, until=until, later=later)
+        claimed = repository.claim(self._store, limit, now=now, until=until, later=later)
         for moment in claimed.put_off:
             heapq.heappush(self._put_off, moment)
         for delivery in claimed.leased:

@@ -139,6 +139,17 @@ class StaleStore:
             cursor=cursor,
         )
 
+    def first(self, table: Table, index: str, equals: Mapping[str, Value]) -> Value | None:
+        """What the index says by now.
+
+        按滞后的索引取最小值。
+        """
+        page = page_of(self._indexed(table), table, index, equals, limit=1)
+        found = page.records[0] if page.records else None
+        sort = table.index(index).sort
+        known = {"key": found.key, "due_at": found.due_at, **found.fields} if found else {}
+        return known.get(sort)
+
     def claim(
         self,
         table: Table,
@@ -158,10 +169,9 @@ class StaleStore:
         due = page_of(self._indexed(table), table, index, equals, high=now, limit=limit)
         claimed = []
         for seen in due.records:
-            taken = lease(seen)
-            claims = seen.claims + 1 if taken.counted else seen.claims
+            taken = replace(lease(seen).taken(seen), version=seen.version)
             try:
-                claimed.append(self.put(table, replace(seen, due_at=taken.due_at, claims=claims)))
+                claimed.append(self.put(table, taken))
             except Conflict:
                 continue
         return claimed

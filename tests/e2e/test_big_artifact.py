@@ -96,10 +96,12 @@ def store(url: str, folder: Path) -> None:
     from shared.jobs.model import Job, JobInput, ResultFile, Status
     from shared.jobs.policy import Policy
     from shared.jobs.ports import Ports
-    from shared.jobs.presentation import event_of
+    from shared.jobs.presentation import event_at_end
     from shared.jobs.repository import JobRepository
+    from shared.jobs.rests import Rests
     from shared.jobs.steps import advance
     from shared.links import Links
+    from shared.notices import Notices
     from shared.providers.tripo.adapter import Tripo
     from shared.store.sql.store import SqlStore
     from tests.credentials import keys
@@ -111,9 +113,11 @@ def store(url: str, folder: Path) -> None:
     bucket = FolderBucket(folder / "bucket", base_url="http://localhost", secret=b"s", clock=clock)
     credentials = keys("tripo", main="tsk_test")
     tripo = Tripo(credentials=credentials, base_url=url, clock=clock)
-    jobs = JobRepository(store, lambda job: event_of(job, links, new_id(clock)))
+    jobs = JobRepository(store, (event_at_end(links, lambda: new_id(clock)),))
     woken: list[str] = []
-    ports = Ports(jobs, bucket, {"tripo": tripo}, credentials, clock, Policy(), woken.append)
+    rests, notices = Rests(store, clock), Notices(store, clock)
+    outside = (bucket, {"tripo": tripo}, credentials, clock, Policy(), woken.append)
+    ports = Ports(jobs, *outside, rests, notices)
     now = clock.now()
     file = ResultFile("model", f"{url}/model.glb?signature=x", "model/gltf-binary")
     fresh = Job(new_id(clock), "text-to-3d", "tripo", "shop", now, JobInput("a chair"))

@@ -25,7 +25,8 @@ from infra.local.standins.tripo import Standin
 from infra.migrations.migrate import upgrade
 from shared import wiring
 from shared.config import Settings
-from shared.jobs.model import Job, Queue, Status
+from shared.deliveries.repository import next_due
+from shared.jobs.model import Job, Status
 from shared.jobs.service import NewJob
 from tests.receivers import Receiver, answer
 from tests.worlds import effort
@@ -70,7 +71,7 @@ def working() -> list[str]:
 
 def ended(bundle: wiring.Bundle, job_id: str) -> bool:
     job = bundle.ports.jobs.get(job_id)
-    due = (bundle.ports.jobs.next_due(tuple(Queue)), bundle.ports.jobs.delivery_due())
+    due = (bundle.ports.jobs.next_due(bundle.providers), next_due(bundle.store))
     return job is not None and job.status.terminal and due == (None, None)
 
 

@@ -121,7 +121,7 @@ sys.path[:0] = {paths!r}
 import functions.{name}.handler
 from shared import wiring
 from shared.aws.clients import client
-import {ALSO.get(name, "shared.work.polling")}
+import {ALSO.get(name, "shared.jobs.polling")}
 bundle = wiring.current()
 bundle.deliveries
 for service in {pack.SERVICES!r}:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.clock import Deadline
-from shared.jobs.model import Job, Queue
+from shared.jobs.model import Job
+from shared.jobs.polling import drain, poll
 from shared.wiring import Bundle
-from shared.work.polling import drain, poll
 from tests.fakes import FakeClock
 from tests.functions.gateway import get, post_json
 from tests.providers import ThrowawayProvider
@@ -55,8 +55,8 @@ class House:
         for _ in range(moves):
             poll(self.bundle.ports, Deadline.after(60), lambda: False)
             if process:
-                drain(self.bundle.ports, Deadline.after(60), Queue.PROCESS, at_once=1)
-            if self.bundle.ports.jobs.next_due(tuple(Queue)) is None:
+                drain(self.bundle.ports, Deadline.after(60), at_once=1)
+            if self.bundle.ports.jobs.next_due(self.bundle.providers) is None:
                 return
             self.clock.advance(40_000)
 

@@ -28,11 +28,11 @@ from shared import config, events, wiring
 from shared.aws import clients
 from shared.buckets.s3 import PART
 from shared.clock import Deadline, SystemClock
-from shared.jobs.model import Queue
+from shared.jobs import polling
+from shared.jobs.model import PROCESS
 from shared.providers.base import Download, DownloadFailed, RemoteFile, TaskState
 from shared.store.base import Lease
-from shared.store.tables import JOBS, LANES
-from shared.work import polling
+from shared.store.tables import JOBS
 from tests.functions import gateway
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET
 from tests.functions.pictures import picture
@@ -139,7 +139,7 @@ def stack(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         "MAQUETTE_POLL_FIRST_SECONDS": "0.01",
         "MAQUETTE_RETRY_FIRST_SECONDS": "0.01",
         "MAQUETTE_RETRY_CEILING_SECONDS": "0.01",
-        "MAQUETTE_POLL_HELPERS": str(LANES),
+        "MAQUETTE_POLL_HELPERS": "4",
         "MAQUETTE_LOG_LEVEL": "ERROR",
     }
     for variable, value in settings.items():
@@ -237,7 +237,7 @@ def lose_workers(stack: Stack) -> None:
     jobs = wiring.current().ports.jobs
     now = SystemClock().now()
     for _ in range(5):
-        assert jobs.claim(Queue.PROCESS, now, lambda _: Lease(now, counted=True), 9)
+        assert jobs.claim(PROCESS, now, lambda _: Lease(now, counted=True), 9)
 
 
 def interfering(stack: Stack, job_id: str) -> Callable[..., None]:
@@ -268,7 +268,7 @@ def lose(**_: Any) -> None:
 
 
 def fall_behind(stack: Stack, hook: str) -> None:
-    """A timer's poll that finds a lane late and asks for help."""
+    """A timer's poll that finds a provider late and asks for help."""
     stack.environ.setattr(polling, "BACKLOG", 0.0)
     stack.create(hook, prompt="urgent")
     stack.run("poll", {"detail-type": "Scheduled Event"})

@@ -150,13 +150,14 @@ def test_a_wake_up_is_a_wake_up_also_on_the_wire() -> None:
     assert parse(json.loads(json.dumps(dict(WAKE)))) == Wake()
 
 
-def test_a_call_for_help_names_a_lane_also_on_the_wire() -> None:
-    assert parse(json.loads(json.dumps(help_event(3)))) == Help((3,))
+def test_a_call_for_help_names_a_provider_also_on_the_wire() -> None:
+    assert parse(json.loads(json.dumps(help_event("tripo")))) == Help(("tripo",))
 
 
-@pytest.mark.parametrize("lanes", [None, "3", {}, [], ["3", None, True, 1.5, [3]]])
-def test_a_call_for_help_without_a_lane_names_none(lanes: Any) -> None:
-    assert parse({"maquette": "help", "lanes": lanes}) == Help(())
+@pytest.mark.parametrize("named", [None, "tripo", {}, [], [3, None, True, 1.5, ["tripo"]]])
+def test_a_call_for_help_without_a_provider_names_none(named: Any) -> None:
+    assert parse({"maquette": "help", "providers": named}) == Help(())
+    assert parse({"maquette": "help", "lanes": [1]}) == Help(())
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ shapes = st.fixed_dictionaries(
             any_json | st.builds(record, any_json) | st.builds(lambda s3: {"s3": s3}, any_json)
         ),
         "maquette": any_json | st.just("help"),
-        "lanes": any_json,
+        "providers": any_json,
     },
 )
 

@@ -92,7 +92,7 @@ FAILS = """
 import os
 from shared import wiring
 from shared.clock import Deadline
-from shared.work.polling import poll
+from shared.jobs.polling import poll
 from shared.jobs.service import NewJob
 from shared.observability import request
 

@@ -23,10 +23,10 @@ from shared.buckets.base import BucketUnavailable, ObjectInfo
 from shared.config import Settings
 from shared.errors import Unavailable
 from shared.jobs.model import Status
+from shared.jobs.polling import poll
 from shared.jobs.service import idempotency_key
 from shared.store.base import StoreUnavailable
 from shared.store.tables import DELIVERIES, JOBS
-from shared.work.polling import poll
 
 ROUNDS = 600
 """More rounds than any run needs; what is not done by then was lost."""

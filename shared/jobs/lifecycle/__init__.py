@@ -11,10 +11,10 @@ from shared.jobs.lifecycle.running import observed, unseen
 from shared.jobs.lifecycle.scheduling import (
     Step,
     handed_back,
-    held_back,
     hint_of,
     lease,
     next_look,
+    runs_alone,
     step_of,
 )
 from shared.jobs.lifecycle.storing import (
@@ -27,8 +27,10 @@ from shared.jobs.lifecycle.storing import (
     stored,
 )
 from shared.jobs.lifecycle.submitting import (
+    account_refused,
     begin_submit,
     input_missing,
+    may_ask_again,
     not_found,
     not_submitted,
     refused_again,
@@ -36,21 +38,24 @@ from shared.jobs.lifecycle.submitting import (
     submitted,
 )
 from shared.jobs.lifecycle.transitions import NEXT, Moment, opened
+from shared.jobs.lifecycle.trying import failed_try
 
 __all__ = [
     "NEXT",
     "Moment",
     "Step",
+    "account_refused",
     "begin_submit",
     "cancel",
     "canceled_at_provider",
+    "failed_try",
     "handed_back",
-    "held_back",
     "hint_of",
     "input_missing",
     "invalid",
     "lease",
     "lost",
+    "may_ask_again",
     "next_look",
     "not_found",
     "not_processed",
@@ -63,6 +68,7 @@ __all__ = [
     "refreshed",
     "refused_again",
     "remote",
+    "runs_alone",
     "step_of",
     "stored",
     "submit_unknown",

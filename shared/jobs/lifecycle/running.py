@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from shared.jobs.lifecycle.scheduling import next_look, watch_ends
 from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail, moved
-from shared.jobs.model import Job, JobError, Queue, ResultFile, Status
+from shared.jobs.model import Job, JobError, ResultFile, Status
 from shared.jobs.policy import Policy
 from shared.providers.base import (
     TaskState,
@@ -23,7 +23,7 @@ def observed(job: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
 
     查询到了任务的最新状态。
     """
-    if job.queue is not Queue.CHECK:
+    if not job.watched:
         return job
     credits = state.credits if state.credits is not None else job.receipt.provider_credits
     receipt = replace(
@@ -54,7 +54,7 @@ def unseen(job: Job, at: Moment, policy: Policy) -> Job:
 
     这次查询失败了。
     """
-    if job.queue is not Queue.CHECK or at.now < watch_ends(job, policy):
+    if not job.watched or at.now < watch_ends(job, policy):
         return job
     if job.status is S.CANCELING:
         return end_canceling(job, at, billed=True)

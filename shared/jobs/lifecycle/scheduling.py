@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from shared.jobs.lifecycle.transitions import Moment, moved, ms
-from shared.jobs.model import Job, Queue, Status
+from shared.jobs.lifecycle.transitions import Moment, ms
+from shared.jobs.model import Job, Status
 from shared.jobs.policy import Policy
 from shared.providers.base import (
     ProviderError,
@@ -19,6 +19,9 @@ from shared.providers.base import (
 from shared.store.base import Lease
 
 S = Status
+
+_DEATHS_IN_COMPANY = 2
+"""Claims in a row that may end without a save before a job runs alone: it may not have been it."""
 
 
 class Step(str, Enum):
@@ -41,16 +44,24 @@ def step_of(job: Job, now: int, policy: Policy) -> Step:
 
     判断任务的下一步。
     """
-    if job.claims > policy.max_claims:
+    if job.claims > policy.max_claims and not _is_sought(job, now, policy):
         return Step.GIVE_UP
     if job.status is S.QUEUED:
         late = now >= job.created_at + ms(policy.queue)
         return Step.EXPIRE if late else Step.SUBMIT
-    if job.queue is Queue.CHECK:
+    if job.watched:
         return Step.CHECK
     if job.status is S.STORING:
         return Step.STORE
     return Step.PROCESS if job.status is S.PROCESSING else Step.FIND
+
+
+def runs_alone(job: Job) -> bool:
+    """Whether a claimed job's worker has died twice, maybe for the company it was in.
+
+    是否需要单独执行。
+    """
+    return job.claims > _DEATHS_IN_COMPANY
 
 
 def lease(job: Job, at: Moment, lasts: int, policy: Policy) -> Lease:
@@ -58,7 +69,7 @@ def lease(job: Job, at: Moment, lasts: int, policy: Policy) -> Lease:
 
     认领时对任务的改动。
     """
-    if job.queue is Queue.CHECK:
+    if job.watched:
         return Lease(next_look(job, at, policy), counted=False)
     return Lease(at.now + lasts, counted=True)
 
@@ -73,6 +84,13 @@ def next_look(job: Job, at: Moment, policy: Policy) -> int:
     look = at.now + policy.look((at.now - since) / 1000, at.chance, hint)
     end = watch_ends(job, policy)
     return min(look, end) if end > at.now else look
+
+
+def _is_sought(job: Job, now: int, policy: Policy) -> bool:
+    """Whether a create may be in the air that is still worth looking for: paid for, perhaps."""
+    if job.attempt is None or job.task_id is not None or job.status is S.QUEUED:
+        return False
+    return now < job.attempt.begun_at + ms(policy.find + policy.run)
 
 
 def watch_ends(job: Job, policy: Policy) -> int:
@@ -93,25 +111,15 @@ def hint_of(error: ProviderError) -> float | None:
     return error.retry_after if isinstance(error, RateLimited | ProviderUnavailable) else None
 
 
-def held_back(job: Job, until: int, at: Moment, policy: Policy) -> Job:
-    """Not tried: the credential is paused; due again at `until` (ms), or at the queue's deadline.
-
-    凭证暂停使用，稍后再来。
-    """
-    if job.status is not S.QUEUED:
-        return job
-    end = job.created_at + ms(policy.queue)
-    return moved(job, at, due_at=max(at.now, min(until, end)))
-
-
-def handed_back(job: Job, at: Moment, *, begun: bool) -> Job:
-    """The invocation's time ran out: due again at once, for another one.
+def handed_back(job: Job, at: Moment, *, begun: bool, pause: int = 0) -> Job:
+    """Let somebody else go on, after `pause` ms: the invocation's time ran out, say.
 
     Work that was begun keeps its claim counted: what no invocation has time for must end too.
 
-    时间用完，任务交还。
+    交还任务。
     """
     if job.status.terminal:
         return job
     claims = job.claims if begun else max(0, job.claims - 1)
-    return replace(job, updated_at=max(job.updated_at, at.now), due_at=at.now, claims=claims)
+    due = at.now + pause
+    return replace(job, updated_at=max(job.updated_at, at.now), due_at=due, claims=claims)

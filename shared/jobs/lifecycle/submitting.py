@@ -22,6 +22,11 @@ from shared.providers.base import (
 
 S = Status
 
+_SENDS = 2
+"""Times that a create with a key is sent at least, while its outcome is not known."""
+_KEY_MARGIN = 60_000
+"""Milliseconds before a key's end at which it is not relied on any more: clocks differ."""
+
 
 def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job:
     """The create is about to be sent: kept with its exact bytes first; the lease goes on.
@@ -78,7 +83,7 @@ def not_submitted(
 
     `attempt` is the one that was answered so (None: it had not been begun): an answer that comes
     late says nothing about another worker's. `RateLimited` and `ProviderUnavailable` put the job
-    back into the queue.
+    back into the queue, and so does an account that cannot be used, for a while.
 
     创建请求没有被执行。
     """
@@ -86,14 +91,19 @@ def not_submitted(
         return job
     sent = attempt is not None
     receipt = replace(job.receipt, creates=job.receipt.creates - 1) if sent else job.receipt
+    if isinstance(error, RateLimited):
+        receipt = replace(receipt, busy=receipt.busy + 1)
     job = replace(job, attempt=None, receipt=receipt)
     if job.status is S.CANCELING:
         return end_canceling(job, at, billed=False)
-    if isinstance(error, Rejected | Unauthorized | OutOfCredit):
+    of_account = isinstance(error, Unauthorized | OutOfCredit)
+    overdue = of_account and at.now >= job.created_at + ms(policy.account)
+    if isinstance(error, Rejected) or overdue:
         return fail(job, refusal(error), at)
-    limited = isinstance(error, RateLimited)
+    limited = isinstance(error, RateLimited) or of_account
     failures = job.failures if limited else job.failures + 1
-    due = at.now + policy.pause(failures, at.chance, hint_of(error))
+    hint = policy.account_pause if of_account else hint_of(error)
+    due = at.now + policy.pause(failures, at.chance, hint)
     due = min(due, max(at.now + 1, job.created_at + ms(policy.queue)))
     if not sent:
         return moved(job, at, due_at=due, failures=failures)
@@ -102,14 +112,17 @@ def not_submitted(
 
 
 def submit_unknown(job: Job, attempt: Attempt, at: Moment, policy: Policy) -> Job:
-    """Whether this create was carried out is not known: it is looked for from now on.
+    """Whether this create was carried out is not known: it is looked for, or asked again with its
+    key, from now on.
 
     创建结果未知，开始查找。
     """
     if not unanswered(job, attempt):
         return job
+    sends = attempt.sends + 1
     failures = job.failures + 1
-    return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
+    due = at.now + policy.pause(failures, at.chance)
+    return moved(job, at, failures=failures, due_at=due, attempt=replace(attempt, sends=sends))
 
 
 def refused_again(
@@ -129,6 +142,22 @@ def refused_again(
     if job.status is S.CANCELING:
         return end_canceling(job, at, billed=True)
     return fail(job, refusal(error), at, may_be_billed=True)
+
+
+def may_ask_again(job: Job, now: int, key_seconds: float | None, policy: Policy) -> bool:
+    """Whether the unanswered create may be sent once more with its key: while the provider keeps
+    the key, and for as long as answers are looked for; at least once, however late it is.
+
+    是否可以带同一个键重发。
+    """
+    attempt = job.attempt
+    # What is not wanted any more is not asked for again: the first create may have failed.
+    if key_seconds is None or attempt is None or job.status is not S.SUBMITTING:
+        return False
+    age = now - attempt.begun_at
+    if age >= ms(key_seconds) - _KEY_MARGIN:
+        return False
+    return age < ms(policy.find) or attempt.sends < _SENDS
 
 
 def not_found(
@@ -184,16 +213,29 @@ def unanswered(job: Job, attempt: Attempt | None) -> bool:
 
 
 def refusal(error: ProviderError) -> JobError:
-    """What a caller is told of a provider's refusal.
+    """What a caller is told of a provider's refusal; nothing of the operator's account.
 
     把生成服务的拒绝变成任务的错误。
     """
-    code, retryable, message = "provider_rejected", False, "The provider refused the request"
-    if isinstance(error, Unauthorized):
-        code, retryable = "provider_unauthorized", True
-        message = "The provider does not accept the operator's credential"
-    elif isinstance(error, OutOfCredit):
-        code, retryable = "provider_out_of_credit", True
-        message = "The operator's account at the provider has no credit left"
+    if isinstance(error, Unauthorized | OutOfCredit):
+        return unusable()
     said = {"code": error.code, "message": error.message}
-    return JobError(code, f"{message}: {error.message}", retryable, provider=said)
+    message = f"The provider refused the request: {error.message}"
+    return JobError("provider_rejected", message, retryable=False, provider=said)
+
+
+def unusable() -> JobError:
+    """What a caller is told where an account cannot be used: to come again later.
+
+    账户不可用时告诉调用方的话。
+    """
+    message = "The provider took no task in time; the operator has been told. Try again later."
+    return JobError("provider_unavailable", message, retryable=True)
+
+
+def account_refused(job: Job, at: Moment) -> Job:
+    """No account of the provider could be used for as long as a job waits for that.
+
+    账户长时间不可用，任务失败。
+    """
+    return fail(job, unusable(), at) if job.status is S.QUEUED else job

@@ -14,11 +14,8 @@ from shared.jobs import lifecycle
 from shared.jobs.model import Job, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import Fact, apply
-from shared.providers.base import (
-    Provider,
-    ProviderError,
-    TaskState,
-)
+from shared.jobs.steps.refusals import answered, refused
+from shared.providers.base import Provider, ProviderError, TaskState
 from shared.store.base import StoreUnavailable
 
 log = logging.getLogger("maquette.jobs")
@@ -28,6 +25,8 @@ def check(
     ports: Ports, provider: Provider, credential: str, jobs: Sequence[Job], deadline: Deadline
 ) -> None:
     """Look at the tasks of several jobs with one request; jobs without news cost no write.
+
+    Whatever an adapter raises counts as "not seen": deadlines run on.
 
     一次请求查询多个任务。
     """
@@ -39,25 +38,28 @@ def check(
     states: Mapping[str, TaskState] = {}
     try:
         states = provider.check(tasks, credential, deadline)
-    except ProviderError as error:
+        answered(ports, provider, credential, "read")
+    except Exception as error:  # an adapter may raise anything
         log.warning("%s: %d tasks could not be read: %s", provider.name, len(tasks), error)
+        if isinstance(error, ProviderError):
+            refused(ports, provider, credential, error, "read")
     for job in jobs:
         with context.job(job.id):
-            _look(ports, job, seen(states.get(job.task_id or ""), ports))
+            look(ports, job, states.get(job.task_id or ""))
 
 
-def _look(ports: Ports, job: Job, seen: Fact) -> None:
+def look(ports: Ports, job: Job, state: TaskState | None) -> None:
+    """Save what was seen of a job's task; None: it could not be read.
+
+    保存一次查询的结果。
+    """
     try:
-        apply(ports, job, seen)
+        apply(ports, job, _seen(ports, state))
     except StoreUnavailable:
         log.warning("%s: a look could not be saved and will be repeated", job.id)
 
 
-def seen(state: TaskState | None, ports: Ports) -> Fact:
-    """What a state that was read, or could not be, means for a job.
-
-    把查询结果变成任务的变化。
-    """
+def _seen(ports: Ports, state: TaskState | None) -> Fact:
     at = ports.moment()
     if state is None:
         return lambda job: lifecycle.unseen(job, at, ports.policy)
@@ -70,7 +72,7 @@ def _cancel_at_provider(
     assert job.task_id is not None
     try:
         stopped = provider.cancel(job.task_id, credential, deadline)
-    except ProviderError as error:
+    except Exception as error:  # an adapter may raise anything; the task is watched either way
         log.info("%s: the provider could not be told to cancel: %s", job.id, error)
         return
     if not stopped:

@@ -107,7 +107,6 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
     at = ports.moment()
     after = apply(ports, job, lambda now: lifecycle.published(now, artifacts, warnings, at))
     if after is not None and after.status is Status.SUCCEEDED:
-        ports.wake("callback")
         _tidy(ports, job)
 
 

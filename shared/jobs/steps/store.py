@@ -15,7 +15,6 @@ from shared.jobs import lifecycle
 from shared.jobs.model import Job, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
-from shared.jobs.steps.submit import wait
 from shared.media import extension
 from shared.providers.base import (
     DownloadFailed,
@@ -26,15 +25,11 @@ from shared.providers.base import (
 log = logging.getLogger("maquette.jobs")
 
 
-def store(ports: Ports, job: Job, deadline: Deadline) -> None:
+def store(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> None:
     """Fetch the files of the result that are not stored yet.
 
     保存尚未保存的结果文件。
     """
-    provider = ports.providers.get(job.provider)
-    if provider is None:
-        wait(ports, job, "its provider is not configured")
-        return
     try:
         if job.failures or job.claims > 1:
             job = _with_fresh_links(ports, job, provider, deadline)
@@ -52,7 +47,7 @@ def store(ports: Ports, job: Job, deadline: Deadline) -> None:
 
 def _with_fresh_links(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> Job:
     assert job.task_id is not None
-    states = provider.check([job.task_id], credential(ports, job), deadline)
+    states = provider.check([job.task_id], _credential(ports, job, provider), deadline)
     state = states.get(job.task_id)
     if state is None or state.status != "succeeded":
         raise DownloadFailed("the provider gave no fresh link to the finished task's files")
@@ -74,24 +69,17 @@ def _store_file(
             yield chunk
 
     remote = lifecycle.remote(file)
-    with provider.download(remote, credential(ports, job), deadline) as download:
+    with provider.download(remote, _credential(ports, job, provider), deadline) as download:
         info = ports.bucket.put_stream(key, hashed(download.chunks), media_type=file.media_type)
     at = ports.moment()
-    after = apply(
+    return apply(
         ports,
         job,
         lambda now: lifecycle.stored(now, index, key, info.bytes, digest.hexdigest(), at),
     )
-    if after is not None and after.status is Status.PROCESSING:
-        ports.wake("postprocess")
-    return after
 
 
-def credential(ports: Ports, job: Job) -> str:
-    """The credential that may ask for a job's task.
-
-    可查询该任务的凭证。
-    """
+def _credential(ports: Ports, job: Job, provider: Provider) -> str:
     if job.attempt is not None:
         return job.attempt.credential
-    return next(iter(ports.credentials.names(job.provider, job.caller)), "")
+    return ports.credentials.names(provider.name, job.caller)[0]

@@ -12,7 +12,8 @@ import json
 import re
 from collections.abc import Mapping
 
-from shared.store.base import TEXT_LENGTH, Index, Record, Table, Value
+from shared.store.base import TEXT_LENGTH, Index, Record, Table, Value, to_text
+from shared.store.cursors import sort_type
 
 Attribute = dict[str, str]
 Item = dict[str, Attribute]
@@ -24,6 +25,7 @@ MAX_TRANSACTION = 4 * 1024 * 1024
 
 _DIGITS = 19
 _UP_TO_DOLLAR = re.compile("[\0-$]")
+_ESCAPED = re.compile("\\$(.)", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -76,9 +78,6 @@ def to_item(table: Table, record: Record, write: str, now: int) -> Item:
 
     把记录变成条目。
     """
-    document = json.dumps(
-        dict(record.document), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
     fields = {
         name: text(value) if isinstance(value, str) else number(value)
         for name, value in record.fields.items()
@@ -88,8 +87,7 @@ def to_item(table: Table, record: Record, write: str, now: int) -> Item:
         "id": item_id(table, record.key),
         **fields,
         **changing(table, record, write, now),
-        # JSON can spell half a surrogate pair.
-        "document": text(_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):x}", document)),
+        "document": text(to_text(record.document)),
     }
     if size(item) > MAX_ITEM:
         raise ValueError(f"{table.name}/{record.key} has over {MAX_ITEM} bytes")
@@ -107,6 +105,11 @@ def changing(table: Table, record: Record, write: str, now: int) -> Item:
         "write": text(write),
         **_index_attributes(table, record),
     }
+    # A claim may move a record from queue to queue.
+    for name in ("queue", "lane"):
+        value = record.fields.get(name) if name in table.fields else None
+        if value is not None:
+            attributes[name] = text(value) if isinstance(value, str) else number(value)
     if record.due_at is not None:
         attributes["due_at"] = number(record.due_at)
     if table.keep_seconds is not None:
@@ -199,6 +202,20 @@ def ordered(value: Value) -> str:
     number(value)
     # All of one length, and "-" sorts before the digits.
     return f"{value:0{_DIGITS}}" if value >= 0 else f"-{10**_DIGITS + value:0{_DIGITS}}"
+
+
+def sort_value(table: Table, index: Index, at: str) -> Value:
+    """The sort value that stands at a position of an index.
+
+    由索引位置还原排序值。
+    """
+    if index.sort == "key":
+        return at
+    # An escaped text holds no "#".
+    shown = at.split("#", 1)[0]
+    if sort_type(table, index) is str:
+        return _ESCAPED.sub(lambda pair: chr(ord(pair[1]) - 0x40), shown)
+    return int(shown) if not shown.startswith("-") else int(shown[1:]) - 10**_DIGITS
 
 
 def _escaped(value: str) -> str:

@@ -11,7 +11,6 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -134,6 +133,19 @@ class DynamoStore:
             tuple(found[:limit]), cursor_after(declared, found[limit - 1]) if more else None
         )
 
+    def first(self, table: Table, index: str, equals: Mapping[str, Value]) -> Value | None:
+        """The lowest sort value of an index, None if nothing is found; one query of the index
+        alone, which may lag.
+
+        索引中最小的排序值。
+        """
+        declared = check_query(table, index, equals)
+        search = search_for(table, declared, equals)
+        found = self._calls.send("query", **search.request(1))["Items"]
+        if not found:
+            return None
+        return items.sort_value(table, declared, search.position(found[0]))
+
     def claim(
         self,
         table: Table,
@@ -152,7 +164,7 @@ class DynamoStore:
             return []
         search = search_for(table, check_query(table, index, equals), equals, high=now)
         due = self._find(table, search, limit)
-        leased = [_leased(record, lease(record)) for record in due]
+        leased = [lease(record).taken(record) for record in due]
         if not leased:
             return []
         # This call's own pool: one that lived on would be missing in a process that forks.
@@ -249,8 +261,3 @@ class DynamoStore:
                 break
         settled.sort(key=itemgetter(0), reverse=search.descending)
         return [record for _, record in settled[:wanted]]
-
-
-def _leased(record: Record, lease: Lease) -> Record:
-    claims = record.claims + 1 if lease.counted else record.claims
-    return replace(record.written(), due_at=lease.due_at, claims=claims)

@@ -12,7 +12,6 @@ import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -137,6 +136,17 @@ class SqlStore:
         more = len(rows) > limit
         return Page(records, cursor_after(declared, records[-1]) if more else None)
 
+    def first(self, table: Table, index: str, equals: Mapping[str, Value]) -> Value | None:
+        """The lowest sort value of an index, None if nothing is found.
+
+        索引中最小的排序值。
+        """
+        declared = check_query(table, index, equals)
+        sort = SQL_TABLES[table.name].c[sort_column(declared)]
+        statement = _select(table, declared, equals, None, None, False, None)
+        rows = self._read(statement.with_only_columns(sort).limit(1))
+        return rows[0][0] if rows else None
+
     def claim(
         self,
         table: Table,
@@ -165,9 +175,9 @@ class SqlStore:
             # Others that write wait from here on: SQLite's for its lock, MySQL's for these rows.
             found = connection.execute(due.limit(limit).with_for_update()).all()
             seen = [_record(table, row) for row in found]
-            leased = [_leased(record, lease(record)) for record in seen]
+            leased = [lease(record).taken(record) for record in seen]
             if leased:
-                _take(connection, target, leased)
+                _take(connection, table, leased)
             return leased
 
         return self._commit(work)
@@ -273,8 +283,9 @@ def _write(connection: sa.Connection, target: sa.Table, row: dict[str, Any], see
     return connection.execute(sa.update(target).where(mine), row).rowcount == 1
 
 
-def _take(connection: sa.Connection, target: sa.Table, leased: list[Record]) -> None:
+def _take(connection: sa.Connection, table: Table, leased: list[Record]) -> None:
     """Writes the leases in one round; all rows stand at the version seen, or none is written."""
+    target = SQL_TABLES[table.name]
     mine = (target.c.id == sa.bindparam("seen_id")) & (
         target.c.version == sa.bindparam("seen_version")
     )
@@ -285,6 +296,7 @@ def _take(connection: sa.Connection, target: sa.Table, leased: list[Record]) -> 
             "version": record.version,
             "due_at": record.due_at,
             "claims": record.claims,
+            **{name: record.fields.get(name) for name in ("queue", "lane") if name in table.fields},
         }
         for record in leased
     ]
@@ -293,11 +305,6 @@ def _take(connection: sa.Connection, target: sa.Table, leased: list[Record]) -> 
 
 
 # Records and rows
-
-
-def _leased(record: Record, lease: Lease) -> Record:
-    claims = record.claims + 1 if lease.counted else record.claims
-    return replace(record.written(), due_at=lease.due_at, claims=claims)
 
 
 def _record(table: Table, row: sa.Row[Any]) -> Record:

@@ -17,16 +17,15 @@ import pytest
 from shared.buckets.base import BucketUnavailable
 from shared.context import Pool
 from shared.errors import Refused
-from shared.jobs import lifecycle
+from shared.jobs import lifecycle, polling, sources
 from shared.jobs.lifecycle.transitions import Moment, opened
 from shared.jobs.model import (
     InputFile,
     Job,
     JobInput,
-    Queue,
     Status,
+    check_queue,
     from_record,
-    lane_of,
     to_record,
 )
 from shared.jobs.policy import Policy
@@ -43,7 +42,7 @@ from shared.providers.base import (
 )
 from shared.store.base import Record, StoreUnavailable
 from shared.store.tables import JOBS
-from shared.work import polling
+from shared.work import loop
 from tests.faulty import Step, Task
 from tests.worlds import CALLER, World, published, real_world
 
@@ -75,7 +74,7 @@ def up_to(step: Step, where: str, times: int = 1) -> None:
 
 
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "Pool", lambda threads, name: Pool(1, name))
+    monkeypatch.setattr(loop, "Pool", lambda threads, name: Pool(1, name))
 
 
 def poll_once(world: World, ports: Any = None) -> None:
@@ -83,7 +82,7 @@ def poll_once(world: World, ports: Any = None) -> None:
 
 
 def process_all(world: World) -> int:
-    return polling.drain(world.plain, world.deadline(), Queue.PROCESS, at_once=2)
+    return polling.drain(world.plain, world.deadline(), at_once=2)
 
 
 # The whole way
@@ -361,7 +360,7 @@ def test_a_task_id_outlives_a_store_that_is_away_for_a_while() -> None:
     world = World()
     job_id = world.create(options={"marked": False})
     step = world.begin(job_id)
-    up_to(step, "before store.put", times=2)
+    up_to(step, "before store.transact")
     for _ in range(12):
         step.move("fail")
     step.finish()
@@ -487,10 +486,10 @@ def test_a_check_without_news_writes_nothing_more(world: World) -> None:
     world.until(job_id, "running")
     world.wait(job_id)
     before = world.store.calls.copy()
-    claimed = world.claim(Queue.CHECK)
+    claimed = world.claim(check_queue(world.provider.name))
     world.carry(claimed[0], world.plain)()
     spent = world.store.calls - before
-    assert spent == {"claim": 4}
+    assert spent == {"claim": 1}
     assert world.provider.calls["check"] == 1
     world.provider.finish_all()
     world.wait(job_id)
@@ -523,9 +522,7 @@ def running_jobs(world: World, number: int) -> Iterator[Record]:
     for one in range(number):
         key = f"{one:026d}"
         document = {**record.document, "task_id": f"task-{one}"}
-        yield replace(
-            record, key=key, document=document, fields={**record.fields, "lane": lane_of(key)}
-        )
+        yield replace(record, key=key, document=document)
 
 
 def test_a_slow_download_does_not_hold_up_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -582,28 +579,23 @@ def test_a_provider_that_hangs_is_not_asked_by_ever_more_threads(
         return check(*args)
 
     monkeypatch.setattr(world.provider, "check", hanging)
-    claims: list[int] = []
-    claim = polling._claim
-
-    def counted(ports: Any, deadline: Any, queue: Queue, *how: Any) -> list[Job]:
-        jobs = claim(ports, deadline, queue, *how)
-        if queue is Queue.CHECK and not over.is_set():
-            claims.extend([1] * len(jobs))
-        if len(claims) and queue is Queue.STEP:
-            world.clock.advance(31_000)  # it is due again
-        return jobs
-
-    monkeypatch.setattr(polling, "_claim", counted)
-    monkeypatch.setattr(polling, "_NAP", 0.02)
     world.wait(job_id)
     deadline = world.deadline(100_000)
     poller = threading.Thread(target=polling.poll, args=(world.plain, deadline, lambda: False))
     poller.start()
-    assert asked.acquire(timeout=5)
-    threading.Timer(0.5, over.set).start()
+    for _ in range(sources.LOOKS):
+        assert asked.acquire(timeout=5)
+        world.clock.advance(31_000)  # it is due again
+        world.plain.alarm.ring()
+    claims = world.store.calls["claim"]
+    for _ in range(3):
+        world.clock.advance(31_000)
+        world.plain.alarm.ring()
+    assert not asked.acquire(timeout=0.2)
+    assert world.store.calls["claim"] <= claims + 1
+    over.set()
     poller.join(20)
     assert not poller.is_alive()
-    assert len(claims) <= polling.LOOKERS
 
 
 def test_a_look_that_runs_out_of_store_spares_the_other_jobs(
@@ -616,7 +608,7 @@ def test_a_look_that_runs_out_of_store_spares_the_other_jobs(
     world.service.cancel(CALLER, first)
     world.provider.tasks["task-2"].state = "succeeded"
     world.wait(second)
-    jobs = sorted(world.claim(Queue.CHECK), key=lambda job: job.id)
+    jobs = sorted(world.claim(check_queue(world.provider.name)), key=lambda job: job.id)
     save = world.repository.save
 
     def refuse(self: Any, old: Job, new: Job) -> Job:
@@ -931,14 +923,14 @@ def test_a_poll_outlives_a_store_that_is_away_for_a_moment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = world.create()
-    query, away = world.store.query, iter([True] * 20)
+    first, away = world.store.first, iter([True] * 20)
 
     def refuse(*args: Any, **named: Any) -> Any:
         if next(away, False):
             raise StoreUnavailable("not now")
-        return query(*args, **named)
+        return first(*args, **named)
 
-    monkeypatch.setattr(world.store, "query", refuse)
+    monkeypatch.setattr(world.store, "first", refuse)
     left = iter([True] * 60)
     polling.poll(world.plain, world.deadline(), lambda: next(left, False))
     world.provider.finish_all()

@@ -24,7 +24,6 @@ from shared.jobs.model import (
     Artifact,
     Job,
     JobInput,
-    Queue,
     ResultFile,
     Status,
     from_record,
@@ -113,7 +112,7 @@ MOVES: dict[tuple[Status, Status], Callable[[], Job]] = {
     (S.QUEUED, S.EXPIRED): lambda: life.overdue(queued(), at(86_400)),
     (S.SUBMITTING, S.RUNNING): running,
     (S.SUBMITTING, S.QUEUED): lambda: refused(submitting(), RateLimited("busy")),
-    (S.SUBMITTING, S.FAILED): lambda: refused(submitting(), OutOfCredit("pay")),
+    (S.SUBMITTING, S.FAILED): lambda: refused(submitting(), Rejected("no")),
     (S.SUBMITTING, S.CANCELING): canceling_unanswered,
     (S.RUNNING, S.STORING): storing,
     (S.RUNNING, S.FAILED): lambda: life.observed(running(), TaskState("failed"), at(9), POLICY),
@@ -244,7 +243,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.latest = max(self.latest, self.now)
             lease = life.lease(self.job, Moment(self.now, chance), LEASE, POLICY)
             assert lease.due_at > self.now
-            assert lease.counted == (self.job.queue is not Queue.CHECK)
+            assert lease.counted == (not self.job.watched)
             self.job = replace(
                 self.job,
                 due_at=lease.due_at,
@@ -314,10 +313,13 @@ class AnyOrder(RuleBasedStateMachine):
             self.fact(set(), lambda j, m, e=error: life.refused_again(j, other, e, m, POLICY))
         self.fact(set(), lambda job, moment: life.submit_unknown(job, other, moment, POLICY))
 
-    @rule(seconds=st.floats(-100, 3_960))
-    def credential_is_paused(self, seconds: float) -> None:
-        until = self.now + round(seconds * 1000)
-        self.fact({S.QUEUED}, lambda job, m: life.held_back(job, until, m, POLICY))
+    @rule()
+    def no_account_can_be_used(self) -> None:
+        self.fact({S.QUEUED}, lambda job, m: life.account_refused(job, m))
+
+    @rule()
+    def a_step_raises(self) -> None:
+        self.fact(set(S) - TERMINAL, lambda job, m: life.failed_try(job, "KeyError", m, POLICY))
 
     @rule(begun=st.booleans())
     def handed_back(self, begun: bool) -> None:
@@ -386,7 +388,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def stopped_at_the_provider(self) -> None:
-        if self.job.queue is Queue.CHECK or self.job.status.terminal:
+        if self.job.watched or self.job.status.terminal:
             self.fact({S.CANCELING}, life.canceled_at_provider)
 
     @rule(accept=st.booleans(), goes_on=st.booleans())
@@ -475,8 +477,6 @@ def test_a_busy_provider_is_no_attempt_and_an_absent_one_is() -> None:
     ("error", "code", "retryable"),
     [
         (Rejected("no", code="2015"), "provider_rejected", False),
-        (Unauthorized("who?"), "provider_unauthorized", True),
-        (OutOfCredit("pay"), "provider_out_of_credit", True),
     ],
 )
 def test_a_refusal_says_what_the_provider_said(
@@ -487,6 +487,22 @@ def test_a_refusal_says_what_the_provider_said(
     assert (job.error.code, job.error.retryable) == (code, retryable)
     assert job.error.provider == {"code": error.code, "message": error.message}
     assert not job.may_be_billed
+
+
+@pytest.mark.parametrize("error", [Unauthorized("who is key 7?"), OutOfCredit("3 credits left")])
+def test_a_job_waits_for_an_account_before_it_fails_and_its_caller_is_not_told_of_it(
+    error: ProviderError,
+) -> None:
+    wait = POLICY.account
+    early = life.begin_submit(queued(), REQUEST, "main", at(wait - 2))
+    waiting = life.not_submitted(early, early.attempt, error, at(wait - 1), POLICY)
+    assert (waiting.status, waiting.failures, waiting.receipt.creates) == (S.QUEUED, 0, 0)
+    late = life.begin_submit(queued(), REQUEST, "main", at(wait))
+    job = life.not_submitted(late, late.attempt, error, at(wait), POLICY)
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("provider_unavailable", True)
+    assert job.error.provider is None
+    assert error.message not in job.error.message
 
 
 def test_a_cancel_in_the_air_ends_when_the_create_was_refused() -> None:
@@ -542,8 +558,6 @@ def test_a_busy_provider_holds_no_job_past_the_queues_deadline() -> None:
     error = RateLimited("busy", retry_after=3600.0)
     back = life.not_submitted(job, job.attempt, error, at(86_001), POLICY)
     assert back.due_at == START + DAY
-    held = life.held_back(queued(), START + 9 * DAY, at(), POLICY)
-    assert held.due_at == START + DAY
 
 
 def test_a_running_job_past_its_deadline_is_looked_at_once_more_then_watched() -> None:
@@ -602,7 +616,11 @@ def test_the_sixth_claim_in_a_row_gives_the_job_up(name: str) -> None:
     job = replace(JOBS[name](), claims=5)
     assert life.step_of(job, START, POLICY) is not Step.GIVE_UP
     job = replace(job, claims=6)
-    assert life.step_of(job, START, POLICY) is Step.GIVE_UP
+    # What may be paid for is looked for first, whatever has happened to its workers.
+    sought = POLICY.find + POLICY.run if name == "submitting" else 0
+    if sought:
+        assert life.step_of(job, START, POLICY) is Step.FIND
+    assert life.step_of(job, START + round(1000 * sought), POLICY) is Step.GIVE_UP
     after = life.lost(job, at(9))
     assert after.error is not None
     assert after.error.code == "worker_lost"

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from shared.errors import MaquetteError
 from shared.jobs.lifecycle.transitions import NEXT
-from shared.jobs.model import Job, Queue, Status
+from shared.jobs.model import Job, Status
 from shared.jobs.steps.check import check
 from tests.faulty import Step
 from tests.worlds import CALLER, THOROUGH, World, effort, published, real_world
@@ -256,7 +256,7 @@ class Races(RuleBasedStateMachine):
             world.clock.advance(max(0, job.due_at - world.clock.now() - off))
         ports = world.worker(off, stopping=True)
         jobs = world.claim(job.queue, ports, limit=1)
-        if job.queue is not Queue.CHECK:
+        if not job.watched:
             return [Step(world.carry(job, ports)) for job in jobs]
         if not jobs:
             return []

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
+from shared.deliveries.repository import next_due
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
 from shared.jobs import repository
 from shared.jobs.kinds import KINDS
-from shared.jobs.model import Artifact, Job, JobError, JobInput, Queue, Status
-from shared.jobs.presentation import event_of
+from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
+from shared.jobs.presentation import event_at_end
 from shared.jobs.repository import IdempotencyKey, JobRepository
 from shared.jobs.service import JobService, NewImage, NewJob, idempotency_key
 from shared.links import Links
@@ -78,7 +79,7 @@ def desk(tmp_path: Path, store: SqlStore) -> Iterator[Desk]:
     folder = tmp_path / "bucket"
     bucket = FolderBucket(folder, base_url="http://localhost", secret=b"s", clock=clock)
     provider = ThrowawayProvider(clock)
-    jobs = JobRepository(store, lambda job: event_of(job, LINKS, new_id(clock)))
+    jobs = JobRepository(store, (event_at_end(LINKS, lambda: new_id(clock)),))
     woken: list[str] = []
     service = JobService(jobs, bucket, {provider.name: provider}, clock, woken.append)
     yield Desk(clock, store, bucket, folder, jobs, service, provider, woken)
@@ -455,8 +456,8 @@ def test_a_waiting_job_is_canceled_at_once_and_its_end_is_told(desk: Desk) -> No
     job, _ = desk.service.create("shop", replace(TEXT, callback_url="https://shop.example/hook"))
     assert desk.service.cancel("shop", job.id).status is Status.CANCELED
     assert desk.woken == ["poll", "callback"]
-    assert desk.jobs.delivery_due() is not None
-    assert desk.jobs.next_due(tuple(Queue)) is None
+    assert next_due(desk.store) is not None
+    assert desk.jobs.next_due([job.provider]) is None
 
 
 # Waiting.

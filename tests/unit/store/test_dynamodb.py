@@ -37,7 +37,7 @@ from shared.jobs.model import (
     from_record,
     to_record,
 )
-from shared.store.base import Conflict, Lease, Record, StoreUnavailable
+from shared.store.base import MAX_DOCUMENT, Conflict, Lease, Record, StoreUnavailable
 from shared.store.dynamodb import calls
 from shared.store.dynamodb.calls import Calls
 from shared.store.dynamodb.items import MAX_ITEM, size, to_item
@@ -619,7 +619,7 @@ def test_a_record_too_large_is_a_value_error_and_nothing_is_sent(
 ) -> None:
     with pytest.raises(ValueError, match="jobs/large"):
         store.transact([(JOBS, job("small")), (JOBS, Record("large", {"x": "x" * MAX_ITEM}))])
-    large = [(JOBS, Record(f"k{n}", {"x": "x" * (MAX_ITEM - 500)})) for n in range(11)]
+    large = [(JOBS, Record(f"k{n}", {"x": "x" * (MAX_DOCUMENT - 10)})) for n in range(11)]
     with pytest.raises(ValueError, match="transaction"):
         store.transact(large)
     assert wire.operations() == []

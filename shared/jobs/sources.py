@@ -1,0 +1,328 @@
+"""Jobs as sources of due work: each provider's steps, looks and downloads, and what is to be
+processed.
+
+Each has a queue and threads of its own, so that whatever hangs, drips or is refused holds up
+nothing else. What is due for a credential that rests is not claimed; a job bound to one moves to
+that credential's own queue, which is read when the rest is over.
+
+任务作为工作来源：每个生成服务的提交、查询、下载，以及后处理，各有队列和线程。
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+from shared.clock import Deadline
+from shared.jobs import lifecycle
+from shared.jobs.lifecycle import Moment, Step
+from shared.jobs.model import PROCESS, Job, check_queue, step_queue, store_queue
+from shared.jobs.ports import Ports
+from shared.jobs.rests import Purpose
+from shared.jobs.saving import hand_back
+from shared.jobs.steps import advance
+from shared.jobs.steps.check import check, look
+from shared.jobs.steps.find import find
+from shared.metrics import QUEUE_AGE
+from shared.providers.base import Provider
+from shared.store.base import TEXT_LENGTH, Lease
+from shared.work.loop import NAP, WIND_DOWN, HeldUnits, Unit
+
+log = logging.getLogger("maquette.poll")
+
+CREATES = 16
+"""Creates of one provider at once; they wait on the network most of the time."""
+DOWNLOADS = 8
+LOOKS = 4
+"""Requests at once that ask a provider for the state of tasks."""
+
+
+def parked_queue(queue: str, credential: str) -> str:
+    """The queue of the jobs in `queue` that are bound to a credential that rests.
+
+    因凭证休息而暂存任务的队列。
+    """
+    name = f"{queue}/{credential}"
+    return name if len(name) <= TEXT_LENGTH else f"{queue}/{sha256(name.encode()).hexdigest()[:16]}"
+
+
+class _JobSource(HeldUnits):
+    """What the sources of jobs share: claiming by lease, and telling how long something waited.
+
+    `queue` is where its jobs lie; `home` where they belong, which is another one for those that
+    were parked.
+    """
+
+    lasting = True
+    needs = WIND_DOWN
+
+    def __init__(
+        self, ports: Ports, deadline: Deadline, queue: str, threads: int, home: str | None = None
+    ) -> None:
+        super().__init__()
+        self.name = queue
+        self.group = queue.partition("/")[0].partition(":")[2] or queue
+        self.threads = threads
+        self._ports = ports
+        self._deadline = deadline
+        self._queue = queue
+        self._home = home or queue
+
+    def next_due(self) -> int | None:
+        """When (ms) the first job of the queue is due.
+
+        队列中最近的到期时间。
+        """
+        due = self._ports.jobs.first_due(self._queue)
+        _measure_age(self._ports, self._queue, due)
+        return due
+
+    def _claimed(self, limit: int, now: int | None = None) -> list[Job]:
+        """Up to `limit` due jobs, most urgent first, without those that were only put off."""
+        ports, at = self._ports, self._ports.moment()
+        lasts = round((max(0.0, self._deadline.remaining()) + ports.policy.lease_margin) * 1000)
+        put_off: set[str] = set()
+
+        def lease(job: Job) -> Lease:
+            put_off.discard(job.id)
+            later = self._put_off(job)
+            if later is not None:
+                put_off.add(job.id)
+                return later
+            taken = lifecycle.lease(job, Moment(at.now, ports.clock.chance()), lasts, ports.policy)
+            return taken if self._home == self._queue else replace(taken, queue=self._home)
+
+        jobs = ports.jobs.claim(self._queue, now or at.now, lease, limit)
+        mine = [job for job in jobs if job.id not in put_off]
+        return sorted(mine, key=lambda job: (-job.priority, job.id))
+
+    def _put_off(self, job: Job) -> Lease | None:
+        """Where a job that cannot be worked on now goes instead; None if it can be."""
+        return None
+
+    def _bound(self, job: Job, purpose: Purpose) -> Lease | None:
+        """A job's way out of a queue whose credential rests: into that credential's own."""
+        assert job.attempt is not None
+        until = self._ports.rests.until(job.provider, job.attempt.credential, purpose)
+        if not until:
+            return None
+        return Lease(until, counted=False, queue=parked_queue(self._home, job.attempt.credential))
+
+    def _step(self, job: Job) -> Unit:
+        ports = self._ports
+        return Unit(
+            run=lambda: advance(ports, job, self._deadline),
+            back=lambda: hand_back(ports, job, begun=False),
+            alone=lifecycle.runs_alone(job),
+        )
+
+
+class Steps(_JobSource):
+    """What one provider is to be given, and creates of it that were never answered.
+
+    某个生成服务的提交与查找。
+    """
+
+    def __init__(
+        self, ports: Ports, deadline: Deadline, provider: str, parked: str | None = None
+    ) -> None:
+        home = step_queue(provider)
+        queue = home if parked is None else parked_queue(home, parked)
+        super().__init__(ports, deadline, queue, CREATES, home)
+        self._provider = provider
+        self._searching = 0
+
+    def next_due(self) -> int | None:
+        """When (ms) the first job is due that a credential is free for; asks nothing while all
+        credentials rest.
+
+        最近的到期时间；凭证全部休息时不查询。
+        """
+        if self._room():
+            return super().next_due()
+        now, names = self._ports.clock.now(), self._names()
+        if self._ports.rests.refused_since(self._provider, names) is not None:
+            due = self._ports.jobs.first_due(self._queue)
+            return None if due is None else due + self._patience
+        rests = [self._ports.rests.until(self._provider, name, "create") for name in names]
+        return max(now + round(NAP * 1000), min(rests, default=0))
+
+    def claim(self, room: int) -> int:
+        """Take jobs for which a credential is free; those that have waited for an account for too
+        long are taken as well, to end.
+
+        领取可提交的任务。
+        """
+        free = self._room()
+        if free:
+            jobs = self._claimed(min(room, free))
+        elif self._ports.rests.refused_since(self._provider, self._names()) is not None:
+            jobs = self._claimed(room, self._ports.clock.now() - self._patience)
+        else:
+            return 0
+        for unit in self._units_of(jobs):
+            self._units.append(unit)
+        return len(jobs)
+
+    @property
+    def _patience(self) -> int:
+        return round(self._ports.policy.account * 1000)
+
+    def _names(self) -> Sequence[str]:
+        return self._ports.credentials.names(self._provider)
+
+    def _room(self) -> int:
+        # A provider that is not configured here has nothing to rest: its jobs wait and expire.
+        if self._provider not in self._ports.providers:
+            return CREATES
+        return self._ports.rests.room(self._provider, self._names()) or (
+            0 if self._names() else CREATES
+        )
+
+    def _put_off(self, job: Job) -> Lease | None:
+        if job.attempt is None or self._step_of(job) is not Step.FIND:
+            return None
+        keyed = self._keyed()
+        if rest := self._bound(job, "create" if keyed else "read"):
+            return rest
+        if not keyed and self._searching:
+            # One search at a time, shared by all that look for theirs.
+            return Lease(self._ports.clock.now() + round(NAP * 2000), counted=False)
+        return None
+
+    def _units_of(self, jobs: Iterable[Job]) -> Iterator[Unit]:
+        sought: dict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            known = job.attempt is not None and self._is_known(job.attempt.credential)
+            if self._step_of(job) is Step.FIND and not self._keyed() and known:
+                assert job.attempt is not None
+                sought[job.attempt.credential].append(job)
+            else:
+                yield self._step(job)
+        for credential, group in sought.items():
+            yield self._search(credential, group)
+
+    def _search(self, credential: str, jobs: list[Job]) -> Unit:
+        ports, provider = self._ports, self._ports.providers[self._provider]
+        self._searching += 1
+
+        def run() -> None:
+            try:
+                find(ports, provider, credential, jobs, self._deadline)
+            finally:
+                self._searching -= 1
+
+        def back() -> None:
+            self._searching -= 1
+            for job in jobs:
+                hand_back(ports, job, begun=False)
+
+        return Unit(run, back, alone=any(lifecycle.runs_alone(job) for job in jobs))
+
+    def _step_of(self, job: Job) -> Step:
+        return lifecycle.step_of(job, self._ports.clock.now(), self._ports.policy)
+
+    def _keyed(self) -> bool:
+        provider = self._ports.providers.get(self._provider)
+        return provider is None or provider.key_seconds is not None
+
+    def _is_known(self, credential: str) -> bool:
+        return self._ports.credentials.get(self._provider, credential) is not None
+
+
+class Downloads(_JobSource):
+    """Results of one provider that are to be stored.
+
+    某个生成服务待下载的结果。
+    """
+
+    def __init__(self, ports: Ports, deadline: Deadline, provider: str) -> None:
+        super().__init__(ports, deadline, store_queue(provider), DOWNLOADS)
+
+    def claim(self, room: int) -> int:
+        """Take jobs whose files are to be fetched.
+
+        领取待下载的任务。
+        """
+        jobs = self._claimed(room)
+        self._units.extend(self._step(job) for job in jobs)
+        return len(jobs)
+
+
+class Looks(_JobSource):
+    """Tasks of one provider that are to be asked for, many with one request.
+
+    某个生成服务待查询的任务。
+    """
+
+    def __init__(
+        self, ports: Ports, deadline: Deadline, provider: str, parked: str | None = None
+    ) -> None:
+        home = check_queue(provider)
+        queue = home if parked is None else parked_queue(home, parked)
+        super().__init__(ports, deadline, queue, LOOKS, home)
+        self._provider = provider
+
+    def claim(self, room: int) -> int:
+        """Take tasks to ask for, as many as fit into `room` requests.
+
+        领取待查询的任务。
+        """
+        provider = self._ports.providers.get(self._provider)
+        size = provider.check_limit if provider is not None else 1
+        jobs = self._claimed(room * size)
+        for unit in self._units_of(provider, jobs):
+            self._units.append(unit)
+        return -(-len(jobs) // size)
+
+    def _put_off(self, job: Job) -> Lease | None:
+        return None if job.attempt is None else self._bound(job, "read")
+
+    def _units_of(self, provider: Provider | None, jobs: Sequence[Job]) -> Iterator[Unit]:
+        groups: dict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            credential = job.attempt.credential if job.attempt else ""
+            if provider and self._ports.credentials.get(provider.name, credential) is not None:
+                groups[credential].append(job)
+            else:
+                log.error("%s: nobody here may ask %s for its task", job.id, job.provider)
+                yield Unit(self._unseen(job))
+        for credential, group in groups.items():
+            assert provider is not None
+            for start in range(0, len(group), provider.check_limit):
+                batch = group[start : start + provider.check_limit]
+                yield Unit(self._check(provider, credential, batch))
+
+    def _check(self, provider: Provider, credential: str, jobs: list[Job]) -> Callable[[], None]:
+        return lambda: check(self._ports, provider, credential, jobs, self._deadline)
+
+    def _unseen(self, job: Job) -> Callable[[], None]:
+        return lambda: look(self._ports, job, None)
+
+
+class Processing(_JobSource):
+    """Stored results that are to be verified, described and published.
+
+    待后处理的任务。
+    """
+
+    def __init__(self, ports: Ports, deadline: Deadline, threads: int) -> None:
+        super().__init__(ports, deadline, PROCESS, threads)
+
+    def claim(self, room: int) -> int:
+        """Take jobs whose files are stored.
+
+        领取待处理的任务。
+        """
+        jobs = self._claimed(room)
+        self._units.extend(self._step(job) for job in jobs)
+        return len(jobs)
+
+
+def _measure_age(ports: Ports, queue: str, due: int | None) -> None:
+    """Note how long what is due first in a queue has been waiting; 0 if nothing has to."""
+    waited = max(0, ports.clock.now() - due) if due is not None else 0
+    ports.metrics.add(QUEUE_AGE, waited / 1000, queue=queue.partition(":")[0])

@@ -1,0 +1,246 @@
+"""One codec for every kind of record: a frozen value in, a JSON document out, and back.
+
+A document carries the number of its format. Members that this code does not know, at whatever
+depth, stay with the value they came with (in its field `extra`) and are written back; so a record
+outlives the code that wrote it. What cannot be read at all raises `Unreadable`, and only its reader
+is concerned.
+
+记录的编解码：保留不认识的成员，读不懂的记录单独报错。
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from shared.clock import time_of
+from shared.store.base import Lease, Record
+
+T = TypeVar("T")
+
+EXTRA = "extra"
+"""The field of every value in which unknown members are kept."""
+FORMAT = "format"
+
+_SHORTEST, _LONGEST = 2_000, 3_600_000
+_NEWER = 10_000
+
+
+class Unreadable(Exception):
+    """A record that this code cannot read; `newer` if that is because newer code has written it.
+
+    The message names the record and nothing of what it holds.
+
+    无法读取的记录。
+    """
+
+    def __init__(self, table: str, key: str, *, newer: bool = False) -> None:
+        why = "was written by a newer version" if newer else "cannot be read"
+        super().__init__(f"{table}/{key} {why}")
+        self.key = key
+        self.newer = newer
+
+    @property
+    def reason(self) -> str:
+        """One word for logs and metrics: `newer` or `unreadable`.
+
+        原因：较新的版本或无法解析。
+        """
+        return "newer" if self.newer else "unreadable"
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What is known of one value class: its members, and which of them hold further values."""
+
+    names: frozenset[str]
+    inside: Mapping[str, tuple[str, _Shape]]
+
+
+class Codec(Generic[T]):
+    """The documents of one frozen dataclass; `outside` are its fields that are not in the document,
+    `beside` the members of the document that are no fields of it.
+
+    `known` is the newest format this code can write. Made without work: the adapter is built on
+    first use.
+
+    一类记录的编解码器。
+    """
+
+    def __init__(
+        self,
+        kind: type[T],
+        table: str,
+        *,
+        known: int,
+        outside: tuple[str, ...],
+        beside: tuple[str, ...] = (),
+    ) -> None:
+        self._beside = beside
+        self._kind = kind
+        self._table = table
+        self._known = known
+        self._outside = outside
+
+    @cached_property
+    def _adapter(self) -> Any:
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(self._kind)
+
+    @cached_property
+    def _shape(self) -> _Shape:
+        shape = _shape_of(self._kind)
+        return replace(shape, names=shape.names.union(self._beside))
+
+    def load(self, record: Record, **kept: Any) -> T:
+        """The value that a record holds, with what is `kept` outside of the document; raises
+        `Unreadable`.
+
+        从记录还原。
+        """
+        document = record.document
+        given = document.get(FORMAT, 1)
+        newer = isinstance(given, int) and given > self._known
+        try:
+            value: T = self._adapter.validate_python({**_gathered(document, self._shape), **kept})
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise Unreadable(self._table, record.key, newer=newer) from None
+        return value
+
+    def dump(self, value: T) -> dict[str, Any]:
+        """The document of a value, as the newest format that is known; raises `Unreadable` for one
+        that newer code has written, since it may hold what this code would break.
+
+        写成文档。
+        """
+        document: dict[str, Any] = self._adapter.dump_python(value, warnings=False)
+        if document[FORMAT] > self._known:
+            raise Unreadable(self._table, str(getattr(value, "id", "")), newer=True)
+        for name in self._outside:
+            document.pop(name, None)
+        document[FORMAT] = self._known
+        return _spread(document, self._shape)
+
+
+def put_aside(record: Record, newer: bool, now: int) -> Lease:
+    """How a record that cannot be read leaves the way of the others: due again after a pause that
+    grows with the time since it was last written; soon, where newer code will read it.
+
+    把读不懂的记录搁置一段时间。
+    """
+    if newer:
+        return Lease(now + _NEWER, counted=False)
+    written = record.document.get("updated_at") if isinstance(record.document, Mapping) else None
+    since = written if isinstance(written, int) and written > 0 else time_of(record.key)
+    pause = (now - since) // 2 if since is not None else _LONGEST
+    return Lease(now + min(max(pause, _SHORTEST), _LONGEST), counted=False)
+
+
+def claimed(
+    claim: Callable[[Callable[[Record], Lease]], list[Record]],
+    load: Callable[[Record], T],
+    lease: Callable[[T], Lease],
+    now: int,
+    aside: Callable[[Unreadable], None],
+) -> list[tuple[Record, T]]:
+    """What a claim took that can be read, each with its value as it was before the claim; what
+    cannot be read was put aside, and `aside` hears of it.
+
+    认领可读的记录，搁置读不懂的。
+    """
+    read: dict[tuple[str, int], T] = {}
+    unread: dict[tuple[str, int], Unreadable] = {}
+
+    def take(record: Record) -> Lease:
+        at = (record.key, record.version)
+        if at not in read and at not in unread:
+            try:
+                read[at] = load(record)
+            except Unreadable as error:
+                unread[at] = error
+        if at in unread:
+            return put_aside(record, unread[at].newer, now)
+        return lease(read[at])
+
+    found = []
+    for record in claim(take):
+        at = (record.key, record.version - 1)
+        if at in read:
+            found.append((record, read[at]))
+        elif at in unread:
+            aside(unread[at])
+    return found
+
+
+def _shape_of(kind: type[Any]) -> _Shape:
+    hints = typing.get_type_hints(kind)
+    names = {field.name for field in dataclasses.fields(kind)} - {EXTRA}
+    inside = {}
+    for name in names:
+        found = _nested(hints[name])
+        if found is not None:
+            inside[name] = (found[0], _shape_of(found[1]))
+    return _Shape(frozenset(names), inside)
+
+
+def _nested(hint: Any) -> tuple[str, type[Any]] | None:
+    """How a member holds values of another class: as itself, in a tuple, or in a mapping."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return "one", hint
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return next((found for item in arguments if (found := _nested(item))), None)
+    inner = next((item for item in arguments if dataclasses.is_dataclass(item)), None)
+    if inner is None or not isinstance(inner, type):
+        return None
+    return ("many" if origin is tuple else "named"), inner
+
+
+def _gathered(document: Mapping[str, Any], shape: _Shape) -> Mapping[str, Any]:
+    """The document with what is not known of each value moved into its `extra`; itself, where all
+    is known."""
+    values = document
+    if not shape.names.issuperset(document):
+        values = {name: document[name] for name in document if name in shape.names}
+        values[EXTRA] = {name: document[name] for name in document if name not in shape.names}
+    for name, (how, inner) in shape.inside.items():
+        held = document.get(name)
+        if held:
+            change = _within(held, how, _gathered, inner)
+            if change is not held:
+                values = {**values, name: change}
+    return values
+
+
+def _spread(values: dict[str, Any], shape: _Shape) -> dict[str, Any]:
+    """The document with each value's `extra` back in its place."""
+    extra = values.pop(EXTRA, None)
+    for name, (how, inner) in shape.inside.items():
+        held = values.get(name)
+        if held:
+            values[name] = _within(held, how, _spread, inner)
+    return {**extra, **values} if extra else values
+
+
+def _within(held: Any, how: str, change: Callable[[Any, _Shape], Any], shape: _Shape) -> Any:
+    """The values that a member holds, each changed; the member itself, where none was."""
+    if how == "one":
+        return change(held, shape)
+    if how == "named":
+        named = {name: change(one, shape) for name, one in held.items()}
+        return held if all(named[name] is held[name] for name in named) else named
+    listed = [change(one, shape) for one in _listed(held)]
+    return held if all(map(operator.is_, listed, held)) else listed
+
+
+def _listed(held: Any) -> Iterator[Any]:
+    if isinstance(held, str | Mapping):
+        raise TypeError("not a list")
+    return iter(held)
