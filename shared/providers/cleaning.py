@@ -76,7 +76,7 @@ def public(text: object, length: int = MESSAGE_LENGTH) -> str:
 
     可展示给调用方的文本：不含链接、请求编号与账户信息。
     """
-    line = _PRIVATE.sub("…", clean(text, 4 * length))
+    line = _PRIVATE.sub("…", clean(text, 2 * length))
     return " ".join(_LEFTOVERS.sub("…", line).split())[:length]
 
 
@@ -106,7 +106,9 @@ def state(given: object) -> TaskState | None:
 
     清理后的任务状态；不可用时为空。
     """
-    if not isinstance(given, TaskState) or given.status not in _STATUSES:
+    if not isinstance(given, TaskState) or not isinstance(given.status, str):
+        return None
+    if given.status not in _STATUSES:
         return None
     files = _files(given.files) if given.status == "succeeded" else ()
     if files is None:

@@ -151,8 +151,8 @@ class Guarded:
         按标记找回未应答的任务。
         """
         with self._guard("find") as adapter:
-            found = [tuple(ids) for ids in adapter.find(wanted, credential, deadline)]
-            if len(found) != len(wanted) or not all(_is_id(one) for ids in found for one in ids):
+            found = adapter.find(wanted, credential, deadline)
+            if not _is_list(found) or len(found) != len(wanted) or not all(map(_are_ids, found)):
                 raise Broken("the search did not give the ids of tasks")
             return [tuple(dict.fromkeys(ids)) for ids in found]
 
@@ -296,6 +296,14 @@ class Guarded:
 
 def _is_id(given: object) -> bool:
     return isinstance(given, str) and _ID.fullmatch(given) is not None
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, (list, tuple))
+
+
+def _are_ids(given: object) -> bool:
+    return isinstance(given, (list, tuple)) and all(map(_is_id, given))
 
 
 def _length(given: object) -> int | None:

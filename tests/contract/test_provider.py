@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 
 from infra.local.standins.qwen_service import QwenService
 from infra.local.standins.tripo import Standin
@@ -27,6 +28,7 @@ from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_imag
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Deadline, OutOfTime, SystemClock
 from shared.providers.base import (
+    Adapter,
     Ask,
     Download,
     DownloadFailed,
@@ -44,22 +46,28 @@ from shared.providers.base import (
     UnknownOutcome,
     Wanted,
 )
-from shared.providers.credentials import KeptCredentials
+from shared.providers.credentials import Credential, KeptCredentials
 from shared.providers.guarded import Guarded
 from shared.providers.qwen_image.adapter import QwenImage
 from shared.providers.qwen_image.declaration import QWEN_IMAGE
 from shared.providers.tripo.adapter import Tripo
 from shared.providers.tripo.declaration import TRIPO
-from tests.credentials import keys
 
 KEY = "tsk_a-key-that-must-never-be-seen"
 
 
 class Held(KeptCredentials):
-    """One credential, `main`, whose key may be replaced while tasks run."""
+    """One credential, `main`; all may be replaced while tasks run."""
+
+    __setattr__ = object.__setattr__
 
     def __init__(self, provider: str) -> None:
-        object.__setattr__(self, "kept", keys(provider, main=KEY).kept)
+        self.provider = provider
+        self.hold(Credential("main", SecretStr(KEY)))
+
+    def hold(self, *credentials: Credential) -> None:
+        """Have these from now on."""
+        self.kept = {self.provider: credentials}
 
 
 class QuickClock(SystemClock):
@@ -132,10 +140,38 @@ class Case:
 
     def hold(self, key: str) -> None:
         """Replace the key under the credential's name."""
-        object.__setattr__(self.credentials, "kept", keys(self.provider.name, main=key).kept)
+        self.credentials.hold(Credential("main", SecretStr(key)))
 
     def sent(self) -> list[Mapping[str, Any]]:
         return [entry for entry in self.server.log() if self.creates(entry)]
+
+
+Around = Callable[[Adapter], Any]
+"""What is put around an adapter, below the guard."""
+
+
+def as_it_is(adapter: Adapter) -> Adapter:
+    return adapter
+
+
+class Breaking:
+    """An adapter that raises `error` after what it was asked for was done; a check of many only
+    for `doomed`.
+    """
+
+    def __init__(self, adapter: Adapter, error: Exception, doomed: str = "") -> None:
+        self._adapter, self._error, self._doomed = adapter, error, doomed
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._adapter, name)
+
+        def broken(*args: Any) -> Any:
+            answer = call(*args)
+            if name != "close" and (name != "check" or self._doomed in args[0]):
+                raise self._error
+            return answer
+
+        return broken
 
 
 def stop_after_one(download: Download, trouble: Exception) -> None:
@@ -154,9 +190,9 @@ def tripo() -> Iterator[Case]:
     with ExitStack() as stack:
         server = stack.enter_context(Standin(seconds=30, key=KEY, concurrency=500, hang_seconds=8))
 
-        def make(**changes: Any) -> Provider:
+        def make(around: Around = as_it_is, **changes: Any) -> Provider:
             given = {"credentials": credentials, "base_url": server.url, "clock": clock, **changes}
-            provider = Guarded(TRIPO, lambda: Tripo(**given), credentials, clock)
+            provider = Guarded(TRIPO, lambda: around(Tripo(**given)), credentials, clock)
             stack.callback(provider.close)
             return provider
 
@@ -201,9 +237,9 @@ def qwen_image() -> Iterator[Case]:
     with ExitStack() as stack:
         server = stack.enter_context(QwenService(seconds=30, key=KEY, hang_seconds=8))
 
-        def make(**changes: Any) -> Provider:
+        def make(around: Around = as_it_is, **changes: Any) -> Provider:
             given = {"credentials": credentials, "base_url": server.url, "clock": clock, **changes}
-            provider = Guarded(QWEN_IMAGE, lambda: QwenImage(**given), credentials, clock)
+            provider = Guarded(QWEN_IMAGE, lambda: around(QwenImage(**given)), credentials, clock)
             stack.callback(provider.close)
             return provider
 
@@ -414,6 +450,58 @@ def test_a_key_replaced_under_its_name_is_used_from_the_next_call_on(case: Case)
     case.hold("tsk_the-new-key")
     case.provider.ready(soon())
     assert case.submitted()
+
+
+def test_a_replaced_key_disturbs_no_running_task(case: Case) -> None:
+    running = case.submitted()
+    case.server.key = None
+    case.credentials.hold(
+        Credential("main", SecretStr("tsk_the-new-key")),
+        Credential("old", SecretStr(KEY), may_create=False),
+    )
+    assert case.credentials.names(case.provider.name) == ("main",)
+    fresh = case.submitted()
+    case.server.advance(60)
+    for task_id in (running, fresh):
+        state = case.state(task_id)
+        assert state.status == "succeeded"
+        assert case.is_whole(case.fetch(state.files[0]))
+    assert case.state(str(uuid.uuid4())).status == "missing"
+
+
+# An adapter that raises what no provider says.
+
+FOREIGN = [KeyError("x"), RecursionError("x"), UnicodeError("x"), OverflowError("1e306"), OSError()]
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+def test_whatever_an_adapter_raises_is_an_error_of_the_family(case: Case, error: Exception) -> None:
+    file, prepared = case.finished(), case.prepared()
+    broken = case.make(around=lambda adapter: Breaking(adapter, error))
+    with pytest.raises(UnknownOutcome):
+        broken.submit(prepared, "job:broken", case.credential, soon())
+    with pytest.raises(DownloadFailed), broken.download(file, case.credential, soon()):
+        pass
+    calls: list[Callable[[], object]] = [
+        lambda: broken.prepare(case.asks[0], case.credential, soon()),
+        lambda: broken.cancel("x", case.credential, soon()),
+        lambda: broken.find([Wanted(prepared, 0)], case.credential, soon()),
+        lambda: broken.ready(soon()),
+    ]
+    for call in calls:
+        with pytest.raises(ProviderUnavailable):
+            call()
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+def test_a_task_that_breaks_the_adapter_costs_the_others_nothing(
+    case: Case, error: Exception
+) -> None:
+    tasks = [case.submitted() for _ in range(9)]
+    broken = case.make(around=lambda adapter: Breaking(adapter, error, doomed=tasks[4]))
+    states = broken.check(tasks, case.credential, soon())
+    assert set(states) == set(tasks) - {tasks[4]}
+    assert {state.status for state in states.values()} == {"waiting"}
 
 
 # Asking again with the same key.

@@ -156,10 +156,12 @@ def _failure(
     kind: type[ProviderError], answer: Answer, said: Mapping[str, Any], now: int
 ) -> ProviderError:
     error = _error_of(said)
-    words = [error.get("message"), error.get("param"), said.get("request_id")]
+    words = [error.get("message"), error.get("param")]
     told = ": ".join(clean(word) for word in words if isinstance(word, str) and word)
     message = f"HTTP {answer.status}: {told or 'no message'}"
+    request = said.get("request_id")
+    raw = f"{message} (request {clean(request, 80)})" if request else None
     code = clean(error["code"], 40) if isinstance(error.get("code"), str) else None
     if issubclass(kind, RateLimited | ProviderUnavailable):
-        return kind(message, code=code, retry_after=retry_after(answer.headers, now))
-    return kind(message, code=code)
+        return kind(message, code=code, raw=raw, retry_after=retry_after(answer.headers, now))
+    return kind(message, code=code, raw=raw)

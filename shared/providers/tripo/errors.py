@@ -149,11 +149,12 @@ def _envelope(answer: Answer) -> _Envelope | None:
 def _error(
     kind: type[ProviderError], answer: Answer, said: _Envelope | None, now: int
 ) -> ProviderError:
-    words = [said.message, said.suggestion, said.request_id] if said else []
+    words = [said.message, said.suggestion] if said else []
     message = ": ".join(clean(word) for word in words if isinstance(word, str) and word)
     message = f"HTTP {answer.status}: {message or 'no message'}"
+    raw = f"{message} (request {clean(said.request_id, 80)})" if said and said.request_id else None
     code = clean(said.code, 40) if said and said.code else None
     if kind is RateLimited:
         wait = retry_after(answer.headers, now)
-        return RateLimited(message, code=code, retry_after=wait)
-    return kind(message, code=code)
+        return RateLimited(message, code=code, raw=raw, retry_after=wait)
+    return kind(message, code=code, raw=raw)

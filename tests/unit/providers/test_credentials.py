@@ -82,6 +82,16 @@ def test_only_those_that_may_create_are_offered_and_all_are_found() -> None:
     assert "tsk_" not in repr(port)
 
 
+def test_a_key_that_was_given_a_name_is_still_found_by_the_one_it_had() -> None:
+    ((unnamed, _, _),) = listed("tsk_a")
+    port = KeptCredentials({"tripo": parsed("tripo", ["new:tsk_b", "old:tsk_a:read"], FORM)})
+    found = port.get("tripo", unnamed)
+    assert found is not None
+    assert (found.name, found.may_create) == ("old", False)
+    assert set(port.kin("tripo", "new")) == {"old"}
+    assert port.kin("qwen-image", "new") == ()
+
+
 def test_a_name_that_is_not_there_is_unauthorized() -> None:
     port = keys("tripo", main="tsk_a", strange="not a key\r\n")
     assert secret(port, "tripo", "main", FORM) == "tsk_a"

@@ -289,7 +289,8 @@ def test_a_refusal_tells_the_services_own_words() -> None:
     with pytest.raises(Rejected) as caught:
         Wire(refused(400, "invalid_input")).submit()
     assert caught.value.code == "invalid_input"
-    assert caught.value.message == "HTTP 400: in words: width: r-1"
+    assert caught.value.message == "HTTP 400: in words: width"
+    assert caught.value.raw == "HTTP 400: in words: width (request r-1)"
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, ProviderUnavailable)])

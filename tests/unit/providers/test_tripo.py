@@ -377,7 +377,8 @@ def test_every_row_of_the_table_means_what_it_says(row: Any, kind: type[Provider
             wire.submit()
         assert type(caught.value) is kind
         assert caught.value.code == str(9999 if code is None else code)
-        assert "that is wrong: r-1" in caught.value.message
+        assert caught.value.message.endswith(": that is wrong")
+        assert caught.value.raw.endswith(": that is wrong (request r-1)")
         assert len(wire.sent) == 1
 
 
