@@ -167,6 +167,13 @@ class MemoryBucket:
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
 
+    def keys(self, prefix: str, *, after: str | None = None, limit: int = 1000) -> tuple[str, ...]:
+        found = sorted(key for key in list(self.objects) if key.startswith(prefix))
+        return tuple([key for key in found if after is None or key > after][:limit])
+
+    def clear_uploads(self, before: int, *, limit: int = 1000) -> int:
+        return 0
+
     def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
         return f"memory:{key}"
 

@@ -104,6 +104,23 @@ class Bucket(Protocol):
         删除一个对象。
         """
 
+    def keys(self, prefix: str, *, after: str | None = None, limit: int = 1000) -> tuple[str, ...]:
+        """The keys that begin with `prefix`, by code point: those past `after`, at most `limit`.
+
+        Fewer than `limit` are all that follow. Of objects that come or go meanwhile, a page may
+        or may not tell. Raises `ValueError` for a limit under 1 or over 1000 and for a `prefix`
+        that no key begins with.
+
+        按前缀列出键。
+        """
+
+    def clear_uploads(self, before: int, *, limit: int = 1000) -> int:
+        """Give up writes that were begun before a time (ms) and never ended, a dead process's;
+        at most `limit`; how many. Whoever still writes one gets `BucketUnavailable`.
+
+        清除中断的上传。
+        """
+
     def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
         """A URL that anyone may GET for `seconds`; `filename`, made harmless, names the download.
 

@@ -17,18 +17,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
-from shared.buckets.names import check_key, check_media_type, clean_filename, media_type_of
+from shared.buckets.names import (
+    MOST_KEYS,
+    check_key,
+    check_listing,
+    check_media_type,
+    clean_filename,
+    media_type_of,
+)
 from shared.clock import Clock
 
 CHUNK = 1 << 20  # bytes read at a time where this file reads
 _ASIDE = ".~aside"  # "~" occurs in no key: no object can lie in this folder
 _STALE_SECONDS = 3600
+"""Age of what a killed process left at which a new one clears it: no write takes that long."""
 _RENAMES = 10  # tries, while deletes beside us take the folder away
 
 _log = logging.getLogger(__name__)
@@ -64,7 +73,7 @@ class FolderBucket:
             self._root = root.resolve()
             self._aside = self._root / _ASIDE
             self._aside.mkdir(exist_ok=True)
-            self._clear_aside()
+        self.clear_uploads(clock.now() - _STALE_SECONDS * 1000)
 
     def path(self, key: str) -> Path:
         """The file of that key, whether it exists or not; `ValueError` for what is no key.
@@ -149,6 +158,35 @@ class FolderBucket:
             _sync_folder(path.parent)
             _prune(path.parent)
 
+    def keys(
+        self, prefix: str, *, after: str | None = None, limit: int = MOST_KEYS
+    ) -> tuple[str, ...]:
+        """The keys that begin with `prefix`, by code point: those past `after`, at most `limit`.
+
+        按前缀列出键。
+        """
+        check_listing(prefix, limit)
+        with _answering():
+            found = _files_under(self._root, "", prefix, after or "")
+            return tuple(islice(found, limit))
+
+    def clear_uploads(self, before: int, *, limit: int = MOST_KEYS) -> int:
+        """Remove what was being written and has not changed since before a time (ms).
+
+        清除中断的上传。
+        """
+        count = 0
+        with _answering():
+            for left in self._aside.iterdir():
+                if count == limit:
+                    break
+                with suppress(FileNotFoundError):
+                    # A file being written has a younger change time.
+                    if left.stat().st_ctime * 1000 < before:
+                        left.unlink()
+                        count += 1
+        return count
+
     def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
         """A URL that anyone may GET for `seconds`; `filename` names the download.
 
@@ -210,14 +248,6 @@ class FolderBucket:
             # Also after a rename: between two names of one file, rename(2) does nothing.
             with suppress(OSError):
                 aside.unlink()
-
-    def _clear_aside(self) -> None:
-        """What a killed process left; a file being written has a younger change time."""
-        oldest = self._clock.now() / 1000 - _STALE_SECONDS
-        for left in self._aside.iterdir():
-            with suppress(FileNotFoundError):
-                if left.stat().st_ctime < oldest:
-                    left.unlink()
 
     @contextmanager
     def _found(self, key: str) -> Iterator[BinaryIO]:
@@ -292,6 +322,27 @@ def _answering() -> Iterator[None]:
         yield
     except OSError as error:
         raise BucketUnavailable(f"the folder does not answer: {error.strerror}") from error
+
+
+def _files_under(folder: Path, above: str, prefix: str, after: str) -> Iterator[str]:
+    """The keys in a folder, whose own ends with "/", in the order of whole keys."""
+    try:
+        entries = [
+            entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
+            for entry in os.scandir(folder)
+            if entry.name != _ASIDE and not entry.is_symlink()
+        ]
+    except (FileNotFoundError, NotADirectoryError):  # a delete took the empty folder away
+        return
+    for name in sorted(entries):
+        key = above + name
+        if not name.endswith("/"):
+            if key.startswith(prefix) and key > after:
+                yield key
+        elif (key.startswith(prefix) or prefix.startswith(key)) and (
+            key > after or after.startswith(key)
+        ):
+            yield from _files_under(folder / name, key, prefix, after)
 
 
 def _info(key: str, found: os.stat_result) -> ObjectInfo:

@@ -29,6 +29,7 @@ MEDIA_TYPES = {
 ANY_TYPE = "application/octet-stream"
 
 _KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+_PREFIX = re.compile(r"([A-Za-z0-9._-]+/)*[A-Za-z0-9._-]*")
 _KEY_LENGTH = 512
 _PART_LENGTH = 255  # what file systems allow a name
 _FILENAME_LENGTH = 80  # file systems allow 255 bytes, and a Chinese character is three
@@ -47,6 +48,21 @@ def check_key(key: str) -> None:
         or any(part in (".", "..") or len(part) > _PART_LENGTH for part in parts)
     ):
         raise ValueError(f"not a key: {key[:_KEY_LENGTH]!r}")
+
+
+MOST_KEYS = 1000
+"""Keys in one page of a list: S3 gives no more ("ListObjectsV2")."""
+
+
+def check_listing(prefix: str, limit: int) -> None:
+    """Raise `ValueError` for a prefix that no key begins with, or a limit that no page has.
+
+    检查列举的参数。
+    """
+    if len(prefix) > _KEY_LENGTH or not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"no key begins with {prefix[:_KEY_LENGTH]!r}")
+    if not 0 < limit <= MOST_KEYS:
+        raise ValueError(f"a page has 1 to {MOST_KEYS} keys, not {limit}")
 
 
 def media_type_of(key: str) -> str:

@@ -19,7 +19,14 @@ from typing import Any
 
 from shared.aws.clients import client
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing, Reader
-from shared.buckets.names import check_key, check_media_type, content_disposition, media_type_of
+from shared.buckets.names import (
+    MOST_KEYS,
+    check_key,
+    check_listing,
+    check_media_type,
+    content_disposition,
+    media_type_of,
+)
 
 PART = 8 << 20
 """Bytes kept in memory per object being written. S3 takes 10,000 parts, so 78 GiB; a copy, 5 GiB
@@ -39,8 +46,8 @@ class S3Bucket:
     """`Bucket` in S3. Threads may share it; `seconds` is how long S3 may keep silent.
 
     It needs `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` and `s3:AbortMultipartUpload` on the
-    objects, and `s3:ListBucket` on the bucket: S3 answers 403 instead of 404 for an absent object
-    to those who may not list.
+    objects, `s3:ListBucket` on the bucket (S3 answers 403 instead of 404 for an absent object
+    to those who may not list), and `s3:ListBucketMultipartUploads` for `clear_uploads`.
 
     Amazon S3 存储。
     """
@@ -129,6 +136,39 @@ class S3Bucket:
         """
         check_key(key)
         self._call("delete_object", key)
+
+    def keys(
+        self, prefix: str, *, after: str | None = None, limit: int = MOST_KEYS
+    ) -> tuple[str, ...]:
+        """The keys that begin with `prefix`, by code point: those past `after`, at most `limit`;
+        one request.
+
+        按前缀列出键。
+        """
+        check_listing(prefix, limit)
+        more: dict[str, Any] = {} if after is None else {"StartAfter": after}
+        found = self._ask("list_objects_v2", Prefix=prefix, MaxKeys=limit, **more)
+        return tuple(item["Key"] for item in found.get("Contents", ()))
+
+    def clear_uploads(self, before: int, *, limit: int = MOST_KEYS) -> int:
+        """Abort multipart uploads begun before a time (ms); a request a thousand, and one each.
+
+        清除中断的上传。
+        """
+        count, place = 0, dict[str, Any]()
+        while count < limit:
+            page = self._ask("list_multipart_uploads", MaxUploads=MOST_KEYS, **place)
+            for upload in page.get("Uploads", ()):
+                if count < limit and upload["Initiated"].timestamp() * 1000 < before:
+                    self._call("abort_multipart_upload", upload["Key"], UploadId=upload["UploadId"])
+                    count += 1
+            if not page.get("IsTruncated"):
+                break
+            place = {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+        return count
 
     def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
         """A URL that anyone may GET for `seconds`; `filename` names the download.
@@ -223,9 +263,14 @@ class S3Bucket:
     def _call(
         self, operation: str, key: str, *, seconds: float = 0.0, tries: int = 3, **parameters: Any
     ) -> Any:
+        return self._ask(operation, seconds=seconds, tries=tries, Key=key, **parameters)
+
+    def _ask(
+        self, operation: str, *, seconds: float = 0.0, tries: int = 3, **parameters: Any
+    ) -> Any:
         with _answering(operation):
             s3 = client("s3", seconds=seconds or self._seconds, tries=tries)
-            return getattr(s3, operation)(Bucket=self._name, Key=key, **parameters)
+            return getattr(s3, operation)(Bucket=self._name, **parameters)
 
 
 def _whole(body: bytearray) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from shared.aws.clients import client
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.buckets.folder import FolderBucket
-from shared.buckets.names import MEDIA_TYPES, clean_filename, content_disposition
-from shared.buckets.s3 import S3Bucket
+from shared.buckets.names import MEDIA_TYPES, clean_filename, content_disposition, media_type_of
+from shared.buckets.s3 import PART, S3Bucket
 
 OnCreated = Callable[[ObjectInfo], None] | None
 GLB = "model/gltf-binary"
@@ -307,6 +307,94 @@ def test_a_deleted_object_is_gone_and_can_be_put_again(bucket: Bucket) -> None:
     bucket.delete(KEY)
     bucket.put_stream(KEY, [b"y"], media_type=GLB)
     assert bucket.head(KEY) == ObjectInfo(KEY, 1, GLB)
+
+
+# Lists
+
+LISTED = [
+    *("inputs/01A/b.png", "inputs/01A/B.png", "inputs/01A-1/a.png", "inputs/01A.png"),
+    *("inputs/01A0/a.png", "inputs/01A/b/c.png", "inputs/01B/_.png", "inputs.png"),
+    *("incoming/01A/1-model.glb", "artifacts/01A/x.glb", "z/1", "z/-", "z/.a", "z.z/y"),
+]
+
+
+def test_keys_are_listed_by_prefix_in_their_order_and_page_by_page(bucket: Bucket) -> None:
+    for key in LISTED:
+        bucket.put_stream(key, [b"x"], media_type=media_type_of(key))
+    ordered = sorted(LISTED)
+    for prefix in ("", "inputs/", "inputs", "inputs/01A", "inputs/01A/", "inputs/01A/b", "z/", "q"):
+        wanted = tuple(key for key in ordered if key.startswith(prefix))
+        assert bucket.keys(prefix) == wanted
+        for size in (1, 3):
+            pages, after = list[str](), None
+            while page := bucket.keys(prefix, after=after, limit=size):
+                assert len(page) == min(size, len(wanted) - len(pages))
+                pages.extend(page)
+                after = page[-1]
+            assert tuple(pages) == wanted
+
+
+def test_a_list_goes_on_where_no_object_is_and_forgets_the_deleted(bucket: Bucket) -> None:
+    for key in ("a/1/x", "a/3/x"):
+        bucket.put_stream(key, [b"x"], media_type=ANY)
+    for between in ("a/1/x", "a/2", "a/1/zzz", "a/3/"):
+        assert bucket.keys("a/", after=between) == ("a/3/x",)
+    assert bucket.keys("a/", after="a/9") == bucket.keys("b/") == ()
+    bucket.delete("a/1/x")
+    assert bucket.keys("a/") == ("a/3/x",)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "limit"), [("/", 1), ("a//", 1), ("a b", 1), ("é", 1), ("a", 0), ("a", 1001)]
+)
+def test_a_list_that_no_bucket_gives_is_refused(bucket: Bucket, prefix: str, limit: int) -> None:
+    with pytest.raises(ValueError, match=r"no key begins|a page has"):
+        bucket.keys(prefix, limit=limit)
+
+
+# Writes that never end
+
+LONG_AGO, FAR_AHEAD = 0, 4_000_000_000_000
+"""Before and after every write here (ms)."""
+
+
+def test_a_write_that_is_young_is_not_given_up(bucket: Bucket) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield bytes(PART + 1)
+        assert bucket.clear_uploads(LONG_AGO) == 0
+        yield b"end"
+
+    assert bucket.put_stream(KEY, chunks(), media_type=GLB).bytes == PART + 4
+    assert bucket.clear_uploads(FAR_AHEAD) == 0
+    assert bucket.head(KEY) == ObjectInfo(KEY, PART + 4, GLB)
+
+
+def test_a_write_that_was_given_up_stores_nothing(bucket: Bucket) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield bytes(PART + 1)
+        assert bucket.clear_uploads(FAR_AHEAD) == 1
+        yield b"end"
+
+    bucket.put_stream(KEY, [b"older"], media_type=GLB)
+    with pytest.raises(BucketUnavailable):
+        bucket.put_stream(KEY, chunks(), media_type=GLB)
+    assert content(bucket, KEY) == b"older"
+    assert bucket.clear_uploads(FAR_AHEAD) == 0
+
+
+def test_as_many_writes_are_given_up_at_once_as_was_said(bucket: Bucket) -> None:
+    def chunks(left: int) -> Iterator[bytes]:
+        yield bytes(PART + 1)
+        if left:
+            bucket.put_stream(f"x/{left}", chunks(left - 1), media_type=ANY)
+        else:
+            cleared.extend(bucket.clear_uploads(FAR_AHEAD, limit=2) for _ in range(3))
+
+    cleared: list[int] = []
+    with pytest.raises(BucketUnavailable):
+        bucket.put_stream("x/3", chunks(2), media_type=ANY)
+    assert cleared == [2, 1, 0]
+    assert bucket.keys("x/") == ()
 
 
 # Keys

@@ -23,6 +23,7 @@ from urllib3.exceptions import SSLError
 from infra.aws.emulator import Emulator
 from infra.local.cloud.home import ROOT
 from shared.aws import clients
+from shared.buckets import s3 as s3_bucket
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.buckets.names import content_disposition
 from shared.buckets.s3 import PART, S3Bucket
@@ -302,6 +303,19 @@ def test_an_interruption_while_a_part_is_sent_aborts_the_upload(
         bucket.put_stream(KEY, pieces(bytes(BIG)), media_type=GLB)
     assert raised.value is error
     assert uploads(name) == []
+
+
+def test_old_uploads_are_found_behind_pages_of_young_ones(
+    bucket: S3Bucket, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = clients.client("s3")
+    begun = [s3.create_multipart_upload(Bucket=name, Key=f"a/{n}")["UploadId"] for n in range(5)]
+    monkeypatch.setattr(s3_bucket, "MOST_KEYS", 2)
+    monkeypatch.setattr(bucket, "_call", lambda *_, **more: given_up.append(more["UploadId"]))
+    given_up: list[str] = []
+    assert bucket.clear_uploads(0) == 0
+    assert bucket.clear_uploads(4_000_000_000_000) == 5
+    assert given_up == begun
 
 
 def test_an_abort_that_fails_hides_no_error_and_is_logged(
