@@ -101,7 +101,7 @@ class Connections:
         timeout = _timeout(CREATE_SECONDS, deadline)
         try:
             stream = client.stream("POST", url, headers=headers, content=content, timeout=timeout)
-            return self._heard(_whole(stream, deadline))
+            return self._whole(stream, deadline)
         except NOT_SENT as fault:
             raise ProviderUnavailable(f"no connection ({type(fault).__name__})") from None
         except Exception as fault:
@@ -124,7 +124,7 @@ class Connections:
         client, timeout = self._client(keep=20), _timeout(READ_SECONDS, deadline)
         try:
             stream = client.stream(method, url, headers=headers, content=content, timeout=timeout)
-            return self._heard(_whole(stream, deadline))
+            return self._whole(stream, deadline)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as fault:
             raise ProviderUnavailable(f"no whole answer ({type(fault).__name__})") from None
 
@@ -150,9 +150,18 @@ class Connections:
         for client in clients.values():
             client.close()
 
-    def _heard(self, answer: Answer) -> Answer:
-        skew.saw_date(self._part, answer.headers)
-        return answer
+    def _whole(self, stream: AbstractContextManager[httpx.Response], deadline: Deadline) -> Answer:
+        with stream as response, cut_off(response, deadline):
+            # Before the body is read: that may take a while, and the date stands at the head.
+            skew.saw_date(self._part, response.headers)
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise ProviderUnavailable("the answer is too large")
+                if deadline.remaining() <= 0:
+                    raise ProviderUnavailable("the time ran out while the answer was read")
+            return Answer(response.status_code, response.headers, bytes(body))
 
     def _client(self, keep: int) -> httpx.Client:
         """The client that keeps up to this many idle connections."""
@@ -179,18 +188,6 @@ def _tls() -> ssl.SSLContext:
 def _timeout(read: float, deadline: Deadline) -> httpx.Timeout:
     connect = deadline.limit(CONNECT_SECONDS)
     return httpx.Timeout(deadline.limit(read), connect=connect, pool=connect)
-
-
-def _whole(stream: AbstractContextManager[httpx.Response], deadline: Deadline) -> Answer:
-    with stream as response, cut_off(response, deadline):
-        body = bytearray()
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise ProviderUnavailable("the answer is too large")
-            if deadline.remaining() <= 0:
-                raise ProviderUnavailable("the time ran out while the answer was read")
-        return Answer(response.status_code, response.headers, bytes(body))
 
 
 @contextmanager

@@ -9,13 +9,17 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from infra.local.cloud.home import Home
 from infra.local.standins.tripo import Standin
-from shared import skew
+from infra.migrations.migrate import upgrade
+from shared import skew, wiring
 from shared.aws import clients
 from shared.clock import Deadline, SystemClock
 from shared.providers.http import Connections
@@ -84,13 +88,19 @@ def test_a_providers_answers_tell_its_time() -> None:
     assert list(skew.warnings(OURS)) == ["clock of provider tripo"]
 
 
-def test_a_stand_in_tells_the_time_as_the_real_one_does() -> None:
+def test_asking_the_parts_once_is_enough_to_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_records: list[logging.LogRecord]
+) -> None:
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda _: date(5)["Date"])
     with Standin(seconds=1) as tripo:
-        connections = Connections("tripo")
-        connections.call("GET", f"{tripo.url}/_health", {}, None, Deadline.after(5))
-        connections.close()
-    assert list(skew._off) == ["provider tripo"]
-    assert skew.warnings(OURS) == {}
+        made = {"TRIPO_API_KEY": "tsk_test", "TRIPO_BASE_URL": tripo.url}
+        settings = Home(tmp_path, {}).settings(made)
+        upgrade(settings.store_url)
+        bundle = wiring.build(settings)
+        assert bundle.faults() == {}
+        bundle.close()
+    assert list(skew.warnings(OURS)) == ["clock of provider tripo"]
+    assert [one.name for one in log_records if one.levelname == "WARNING"] == ["maquette.clock"]
 
 
 @pytest.mark.parametrize(("service", "part"), [("dynamodb", "store"), ("s3", "bucket")])
