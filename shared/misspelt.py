@@ -11,6 +11,7 @@ from difflib import get_close_matches
 _OURS = "MAQUETTE_"
 _OTHERS = frozenset({"MAQUETTE_HOME", "QWEN_IMAGE_API_KEYS"})
 """Known elsewhere: to the local commands, and to the Qwen-Image service itself."""
+_TESTS = "MAQUETTE_TEST_"
 _ALIKE = 0.85
 
 
@@ -25,7 +26,7 @@ def faults(names: Iterable[str], known: Collection[str]) -> list[str]:
     prefixes = {name.partition("_")[0] for name in known}
     found = []
     for name in sorted(set(names) - set(known) - _OTHERS):
-        if name.partition("_")[0] not in prefixes:
+        if name.partition("_")[0] not in prefixes or name.startswith(_TESTS):
             continue
         alike = get_close_matches(name, known, 1, 0.6 if name.startswith(_OURS) else _ALIKE)
         if alike:

@@ -267,7 +267,7 @@ def test_a_misspelt_name_is_told_with_the_one_that_was_meant(name: str, meant: s
 
 def test_names_of_others_are_not_ours_to_refuse() -> None:
     services = {f"{gpu_settings.PREFIX}{name.upper()}": "1" for name in GpuSettings.model_fields}
-    theirs = {"TRIPO_PLANNER_HOME": "/", "QWEN_HOME": "/", "MAQUETTES": "7", "PATH": "/bin"}
+    theirs = {"TRIPO_PLANNER_HOME": "/", "QWEN_HOME": "/", "MAQUETTE_TEST_X": "7", "MAQUETTES": "7"}
     for name in services.keys() & set(config.variables()):
         del services[name]
     assert faults_of({**GOOD, **services, **theirs, "MAQUETTE_HOME": "/x"}) is None
