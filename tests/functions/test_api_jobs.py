@@ -43,8 +43,15 @@ def test_a_receipt_names_the_task_and_what_this_very_job_cost(house: House) -> N
     job = house.job(shown["id"])
     assert shown["receipt"]["task_id"] == job.task_id is not None
     assert (shown["receipt"]["creates"], shown["receipt"]["checks"]) == (1, 1)
-    priced = replace(job, receipt=replace(job.receipt, provider_credits=30.0))
-    assert present(priced, house.bundle.links)["receipt"]["provider_credits"] == 30.0
+    newer = {"of": "what this code does not know"}
+    priced = replace(job, receipt=replace(job.receipt, provider_credits=30.0, busy=2, extra=newer))
+    assert present(priced, house.bundle.links)["receipt"] == {
+        "task_id": job.task_id,
+        "creates": 1,
+        "busy": 2,
+        "checks": 1,
+        "provider_credits": 30.0,
+    }
     # Its retry took the same task over: nothing was made, and nothing paid, once more.
     adopted = replace(priced, retry_of=job.id, receipt=replace(priced.receipt, creates=0))
     receipt = present(adopted, house.bundle.links)["receipt"]

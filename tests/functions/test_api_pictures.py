@@ -210,7 +210,7 @@ def test_where_only_pictures_are_made_a_model_is_refused(
     build_house: Build, service: QwenService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = build_house(QWEN_IMAGE_BASE_URL=service.url, QWEN_IMAGE_API_KEY=KEY)
-    monkeypatch.setattr(house.provider, "options", {})
+    monkeypatch.delitem(house.bundle.providers, "throwaway")
     answer = post_json("/api/v1/models", {"prompt": "a cup"})
     assert answer.status == 503
     assert "text-to-3d" in answer.error["message"]

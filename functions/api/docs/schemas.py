@@ -69,6 +69,7 @@ class Receipt(BaseModel):
 
     task_id: str | None = Field(description="The provider's own name for its task.")
     creates: int = Field(description="Tasks begun, or perhaps begun: what may have been charged.")
+    busy: int = Field(description="How often the provider was too busy to take the task.")
     checks: int = Field(description="How often the task was looked at.")
     provider_credits: float | None = Field(
         description="What the provider says its task cost, in its own unit. None for a retry that "
