@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import ssl
 import struct
+import termios
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,6 +165,29 @@ def nonsense(_: Receiver, request: BaseHTTPRequestHandler) -> None:
     request.wfile.write(b"220 mail.example ESMTP\r\n")
 
 
+def raw(head: bytes) -> Behaviour:
+    """Answer with exactly these bytes, then hang up."""
+
+    def behave(_: Receiver, request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(head)
+
+    return behave
+
+
+def cut_off(_: Receiver, request: BaseHTTPRequestHandler) -> None:
+    """Answer with a status line, and drop the connection with a TCP reset once it has arrived."""
+    request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    request.wfile.flush()
+    while _unread(request.connection):
+        pass
+    reset(_, request)
+
+
+def _unread(connection: socket.socket) -> int:
+    """How many bytes that were sent the other side has not acknowledged."""
+    return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0])
+
+
 def reset(_: Receiver, request: BaseHTTPRequestHandler) -> None:
     """Drop the connection with a TCP reset."""
     linger = struct.pack("ii", 1, 0)
@@ -189,3 +214,24 @@ def after(event: threading.Event) -> Behaviour:
         answer(200)(receiver, request)
 
     return behave
+
+
+class Silent:
+    """A port that takes no connection: its queue is full, so the network never answers."""
+
+    def __init__(self, address: str, port: int = 0) -> None:
+        self._listening = socket.socket()
+        self._listening.bind((address, port))
+        self._listening.listen(0)
+        self.port = int(self._listening.getsockname()[1])
+        self._waiting = [socket.socket() for _ in range(3)]
+        for one in self._waiting:
+            one.setblocking(False)
+            one.connect_ex((address, self.port))
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (*self._waiting, self._listening):
+            one.close()

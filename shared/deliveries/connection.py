@@ -3,6 +3,8 @@
 httpcore, the engine inside httpx, lets its network side be replaced; httpx itself does not. So
 the host name stays in the URL, and TLS verifies it, while the socket goes where it is told.
 Time-outs of HTTP libraries are per read: a receiver that drips bytes would never meet one.
+What is read is heard by an `AnswerHead` as well: httpcore gives no status before it has understood
+every header, while a receiver has said what it thinks of the message with the first line.
 
 只连接已核对过的地址，并限制总时长。
 """
@@ -16,20 +18,29 @@ from typing import Any
 import httpcore
 
 from shared.clock import Deadline
+from shared.deliveries.answer_head import AnswerHead
+
+MOST_ADDRESSES = 4
+"""How many addresses one try connects to at most: of a long list, each would get no time."""
 
 
 class PinnedNetwork(httpcore.NetworkBackend):
     """Connects to the first of these addresses that answers, whatever host is asked for.
 
-    `connect` is how many seconds opening a connection may take; `deadline` ends everything.
+    `connect` is how many seconds opening a connection may take; each address gets an equal share
+    of what is left of them, so that one that is silent leaves time for the next. `deadline` ends
+    everything. `head` hears what the receiver answers.
 
     只连接指定地址的网络层。
     """
 
-    def __init__(self, addresses: Sequence[str], connect: float, deadline: Deadline) -> None:
-        self._addresses = addresses
+    def __init__(
+        self, addresses: Sequence[str], connect: float, deadline: Deadline, head: AnswerHead
+    ) -> None:
+        self._addresses = addresses[:MOST_ADDRESSES]
         self._connect = connect
         self._deadline = deadline
+        self._head = head
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -46,17 +57,18 @@ class PinnedNetwork(httpcore.NetworkBackend):
         """
         budget = Deadline.after(min(self._connect, self._deadline.remaining()))
         problem: Exception = httpcore.ConnectError("no address to connect to")
-        for address in self._addresses:
+        for place, address in enumerate(self._addresses):
             if budget.remaining() <= 0:
                 raise httpcore.ConnectTimeout("timed out")
+            share = budget.remaining() / (len(self._addresses) - place)
             try:
                 stream = self._sockets.connect_tcp(
-                    address, port, budget.limit(self._connect), local_address, socket_options
+                    address, port, budget.limit(share), local_address, socket_options
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
                 problem = failure
             else:
-                return _TimedStream(stream, self._deadline)
+                return _TimedStream(stream, self._deadline, self._head)
         raise problem
 
 
@@ -65,14 +77,19 @@ _PIECE = 16 * 1024
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A stream whose every read and write ends at the deadline."""
+    """A stream whose every read and write ends at the deadline; `head` hears what is read."""
 
-    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(
+        self, stream: httpcore.NetworkStream, deadline: Deadline, head: AnswerHead
+    ) -> None:
         self._stream = stream
         self._deadline = deadline
+        self._head = head
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._left(httpcore.ReadTimeout))
+        piece = self._stream.read(max_bytes, self._left(httpcore.ReadTimeout))
+        self._head.hear(piece)
+        return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
@@ -89,9 +106,8 @@ class _TimedStream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         left = self._left(httpcore.ConnectTimeout)
-        return _TimedStream(
-            self._stream.start_tls(ssl_context, server_hostname, left), self._deadline
-        )
+        within = self._stream.start_tls(ssl_context, server_hostname, left)
+        return _TimedStream(within, self._deadline, self._head)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -47,7 +48,7 @@ class Try:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One webhook event for one URL; `id` is its `webhook-id`, `body` is frozen as text.
+    """One webhook event for one URL; `id` is its `webhook-id`, `body` is text made by `frozen`.
 
     `caller` is whose it is ("" in records of format 1). `trace` holds the headers (traceparent,
     x-request-id) that travel along. Times are milliseconds since 1970 UTC.
@@ -70,6 +71,28 @@ class Delivery:
     caller: str = ""
     format: int = FORMAT
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes of the body, which are signed and sent at every try: always the same.
+
+        通知正文的字节。
+        """
+        return _bytes(self.body)
+
+
+def frozen(event: Mapping[str, Any]) -> str:
+    """An event as the body of a delivery: JSON text that stands for exactly one row of bytes.
+
+    Half a surrogate pair, which no bytes stand for, becomes a question mark here and now.
+
+    把事件固定为通知正文。
+    """
+    return _bytes(json.dumps(event, ensure_ascii=False, separators=(",", ":"))).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 _OUTSIDE = ("id", "due_at", "claims", "version")

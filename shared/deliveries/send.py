@@ -16,8 +16,10 @@ import httpcore
 import httpx
 
 from shared.clock import Clock, Deadline
+from shared.deliveries.answer_head import AnswerHead
 from shared.deliveries.connection import PinnedNetwork
 from shared.deliveries.model import Delivery
+from shared.deliveries.resolvers import Resolvers
 from shared.deliveries.schedule import Outcome
 from shared.deliveries.signing import sign
 from shared.deliveries.url_policy import Pinned, Policy, TargetRefused, TargetUnresolved, resolve
@@ -62,6 +64,7 @@ class Sender:
         limits: Limits | None = None,
         verify: ssl.SSLContext | None = None,
         agent: str = AGENT,
+        resolvers: Resolvers | None = None,
     ) -> None:
         if not secrets:
             raise ValueError("there is no webhook secret to sign with")
@@ -71,60 +74,70 @@ class Sender:
         self._clock = clock
         self._verify = verify or httpx.create_ssl_context()
         self._agent = agent
+        self._resolvers = resolvers or Resolvers(policy.resolver)
 
     def attempt(self, delivery: Delivery, deadline: Deadline) -> Outcome:
         """One try; ends within `limits.total` seconds and before `deadline`.
 
-        What goes wrong on the way is in the outcome, in a few words without addresses or
-        secrets. A status counts even if the rest of the answer does not arrive.
+        What goes wrong on the way, whatever it is, is in the outcome, in a few words without
+        addresses or secrets. A status line that was read counts, whatever follows it. Every try
+        begins with another of the host's addresses than the one before.
 
         投递一次。
         """
         began = self._clock.now()
         budget = Deadline.after(min(self.limits.total, deadline.remaining()))
-        answer = _Answer()
+        head = AnswerHead()
         error = None
         try:
-            pinned = resolve(delivery.url, self._policy, budget.limit(self.limits.connect))
-            self._post(pinned, delivery, budget, answer)
+            pinned = self._resolve(delivery, budget.limit(self.limits.connect))
+            self._post(pinned.rotated(len(delivery.tries)), delivery, budget, head)
         except (TargetRefused, TargetUnresolved) as problem:
             error = f"not sent: {problem}"
         except _FAILURES as problem:
-            error = None if answer.status else _describe(problem)
+            error = _describe(problem)
+        except Exception as problem:
+            # A message that cannot even be tried must neither stop others nor come for ever.
+            error = f"internal error: {type(problem).__name__}"
+        status = head.status
         now = self._clock.now()
-        wait = _milliseconds(answer.retry_after, now)
-        return Outcome(began, answer.status, error, max(0, now - began), wait)
+        wait = _milliseconds(head.retry_after, now)
+        return Outcome(began, status, None if status else error, max(0, now - began), wait)
 
-    def _post(self, pinned: Pinned, delivery: Delivery, budget: Deadline, answer: _Answer) -> None:
+    def _resolve(self, delivery: Delivery, seconds: float) -> Pinned:
+        def look_up(host: str, port: int) -> Sequence[str]:
+            return self._resolvers.look_up(delivery.caller, host, port, seconds)
+
+        return resolve(delivery.url, self._policy, look_up)
+
+    def _post(self, pinned: Pinned, delivery: Delivery, budget: Deadline, head: AnswerHead) -> None:
         target = pinned.target
-        body = delivery.body.encode()
+        body = delivery.payload
         url = httpcore.URL(
             scheme=target.scheme.encode(),
             host=target.host.encode(),
             port=target.port,
             target=target.path.encode(),
         )
-        network = PinnedNetwork(pinned.addresses, self.limits.connect, budget)
-        headers = self._headers(delivery, target.authority, len(body))
+        network = PinnedNetwork(pinned.addresses, self.limits.connect, budget, head)
+        headers = self._headers(delivery, target.authority, body)
         with (
             httpcore.HTTPConnection(url.origin, self._verify, network_backend=network) as line,
             line.stream("POST", url, headers=headers, content=body) as response,
         ):
-            answer.status = response.status
-            answer.retry_after = _header(response, b"retry-after")
             self._drain(response)
 
-    def _headers(self, delivery: Delivery, host: str, length: int) -> _Headers:
+    def _headers(self, delivery: Delivery, host: str, body: bytes) -> _Headers:
         trace = {name.lower(): value for name, value in delivery.trace.items()}
         headers = {
             "host": host,
             "content-type": "application/json",
-            "content-length": str(length),
+            "content-length": str(len(body)),
             "user-agent": self._agent,
             "accept": "*/*",
             "connection": "close",
             **{name: trace[name] for name in _CARRIED if _VALUE.fullmatch(trace.get(name, ""))},
-            **sign(self._secrets, delivery.id, delivery.body, self._clock.now()),
+            **sign(self._secrets, delivery.id, body, self._clock.now()),
         }
         return [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -137,14 +150,6 @@ class Sender:
                 return
 
 
-@dataclass
-class _Answer:
-    """What is known of the receiver's answer so far."""
-
-    status: int | None = None
-    retry_after: str | None = None
-
-
 _CARRIED = ("traceparent", "x-request-id")
 _VALUE = re.compile(r"[!-~]{1,256}")
 
@@ -154,13 +159,6 @@ _FAILURES = (
     httpcore.ProtocolError,
     OSError,
 )
-
-
-def _header(response: httpcore.Response, wanted: bytes) -> str | None:
-    for name, value in response.headers:
-        if name.lower() == wanted:
-            return value.decode("latin-1")
-    return None
 
 
 def _milliseconds(retry_after: str | None, now: int) -> int | None:

@@ -48,12 +48,12 @@ def parse_secrets(texts: Sequence[str]) -> list[str]:
     return kept
 
 
-def sign(secrets: Sequence[str], delivery_id: str, body: str, now: int) -> Mapping[str, str]:
+def sign(secrets: Sequence[str], delivery_id: str, body: bytes, now: int) -> Mapping[str, str]:
     """The three `webhook-…` headers of one message, signed at `now` (milliseconds since 1970).
 
     `secrets` are some that `parse_secrets` gave. The id stays the same over retries and
-    replays; the time is that of this try, so that a receiver may refuse old messages. Raises
-    `ValueError` without any secret: a message must not leave unsigned.
+    replays; the time is that of this try, so that a receiver may refuse old messages. `body` is
+    UTF-8. Raises `ValueError` without any secret: a message must not leave unsigned.
 
     给一次投递签名，返回三个请求头。
     """
@@ -63,7 +63,8 @@ def sign(secrets: Sequence[str], delivery_id: str, body: str, now: int) -> Mappi
     if not secrets:
         raise ValueError("there is no webhook secret to sign with")
     moment = datetime.fromtimestamp(now // 1000, tz=timezone.utc)
-    signatures = [Webhook(secret).sign(delivery_id, moment, body) for secret in secrets]
+    text = body.decode()
+    signatures = [Webhook(secret).sign(delivery_id, moment, text) for secret in secrets]
     return {
         "webhook-id": delivery_id,
         "webhook-timestamp": str(now // 1000),

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
-from queue import Empty, SimpleQueue
 
 from shared.deliveries.addresses import Address, Reach, parse, reach_of
 from shared.errors import InvalidInput
@@ -105,6 +103,14 @@ class Pinned:
     target: Target
     addresses: tuple[str, ...]
 
+    def rotated(self, by: int) -> Pinned:
+        """The same, beginning with the address `by` places further on.
+
+        从后面的地址开始。
+        """
+        first = by % len(self.addresses)
+        return replace(self, addresses=self.addresses[first:] + self.addresses[:first])
+
 
 def check_url(url: str, policy: Policy) -> None:
     """Raise `InvalidInput` for `callback_url` unless a message may be sent there.
@@ -119,8 +125,9 @@ def check_url(url: str, policy: Policy) -> None:
         raise InvalidInput(f"callback_url {refusal}", param="callback_url") from None
 
 
-def resolve(url: str, policy: Policy, seconds: float = 5.0) -> Pinned:
-    """The target of a URL with its checked addresses; asks DNS for at most `seconds`.
+def resolve(url: str, policy: Policy, look_up: Resolver | None = None) -> Pinned:
+    """The target of a URL with its checked addresses; `look_up` (the policy's own resolver, if left
+    out) is asked for those of a name.
 
     If one of several addresses is forbidden the whole name is refused: no honest receiver has
     such a mix, and a name that is being rebound shows it first. Raises `TargetRefused` or
@@ -131,7 +138,7 @@ def resolve(url: str, policy: Policy, seconds: float = 5.0) -> Pinned:
     target = read_url(url)
     _admit(target, policy)
     literal = parse(target.host)
-    texts = [str(literal)] if literal else _look_up(policy.resolver, target, seconds)
+    texts = [str(literal)] if literal else _look_up(look_up or policy.resolver, target)
     addresses = [_address(text) for text in texts]
     for address in addresses:
         _admit_address(address, target.host, policy)
@@ -269,21 +276,11 @@ def _address(text: str) -> Address:
     return address
 
 
-def _look_up(resolver: Resolver, target: Target, seconds: float) -> Sequence[str]:
-    """Ask the resolver, waiting only so long: the system's own has no time-out to set."""
-    answer: SimpleQueue[Sequence[str]] = SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answer.put(resolver(target.host, target.port))
-        except (OSError, UnicodeError):
-            answer.put(())
-
-    threading.Thread(target=ask, name="resolve", daemon=True).start()
+def _look_up(resolver: Resolver, target: Target) -> Sequence[str]:
     try:
-        found = answer.get(timeout=max(0.0, seconds))
-    except Empty:
-        raise TargetUnresolved("the host name was not resolved in time") from None
+        found = resolver(target.host, target.port)
+    except (OSError, UnicodeError):
+        found = ()
     if not found:
         raise TargetUnresolved("the host name could not be resolved")
     return found

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from shared.clock import iso
-from shared.deliveries.model import Delivery, to_record
+from shared.deliveries.model import Delivery, frozen, to_record
 from shared.jobs.model import Artifact, Job, JobError, Status
 from shared.links import Links
 from shared.store.base import Record, Table
@@ -90,7 +89,7 @@ def event_of(job: Job, links: Links, delivery_id: str) -> Delivery:
         caller=job.caller,
         url=job.callback_url,
         event=event,
-        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        body=frozen(body),
         created_at=at,
         trace=job.trace,
         due_at=at,

@@ -19,13 +19,13 @@ BODY = json.dumps({"type": "job.succeeded", "prompt": "一只戴帽子的猫 �
 
 def test_a_signed_message_with_chinese_text_is_verified_by_the_standard_library() -> None:
     secret = new_secret()
-    headers = sign([secret], "evt_1", BODY, NOW)
+    headers = sign([secret], "evt_1", BODY.encode(), NOW)
     verified = Webhook(secret).verify(BODY.encode(), dict(headers))
     assert verified["prompt"] == "一只戴帽子的猫 🐱"
 
 
 def test_the_headers_are_the_three_of_the_standard() -> None:
-    headers = sign([new_secret()], "evt_1", "{}", 1_800_000_000_999)
+    headers = sign([new_secret()], "evt_1", b"{}", 1_800_000_000_999)
     assert headers["webhook-id"] == "evt_1"
     assert headers["webhook-timestamp"] == "1800000000"
     assert headers["webhook-signature"].startswith("v1,")
@@ -34,24 +34,24 @@ def test_the_headers_are_the_three_of_the_standard() -> None:
 
 def test_while_a_secret_rotates_holders_of_the_old_and_of_the_new_one_both_verify() -> None:
     new, old = new_secret(), new_secret()
-    headers = dict(sign([new, old], "evt_1", BODY, NOW))
+    headers = dict(sign([new, old], "evt_1", BODY.encode(), NOW))
     Webhook(new).verify(BODY, headers)
     Webhook(old).verify(BODY, headers)
     first, second = headers["webhook-signature"].split(" ")
-    assert [first] == sign([new], "evt_1", BODY, NOW)["webhook-signature"].split(" ")
+    assert [first] == sign([new], "evt_1", BODY.encode(), NOW)["webhook-signature"].split(" ")
     assert first.startswith("v1,")
     assert second.startswith("v1,")
 
 
 def test_a_secret_that_is_no_longer_listed_does_not_verify() -> None:
-    headers = dict(sign([new_secret(), new_secret()], "evt_1", BODY, NOW))
+    headers = dict(sign([new_secret(), new_secret()], "evt_1", BODY.encode(), NOW))
     with pytest.raises(WebhookVerificationError):
         Webhook(new_secret()).verify(BODY, headers)
 
 
 def test_a_changed_body_or_id_does_not_verify() -> None:
     secret = new_secret()
-    headers = dict(sign([secret], "evt_1", BODY, NOW))
+    headers = dict(sign([secret], "evt_1", BODY.encode(), NOW))
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(BODY + " ", headers)
     with pytest.raises(WebhookVerificationError):
@@ -60,7 +60,7 @@ def test_a_changed_body_or_id_does_not_verify() -> None:
 
 def test_nothing_is_signed_without_a_secret() -> None:
     with pytest.raises(ValueError, match="no webhook secret"):
-        sign([], "evt_1", "{}", NOW)
+        sign([], "evt_1", b"{}", NOW)
 
 
 def test_new_secrets_are_well_formed_and_never_the_same() -> None:
@@ -106,6 +106,6 @@ def test_every_wrong_secret_is_named_at_once() -> None:
 @given(st.lists(st.binary(min_size=24, max_size=64), min_size=1, max_size=4, unique=True))
 def test_every_listed_secret_verifies_every_message(keys: list[bytes]) -> None:
     texts = parse_secrets(["whsec_" + base64.b64encode(key).decode() for key in keys])
-    headers = dict(sign(texts, "evt_1", BODY, time.time_ns() // 1_000_000))
+    headers = dict(sign(texts, "evt_1", BODY.encode(), time.time_ns() // 1_000_000))
     for text in texts:
         Webhook(text).verify(BODY, headers)
