@@ -117,8 +117,8 @@ class JobInput:
 class Attempt:
     """One create: exactly what was or will be sent, saved before it is sent.
 
-    `begun_at` (ms) is when it was saved; `key` is its idempotency key, `<job>:<number>`. `sends` is
-    how often it was sent, as far as that is known.
+    `begun_at` (ms) is when it was saved; `key` is its idempotency key, `<job>:<number>`.
+    `unanswered` is how often it was sent and not answered, as far as that is known.
 
     一次创建尝试。
     """
@@ -130,7 +130,7 @@ class Attempt:
     body: str
     mark: str | None
     begun_at: int
-    sends: int = 1
+    unanswered: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -95,7 +95,7 @@ class _JobSource(HeldUnits):
             taken = lifecycle.lease(job, Moment(at.now, ports.clock.chance()), lasts, ports.policy)
             return taken if self._home == self._queue else replace(taken, queue=self._home)
 
-        jobs = ports.jobs.claim(self._queue, now or at.now, lease, limit)
+        jobs = ports.jobs.claim(self._queue, at.now if now is None else now, lease, limit)
         mine = [job for job in jobs if job.id not in put_off]
         return sorted(mine, key=lambda job: (-job.priority, job.id))
 
@@ -145,7 +145,7 @@ class Steps(_JobSource):
             return super().next_due()
         now, names = self._ports.clock.now(), self._names()
         if self._ports.rests.refused_since(self._provider, names) is not None:
-            due = self._ports.jobs.first_due(self._queue)
+            due = super().next_due()
             return None if due is None else due + self._patience
         rests = [self._ports.rests.until(self._provider, name, "create") for name in names]
         return max(now + round(NAP * 1000), min(rests, default=0))
@@ -160,6 +160,7 @@ class Steps(_JobSource):
         if free:
             jobs = self._claimed(min(room, free))
         elif self._ports.rests.refused_since(self._provider, self._names()) is not None:
+            # Due for so long is made for so long: a job that met the refusal is due as it was.
             jobs = self._claimed(room, self._ports.clock.now() - self._patience)
         else:
             return 0

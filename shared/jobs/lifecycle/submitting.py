@@ -102,8 +102,10 @@ def not_submitted(
         return fail(job, refusal(error), at)
     limited = isinstance(error, RateLimited) or of_account
     failures = job.failures if limited else job.failures + 1
-    hint = policy.account_pause if of_account else hint_of(error)
-    due = at.now + policy.pause(failures, at.chance, hint)
+    due = at.now + policy.pause(failures, at.chance, hint_of(error))
+    if of_account:
+        # Nothing is claimed while the account rests; so the job keeps its place, and its age.
+        due = job.created_at
     due = min(due, max(at.now + 1, job.created_at + ms(policy.queue)))
     if not sent:
         return moved(job, at, due_at=due, failures=failures)
@@ -119,10 +121,10 @@ def submit_unknown(job: Job, attempt: Attempt, at: Moment, policy: Policy) -> Jo
     """
     if not unanswered(job, attempt):
         return job
-    sends = attempt.sends + 1
+    sent = replace(attempt, unanswered=attempt.unanswered + 1)
     failures = job.failures + 1
     due = at.now + policy.pause(failures, at.chance)
-    return moved(job, at, failures=failures, due_at=due, attempt=replace(attempt, sends=sends))
+    return moved(job, at, failures=failures, due_at=due, attempt=sent)
 
 
 def refused_again(
@@ -157,7 +159,7 @@ def may_ask_again(job: Job, now: int, key_seconds: float | None, policy: Policy)
     age = now - attempt.begun_at
     if age >= ms(key_seconds) - _KEY_MARGIN:
         return False
-    return age < ms(policy.find) or attempt.sends < _SENDS
+    return age < ms(policy.find) or attempt.unanswered < _SENDS
 
 
 def not_found(
