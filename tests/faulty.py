@@ -218,6 +218,7 @@ class FaultyProvider:
         self._bodies: dict[str, str] = {}
         self._by_key: dict[str, str] = {}
         self._number = 0
+        self._lock = threading.Lock()
 
     def will(self, call: str, *outcomes: Any) -> None:
         """The next outcomes of a call: an exception to raise, a value to return, or a name."""
@@ -334,15 +335,15 @@ class FaultyProvider:
                 task.state = state
 
     def _carry_out(self, request: Request, key: str) -> Task:
-        if self.key_seconds is not None and key in self._by_key:
-            return self.tasks[self._by_key[key]]
-        task = Task(
-            f"task-{len(self.tasks) + 1}", key, request.body, request.mark, self.clock.now()
-        )
-        self.tasks[task.id] = task
-        self._by_key[key] = task.id
-        self.executions[key.partition(":")[0]] += 1
-        return task
+        with self._lock:
+            if self.key_seconds is not None and key in self._by_key:
+                return self.tasks[self._by_key[key]]
+            number = len(self.tasks) + 1
+            task = Task(f"task-{number}", key, request.body, request.mark, self.clock.now())
+            self.tasks[task.id] = task
+            self._by_key[key] = task.id
+            self.executions[key.partition(":")[0]] += 1
+            return task
 
     def _state(self, task_id: str) -> TaskState:
         task = self.tasks.get(task_id)

@@ -121,7 +121,7 @@ class _Sources:
         self._ports = ports
         self._deadline = deadline
         self._providers = providers
-        self._parked: dict[str, Source] = {}
+        self._parked: dict[str, Steps | Looks] = {}
         self._errands = _Errands(ports)
         self._fixed: list[Source] = []
         for name in providers:
@@ -136,13 +136,17 @@ class _Sources:
 
     def _of_ended_rests(self) -> Iterator[Source]:
         for provider in self._providers:
-            for name in self._ports.rests.ended(provider, "create"):
-                yield self._made(Steps, provider, name)
+            wanted: list[tuple[type[Steps] | type[Looks], str]] = [
+                (Steps, name) for name in self._ports.rests.ended(provider, "create")
+            ]
             for name in self._ports.rests.ended(provider, "read"):
-                yield self._made(Looks, provider, name)
-                yield self._made(Steps, provider, name)
+                wanted += [(Looks, name), (Steps, name)]
+            for kind, name in dict.fromkeys(wanted):
+                source = self._made(kind, provider, name)
+                if not source.is_quiet():
+                    yield source
 
-    def _made(self, kind: type[Steps] | type[Looks], provider: str, name: str) -> Source:
+    def _made(self, kind: type[Steps] | type[Looks], provider: str, name: str) -> Steps | Looks:
         key = f"{kind.__name__}/{provider}/{name}"
         if key not in self._parked:
             self._parked[key] = kind(self._ports, self._deadline, provider, name)

@@ -38,6 +38,8 @@ CREATES = 16
 DOWNLOADS = 8
 LOOKS = 4
 """Requests at once that ask a provider for the state of tasks."""
+_QUIET = 60_000
+"""Milliseconds between two looks at a queue of parked jobs that was found empty."""
 
 
 def parked_queue(queue: str, credential: str) -> str:
@@ -70,6 +72,7 @@ class _JobSource(HeldUnits):
         self._deadline = deadline
         self._queue = queue
         self._home = home or queue
+        self._quiet_until = 0
 
     def next_due(self) -> int | None:
         """When (ms) the first job of the queue is due.
@@ -78,7 +81,16 @@ class _JobSource(HeldUnits):
         """
         due = self._ports.jobs.first_due(self._queue)
         _measure_age(self._ports, self._queue, due)
+        if due is None:
+            self._quiet_until = self._ports.clock.now() + _QUIET
         return due
+
+    def is_quiet(self) -> bool:
+        """Whether nothing lay there a moment ago: a queue of parked jobs is then left alone.
+
+        队列是否刚刚查过为空。
+        """
+        return self._ports.clock.now() < self._quiet_until
 
     def _claimed(self, limit: int, now: int | None = None) -> list[Job]:
         """Up to `limit` due jobs, most urgent first, without those that were only put off."""

@@ -9,7 +9,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
@@ -18,12 +18,13 @@ from shared.artifacts.gltf.container import BrokenModel, check_container
 from shared.artifacts.gltf.measure import inspect_model
 from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
-from shared.clock import Deadline
+from shared.clock import Deadline, OutOfTime
 from shared.jobs import lifecycle
 from shared.jobs.model import Artifact, Job, ResultFile, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
 from shared.media import extension
+from shared.store.base import StoreUnavailable
 
 if TYPE_CHECKING:
     from shared.artifacts.gltf.container import RangeReader
@@ -46,6 +47,11 @@ class BrokenFile(ValueError):
 
     存储的文件与收到的不符。
     """
+
+
+_EXPECTED = (BrokenFile, BrokenModel, BrokenImage, ObjectMissing, BucketUnavailable, OSError,
+             OutOfTime, StoreUnavailable)  # fmt: skip
+"""What says something of the file, or of the world, and nothing of the checks."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,8 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
 
     处理一个任务的全部结果文件。
     """
-    artifacts: list[Artifact] = []
-    warnings: list[str] = []
     try:
-        for index, file in enumerate(job.files):
-            made, said = _publish(ports, job, file, index, deadline)
-            artifacts.extend(made)
-            warnings.extend(said)
+        artifacts, warnings = _published(ports, job, deadline)
     except (BrokenFile, BrokenModel, BrokenImage, ObjectMissing) as error:
         reason = str(error)
         log.warning("%s: a file is broken: %s", job.id, reason)
@@ -108,6 +109,28 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
     after = apply(ports, job, lambda now: lifecycle.published(now, artifacts, warnings, at))
     if after is not None and after.status is Status.SUCCEEDED:
         _tidy(ports, job)
+
+
+def _published(ports: Ports, job: Job, deadline: Deadline) -> tuple[list[Artifact], list[str]]:
+    """The artifacts of all files, in the bucket already, and what to warn of.
+
+    Where the fuller checks stumble over a file, for a fault of theirs, it is published after the
+    container check alone: it is paid for.
+    """
+    artifacts: list[Artifact] = []
+    warnings: list[str] = []
+    for index, file in enumerate(job.files):
+        try:
+            made, said = _publish(ports, job, file, index, deadline)
+        except _EXPECTED:
+            raise
+        except Exception:
+            log.exception("%s: the checks of file %d failed", job.id, index)
+            careful = replace(job, claims=_CAREFUL_CLAIMS + 1)
+            made, said = _publish(ports, careful, file, index, deadline)
+        artifacts.extend(made)
+        warnings.extend(said)
+    return artifacts, warnings
 
 
 def _publish(
