@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -117,8 +117,9 @@ class JobInput:
 class Attempt:
     """One create: exactly what was or will be sent, saved before it is sent.
 
-    `begun_at` (ms) is when it was saved; `key` is its idempotency key, `<job>:<number>`.
-    `unanswered` is how often it was sent and not answered, as far as that is known.
+    `begun_at` (ms) is when it was saved; `key` is its idempotency key, `<job>:<number>`, of the job
+    that it was begun for: a retry may take it over. `unanswered` is how often it was sent and not
+    answered, as far as that is known.
 
     一次创建尝试。
     """
@@ -132,6 +133,13 @@ class Attempt:
     begun_at: int
     unanswered: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_taken_over_by(self, job_id: str) -> bool:
+        """Whether this create was begun for a job before this one.
+
+        是否由先前的任务接手而来。
+        """
+        return self.key.partition(":")[0] != job_id
 
 
 @dataclass(frozen=True)
@@ -196,6 +204,9 @@ class Receipt:
     """What was asked of the provider: creates that may have been charged, looks, credits, how often
     it was too busy to take the task.
 
+    A create that a retry sends once more, with the key of the job before it, counts for both: the
+    provider charges it once.
+
     与生成服务打交道的次数与花费。
     """
 
@@ -229,6 +240,11 @@ class Job:
     did not know the task; `fetches` how often the result's links were taken afresh; `failures`
     the failed tries of the present step, for its backoff. `looks` counts claims since the last
     save. `cancel_cause` is "caller" or "deadline" while and after canceling.
+
+    `may_be_billed` says that the provider may have charged, or may yet charge, for this job's task:
+    from just before its create is sent, until a definite word that nothing is charged (the create
+    was refused, the task failed or was stopped). A retry that takes over a task or an unanswered
+    create takes this over with it; it is the same charge.
 
     一个生成任务。
     """
@@ -333,7 +349,7 @@ def from_record(record: Record) -> Job:
     """
     saved_as = record.document.get("saved_as")
     looks = record.version - saved_as if isinstance(saved_as, int) else 0
-    return _CODEC.load(
+    job = _CODEC.load(
         record,
         id=record.key,
         due_at=record.due_at,
@@ -341,6 +357,16 @@ def from_record(record: Record) -> Job:
         version=record.version,
         looks=max(0, looks),
     )
+    if "format" not in record.document and _is_billable(job):
+        return replace(job, may_be_billed=True)
+    return job
+
+
+def _is_billable(job: Job) -> bool:
+    """What `may_be_billed` says in format 2; format 1 said it of unsuccessful ends alone."""
+    if job.status.terminal:
+        return job.may_be_billed or job.status is Status.SUCCEEDED
+    return job.status is not Status.QUEUED
 
 
 _CODEC = Codec(Job, "jobs", known=FORMAT, outside=_OUTSIDE, beside=("saved_as",))

@@ -228,8 +228,13 @@ class JobService:
             if old.retried_as is not None:
                 return self.get(caller, old.retried_as)
             at = Moment(self._clock.now())
+            provider = self._providers.get(old.provider)
             fresh, marked = retrying.retry(
-                old, new_id(self._clock), at, accept_possible_charge=accept_possible_charge
+                old,
+                new_id(self._clock),
+                at,
+                accept_possible_charge=accept_possible_charge,
+                key_seconds=provider.key_seconds if provider else None,
             )
             try:
                 created = self._jobs.save_retry(old, marked, fresh)

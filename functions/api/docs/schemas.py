@@ -99,7 +99,12 @@ class Job(BaseModel):
     artifacts: list[Artifact]
     warnings: list[str]
     error: JobFault | None
-    may_be_billed: bool
+    may_be_billed: bool = Field(
+        description="Whether the provider may have charged, or may yet charge, for this job's "
+        "task: true from just before its create is sent until a definite word that nothing is "
+        "charged (the create was refused, the task failed or was stopped). A retry that takes over "
+        "a task or an unanswered create takes this over with it; it is the same charge."
+    )
     receipt: Receipt
     history: list[HistoryEntry]
     retry_of: str | None

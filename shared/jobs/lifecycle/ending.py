@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from shared.errors import Refused
-from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail
+from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail, unbilled
 from shared.jobs.model import Job, JobError, Status
 
 S = Status
@@ -21,7 +21,7 @@ def lost(job: Job, at: Moment) -> Job:
         return job
     message = f"{job.claims - 1} workers in a row stopped while the job was {job.status.value}."
     error = JobError("worker_lost", message, retryable=True)
-    return fail(job, error, at, may_be_billed=job.attempt is not None or job.task_id is not None)
+    return fail(job, error, at)
 
 
 def overdue(job: Job, at: Moment) -> Job:
@@ -58,4 +58,4 @@ def canceled_at_provider(job: Job, at: Moment) -> Job:
 
     生成服务确认任务已停止。
     """
-    return end_canceling(job, at, billed=False) if job.status is S.CANCELING else job
+    return end_canceling(unbilled(job), at) if job.status is S.CANCELING else job

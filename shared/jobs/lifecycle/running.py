@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.jobs.lifecycle.scheduling import next_look, watch_ends
-from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail, moved
+from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail, moved, unbilled
 from shared.jobs.model import Job, JobError, ResultFile, Status
 from shared.jobs.policy import Policy
 from shared.providers.base import (
@@ -39,10 +39,10 @@ def observed(job: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
         if not files:
             message = "The provider says that it is done, but names no file."
             error = JobError("result_missing", message, retryable=True)
-            return fail(seen, error, at, may_be_billed=True)
+            return fail(seen, error, at)
         return enter(seen, S.STORING, at, files=files, generated_at=at.now, progress=99)
     if state.status in ("failed", "canceled"):
-        return fail(seen, _task_error(state), at)
+        return fail(unbilled(seen), _task_error(state), at)
     if at.now >= watch_ends(job, policy):
         note = "it ran past its deadline"
         return enter(seen, S.CANCELING, at, note=note, cancel_cause="deadline")
@@ -57,7 +57,7 @@ def unseen(job: Job, at: Moment, policy: Policy) -> Job:
     if not job.watched or at.now < watch_ends(job, policy):
         return job
     if job.status is S.CANCELING:
-        return end_canceling(job, at, billed=True)
+        return end_canceling(job, at)
     note = "it ran past its deadline and the provider did not answer"
     return enter(job, S.CANCELING, at, note=note, cancel_cause="deadline")
 
@@ -67,16 +67,16 @@ def _missing(job: Job, at: Moment, policy: Policy) -> Job:
     if misses < policy.max_misses:
         return moved(job, at, misses=misses, due_at=next_look(job, at, policy))
     if job.status is S.CANCELING:
-        return end_canceling(job, at, billed=True)
+        return end_canceling(job, at)
     message = f"The provider does not know the task any more ({misses} answers in a row)."
-    return fail(job, JobError("task_not_found", message, retryable=True), at, may_be_billed=True)
+    return fail(job, JobError("task_not_found", message, retryable=True), at)
 
 
 def _watched(job: Job, seen: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
-    if state.status in ("succeeded", "failed", "canceled"):
-        return end_canceling(seen, at, billed=state.status == "succeeded")
-    if at.now >= watch_ends(job, policy):
-        return end_canceling(seen, at, billed=True)
+    if state.status in ("failed", "canceled"):
+        return end_canceling(unbilled(seen), at)
+    if state.status == "succeeded" or at.now >= watch_ends(job, policy):
+        return end_canceling(seen, at)
     if job.misses:
         return moved(seen, at, due_at=next_look(seen, at, policy))
     return job

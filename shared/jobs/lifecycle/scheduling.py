@@ -9,7 +9,7 @@ from dataclasses import replace
 from enum import Enum
 
 from shared.jobs.lifecycle.transitions import Moment, ms
-from shared.jobs.model import Job, Status
+from shared.jobs.model import Attempt, Job, Status
 from shared.jobs.policy import Policy
 from shared.providers.base import (
     ProviderError,
@@ -90,7 +90,16 @@ def _is_sought(job: Job, now: int, policy: Policy) -> bool:
     """Whether a create may be in the air that is still worth looking for: paid for, perhaps."""
     if job.attempt is None or job.task_id is not None or job.status is S.QUEUED:
         return False
-    return now < job.attempt.begun_at + ms(policy.find + policy.run)
+    return now < sought_since(job, job.attempt) + ms(policy.find + policy.run)
+
+
+def sought_since(job: Job, attempt: Attempt) -> int:
+    """Since when (ms) this job has waited for its create's answer: one that it took over was begun
+    before it was there.
+
+    从何时开始等待创建的应答。
+    """
+    return max(attempt.begun_at, job.created_at)
 
 
 def watch_ends(job: Job, policy: Policy) -> int:

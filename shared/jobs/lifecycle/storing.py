@@ -60,7 +60,7 @@ def not_stored(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
     if at.now >= job.entered_at + ms(policy.store):
         message = f"The result could not be stored in time: {reason}"
         error = JobError("store_expired", message, retryable=True)
-        return enter(job, S.EXPIRED, at, error=error, may_be_billed=True)
+        return enter(job, S.EXPIRED, at, error=error)
     failures = job.failures + 1
     return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
 
@@ -92,7 +92,7 @@ def invalid(job: Job, files: Sequence[ResultFile], reason: str, at: Moment) -> J
             job, S.STORING, at, note=f"fetched afresh: {reason}", files=files, fetches=1, failures=1
         )
     error = JobError("artifact_invalid", f"The provider's file is broken: {reason}", retryable=True)
-    return fail(job, error, at, may_be_billed=True)
+    return fail(job, error, at)
 
 
 def not_processed(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
@@ -105,7 +105,7 @@ def not_processed(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
     if at.now >= job.entered_at + ms(policy.store):
         message = f"The result could not be verified in time: {reason}"
         error = JobError("process_failed", message, retryable=True)
-        return fail(job, error, at, may_be_billed=True)
+        return fail(job, error, at)
     failures = job.failures + 1
     return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
 

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.jobs.lifecycle.scheduling import hint_of, next_look
-from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail, moved, ms
+from shared.jobs.lifecycle.scheduling import hint_of, next_look, sought_since
+from shared.jobs.lifecycle.transitions import (
+    Moment,
+    end_canceling,
+    enter,
+    fail,
+    moved,
+    ms,
+    unbilled,
+)
 from shared.jobs.model import Attempt, Job, JobError, Status
 from shared.jobs.policy import Policy
 from shared.providers.base import (
@@ -53,6 +61,7 @@ def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job
         due_at=job.due_at,
         attempts=number,
         attempt=attempt,
+        may_be_billed=True,
         receipt=receipt,
     )
 
@@ -60,7 +69,8 @@ def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job
 def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
     """The provider took the task, or it was found again; its id is written once.
 
-    On a job that has ended only the id is kept, for a retry to adopt.
+    On a job that has ended only the id is kept, for a retry to adopt; not where a retry has taken
+    over the create itself.
 
     生成服务已接受任务。
     """
@@ -73,7 +83,9 @@ def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
         )
     if job.status is S.CANCELING:
         return moved(job, at, task_id=task_id, started_at=at.now, due_at=at.now)
-    return moved(job, at, task_id=task_id) if job.status.terminal else job
+    if not job.status.terminal or (job.retried_as is not None and job.attempt is None):
+        return job
+    return moved(job, at, task_id=task_id, may_be_billed=True)
 
 
 def not_submitted(
@@ -89,13 +101,15 @@ def not_submitted(
     """
     if not unanswered(job, attempt) and not (job.status is S.QUEUED and attempt is None):
         return job
+    if attempt is not None and attempt.is_taken_over_by(job.id):
+        return refused_again(job, attempt, error, at, policy)
     sent = attempt is not None
     receipt = replace(job.receipt, creates=job.receipt.creates - 1) if sent else job.receipt
     if isinstance(error, RateLimited):
         receipt = replace(receipt, busy=receipt.busy + 1)
-    job = replace(job, attempt=None, receipt=receipt)
+    job = unbilled(replace(job, attempt=None, receipt=receipt))
     if job.status is S.CANCELING:
-        return end_canceling(job, at, billed=False)
+        return end_canceling(job, at)
     of_account = isinstance(error, Unauthorized | OutOfCredit)
     overdue = of_account and at.now >= job.created_at + ms(policy.account)
     if isinstance(error, Rejected) or overdue:
@@ -142,8 +156,8 @@ def refused_again(
     if not isinstance(error, Rejected):
         return not_found(job, at, policy, read=False, hint=hint_of(error))
     if job.status is S.CANCELING:
-        return end_canceling(job, at, billed=True)
-    return fail(job, refusal(error), at, may_be_billed=True)
+        return end_canceling(job, at)
+    return fail(job, refusal(error), at)
 
 
 def may_ask_again(job: Job, now: int, key_seconds: float | None, policy: Policy) -> bool:
@@ -154,12 +168,21 @@ def may_ask_again(job: Job, now: int, key_seconds: float | None, policy: Policy)
     """
     attempt = job.attempt
     # What is not wanted any more is not asked for again: the first create may have failed.
-    if key_seconds is None or attempt is None or job.status is not S.SUBMITTING:
+    if attempt is None or job.status is not S.SUBMITTING:
         return False
-    age = now - attempt.begun_at
-    if age >= ms(key_seconds) - _KEY_MARGIN:
+    if not key_holds(attempt, now, key_seconds):
         return False
-    return age < ms(policy.find) or attempt.unanswered < _SENDS
+    return now < sought_since(job, attempt) + ms(policy.find) or attempt.unanswered < _SENDS
+
+
+def key_holds(attempt: Attempt, now: int, key_seconds: float | None) -> bool:
+    """Whether the provider surely still gives the same task for a create's key.
+
+    幂等键是否仍然有效。
+    """
+    if key_seconds is None:
+        return False
+    return now < attempt.begun_at + ms(key_seconds) - _KEY_MARGIN
 
 
 def not_found(
@@ -182,16 +205,16 @@ def not_found(
         return job
     assert job.attempt is not None
     patience = policy.find if read else policy.find + policy.run
-    if at.now < job.attempt.begun_at + ms(patience):
+    if at.now < sought_since(job, job.attempt) + ms(patience):
         failures = job.failures + 1
         pause = policy.pause(failures, at.chance, hint)
         return moved(job, at, failures=failures, due_at=at.now + pause)
     if job.status is S.CANCELING:
-        return end_canceling(job, at, billed=True)
+        return end_canceling(job, at)
     found = f"{matches} tasks could be it" if matches else "the task was not found"
     message = f"The create was sent or about to be sent, no answer came, and {found}."
     error = JobError("submit_unconfirmed", message, retryable=True)
-    return fail(job, error, at, may_be_billed=True)
+    return fail(job, error, at)
 
 
 def input_missing(job: Job, at: Moment) -> Job:

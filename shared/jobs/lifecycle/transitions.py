@@ -82,15 +82,24 @@ def ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def fail(job: Job, error: JobError, at: Moment, *, may_be_billed: bool = False) -> Job:
+def fail(job: Job, error: JobError, at: Moment) -> Job:
     """The job ended as failed.
 
     任务失败。
     """
-    return enter(job, S.FAILED, at, error=error, may_be_billed=may_be_billed)
+    return enter(job, S.FAILED, at, error=error)
 
 
-def end_canceling(job: Job, at: Moment, *, billed: bool) -> Job:
+def unbilled(job: Job) -> Job:
+    """The job after a definite word that its create was not carried out, or that its task failed or
+    was stopped: nothing is charged.
+
+    确认没有产生费用。
+    """
+    return replace(job, may_be_billed=False)
+
+
+def end_canceling(job: Job, at: Moment) -> Job:
     """The end of `canceling`: canceled by the caller's wish, expired by a deadline.
 
     结束取消过程。
@@ -98,5 +107,5 @@ def end_canceling(job: Job, at: Moment, *, billed: bool) -> Job:
     if job.cancel_cause == "deadline":
         message = "The provider did not finish the task in time."
         error = JobError("run_expired", message, retryable=True)
-        return enter(job, S.EXPIRED, at, error=error, may_be_billed=billed)
-    return enter(job, S.CANCELED, at, may_be_billed=billed)
+        return enter(job, S.EXPIRED, at, error=error)
+    return enter(job, S.CANCELED, at)

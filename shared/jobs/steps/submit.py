@@ -86,7 +86,8 @@ def send(
 def adopt(ports: Ports, job: Job, task_id: str, deadline: Deadline) -> None:
     """Keep the id of a task that is paid for: as long as there is time, it is tried again.
 
-    A task that is another job's is not this one's: then its own is still to be found.
+    Where a retry has taken over the create meanwhile, the task is the retry's. A task that is
+    another job's is not this one's: then its own is still to be found.
 
     记下已付费任务的编号。
     """
@@ -94,8 +95,13 @@ def adopt(ports: Ports, job: Job, task_id: str, deadline: Deadline) -> None:
     assert attempt is not None
     while True:
         try:
-            apply(ports, job, lambda now: lifecycle.submitted(now, task_id, at, ports.policy))
-            return
+            after = apply(
+                ports, job, lambda now: lifecycle.submitted(now, task_id, at, ports.policy)
+            )
+            heir = _heir(ports, after, attempt)
+            if heir is None:
+                return
+            job = heir
         except Conflict as lost:
             log.error("%s: task %s is another job's (%s)", job.id, task_id, lost.key)
             apply(ports, job, lambda now: lifecycle.submit_unknown(now, attempt, at, ports.policy))
@@ -104,6 +110,17 @@ def adopt(ports: Ports, job: Job, task_id: str, deadline: Deadline) -> None:
             log.error("%s: its task %s is not saved yet", job.id, task_id)
             if deadline.remaining() <= 0:
                 raise
+
+
+def _heir(ports: Ports, job: Job | None, attempt: Attempt) -> Job | None:
+    """The retry that has taken over this create from a job, if one has."""
+    if job is None or job.attempt is not None:
+        return None
+    while job is not None and job.retried_as is not None:
+        job = ports.jobs.get(job.retried_as)
+        if job is not None and job.attempt is not None and job.attempt.key == attempt.key:
+            return job
+    return None
 
 
 def images(ports: Ports, job: Job) -> dict[str, InputImage]:

@@ -39,6 +39,7 @@ from shared.providers.base import (
     RemoteFile,
     Request,
     TaskState,
+    UnknownOutcome,
 )
 from shared.store.base import Record, StoreUnavailable
 from shared.store.tables import JOBS
@@ -308,6 +309,64 @@ def test_a_rejected_repetition_ends_the_job_as_one_that_may_be_billed(keyed: Wor
     keyed.wait(job_id)
     job = keyed.step(job_id)
     assert (job.status, job.receipt.creates, job.may_be_billed) == (Status.FAILED, 1, True)
+
+
+def unconfirmed(world: World, where: str) -> str:
+    """A job whose worker died at its create, and whose create was then never found."""
+    job_id = world.create()
+    step = world.begin(job_id)
+    up_to(step, where)
+    step.kill()
+    for _ in range(50):
+        world.provider.will("submit", UnknownOutcome("no answer"))
+        world.wait(job_id)
+        if world.step(job_id).status.terminal:
+            break
+    world.provider.scripts.clear()
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.error.code, job.may_be_billed) == ("submit_unconfirmed", True)
+    return job_id
+
+
+@pytest.mark.parametrize("where", ["before provider.submit", "after provider.submit"])
+def test_a_retry_sends_an_unanswered_create_again_with_its_key(keyed: World, where: str) -> None:
+    job_id = unconfirmed(keyed, where)
+    keyed.clock.advance(3_600_000)
+    fresh = keyed.service.retry(CALLER, job_id)
+    assert (fresh.status, keyed.woken[-1]) == (Status.SUBMITTING, "poll")
+    keyed.settle()
+    assert keyed.job(fresh.id).status is Status.SUCCEEDED
+    # One key and the same bytes: one task, whether the first create arrived or not.
+    assert len(set(keyed.provider.sent)) == 1
+    assert keyed.provider.executions == {job_id: 1}
+    assert keyed.repository.task_owner("tripo", "task-1") == fresh.id
+
+
+def test_after_the_keys_life_a_retry_needs_the_callers_word(keyed: World) -> None:
+    job_id = unconfirmed(keyed, "after provider.submit")
+    keyed.clock.advance(86_400_000)
+    with pytest.raises(Refused) as refusal:
+        keyed.service.retry(CALLER, job_id)
+    assert refusal.value.code == "possible_charge"
+
+
+def test_a_late_answer_goes_to_the_retry_that_has_taken_over_the_create(keyed: World) -> None:
+    job_id = keyed.create()
+    slow = keyed.begin(job_id)
+    up_to(slow, "after provider.submit")
+    keyed.clock.advance(3_600_000)
+    keyed.provider.will("submit", UnknownOutcome("no answer"), UnknownOutcome("no answer"))
+    assert keyed.until(job_id, "failed").task_id is None
+    first = keyed.service.retry(CALLER, job_id)
+    keyed.provider.will("submit", *[UnknownOutcome("no answer")] * 50)
+    assert keyed.until(first.id, "failed").task_id is None
+    second = keyed.service.retry(CALLER, first.id)
+    slow.finish()
+    taken = [keyed.job(one).task_id for one in (job_id, first.id, second.id)]
+    assert taken == [None, None, "task-1"]
+    keyed.settle()
+    assert keyed.job(second.id).status is Status.SUCCEEDED
 
 
 def test_a_late_refusal_does_not_requeue_what_another_worker_has_sent_again(keyed: World) -> None:

@@ -22,6 +22,7 @@ from shared.jobs.lifecycle.transitions import NEXT, Moment, opened
 from shared.jobs.model import (
     TERMINAL,
     Artifact,
+    Attempt,
     Job,
     JobInput,
     ResultFile,
@@ -188,6 +189,18 @@ STATES = st.builds(
     files=st.sampled_from([(), FILES, FILES * 2]),
     credits=st.none() | st.floats(0, 100),
 )
+BILLABLE = {
+    status: {True} if status is S.SUCCEEDED or not status.terminal else {True, False}
+    for status in S
+} | {S.QUEUED: {False}}
+"""What `may_be_billed` can say of a job by its status."""
+PAID_FOR = {
+    "submit_unconfirmed",
+    "task_not_found",
+    "result_missing",
+    "artifact_invalid",
+    "process_failed",
+}
 UNANSWERED = {S.SUBMITTING, S.CANCELING}
 LOOKED_AT = {S.RUNNING, S.CANCELING}
 
@@ -220,7 +233,9 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             assert new.history == old.history
         if old.status.terminal:
-            late = replace(old, task_id=new.task_id, updated_at=new.updated_at, claims=0)
+            # A task that becomes known is one that may be charged.
+            late = replace(old, task_id=new.task_id, may_be_billed=True)
+            late = replace(late, updated_at=new.updated_at, claims=0)
             assert replace(new, claims=0) == late
         assert old.task_id in (None, new.task_id)
         assert new.progress >= old.progress
@@ -391,11 +406,15 @@ class AnyOrder(RuleBasedStateMachine):
         if self.job.watched or self.job.status.terminal:
             self.fact({S.CANCELING}, life.canceled_at_provider)
 
-    @rule(accept=st.booleans(), goes_on=st.booleans())
-    def retried(self, accept: bool, goes_on: bool) -> None:
+    @rule(
+        accept=st.booleans(), goes_on=st.booleans(), key_seconds=st.sampled_from([None, DAY / 1000])
+    )
+    def retried(self, accept: bool, goes_on: bool, key_seconds: float | None) -> None:
         old, moment = self.job, Moment(self.now)
         try:
-            fresh, marked = retry(old, "2", moment, accept_possible_charge=accept)
+            fresh, marked = retry(
+                old, "2", moment, accept_possible_charge=accept, key_seconds=key_seconds
+            )
         except Refused:
             assert (
                 not old.status.terminal
@@ -404,15 +423,21 @@ class AnyOrder(RuleBasedStateMachine):
             )
             return
         assert old.status in TERMINAL - {S.SUCCEEDED}
-        assert fresh.receipt.creates == 0
+        takes_create = fresh.status is S.SUBMITTING
+        assert fresh.receipt.creates == takes_create
         assert (fresh.retry_of, marked.retried_as) == (old.id, fresh.id)
+        kept = replace(old, attempt=None) if takes_create else old
         assert replace(marked, retried_as=None, updated_at=0, claims=0) == replace(
-            old, updated_at=0, claims=0
+            kept, updated_at=0, claims=0
         )
         if fresh.status is S.QUEUED:
             # It will create anew: the caller has agreed, or nothing was charged.
             assert accept or not old.may_be_billed
             assert (fresh.task_id, fresh.attempt) == (None, None)
+        elif takes_create:
+            assert old.attempt is not None
+            assert fresh.attempt == replace(old.attempt, unanswered=0)
+            assert life.submitted(marked, "late", moment, POLICY) is marked
         else:
             assert fresh.task_id == old.task_id is not None
         with pytest.raises(Refused):
@@ -424,6 +449,9 @@ class AnyOrder(RuleBasedStateMachine):
     def holds(self) -> None:
         job = self.job
         assert job.receipt.creates in (0, 1)
+        assert job.may_be_billed in BILLABLE[job.status]
+        if job.status is S.FAILED and job.error is not None:
+            assert job.may_be_billed or job.error.code not in PAID_FOR
         assert len(job.history) <= 50
         path = [entry.status for entry in job.history[self.born - 1 :]]
         if len(job.history) < 50:
@@ -540,8 +568,29 @@ def test_a_task_id_is_written_once() -> None:
 def test_a_late_answer_to_a_job_that_has_ended_keeps_only_the_id(status: str) -> None:
     job = replace(JOBS[status](), task_id=None)
     late = life.submitted(job, "task", at(99_999), POLICY)
-    assert late.task_id == "task"
-    assert replace(late, task_id=None, updated_at=0) == replace(job, updated_at=0)
+    assert (late.task_id, late.may_be_billed) == ("task", True)
+    bare = replace(late, task_id=None, may_be_billed=job.may_be_billed, updated_at=0)
+    assert bare == replace(job, updated_at=0)
+
+
+def test_a_job_may_be_billed_from_its_create_on_until_a_word_that_nothing_is_charged() -> None:
+    before, after = queued(), {name: JOBS[name]() for name in JOBS}
+    assert not before.may_be_billed
+    billed = {name for name, job in after.items() if job.may_be_billed}
+    assert billed == {"submitting", "running", "storing", "processing", "canceling", "succeeded"}
+    assert not refused(submitting(), RateLimited("busy")).may_be_billed
+    assert not life.observed(running(), TaskState("failed"), at(9), POLICY).may_be_billed
+    assert unconfirmed().may_be_billed
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_record_of_format_1_says_the_same_of_a_charge(name: str) -> None:
+    job = JOBS[name]()
+    record = to_record(job)
+    old = {key: value for key, value in record.document.items() if key != "format"}
+    if name != "failed":  # an unsuccessful end said then what it says now
+        old["may_be_billed"] = False
+    assert from_record(replace(record, document=old)).may_be_billed == job.may_be_billed
 
 
 # Deadlines
@@ -745,6 +794,58 @@ ENDS: dict[str, tuple[Callable[[], Job], Status, bool]] = {
         False,
     ),
 }
+
+
+KEPT = DAY / 1000
+"""Seconds that a provider keeps a key, here."""
+ASKED_AGAIN = {"unconfirmed", "lost while submitting", "canceled, never found"}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_retry_takes_over_a_create_that_was_never_answered_with_its_key(end: str) -> None:
+    made, start, needs_word = ENDS[end]
+    old = made()
+    if end not in ASKED_AGAIN:
+        fresh, marked = retry(
+            old, "2", at(1000), accept_possible_charge=needs_word, key_seconds=KEPT
+        )
+        assert (fresh.status, marked.attempt) == (start, old.attempt)
+        return
+    fresh, marked = retry(old, "2", at(1000), key_seconds=KEPT)
+    assert (fresh.status, fresh.attempt, marked.attempt) == (S.SUBMITTING, old.attempt, None)
+    assert (fresh.may_be_billed, fresh.receipt.creates, fresh.due_at) == (True, 1, at(1000).now)
+    assert life.step_of(fresh, at(1000).now, POLICY) is Step.FIND
+    # Its own time to be answered begins with it.
+    assert life.may_ask_again(fresh, at(1899).now, KEPT, POLICY)
+    assert life.not_found(fresh, at(1899), POLICY, read=True).status is S.SUBMITTING
+    assert life.not_found(fresh, at(1900), POLICY, read=True).status is S.FAILED
+    # The job before it, whose late answer the retry gets by the same key, keeps none.
+    assert late_id(marked) is marked
+
+
+def test_what_a_create_that_was_taken_over_is_refused_for_says_nothing_of_the_first() -> None:
+    fresh, _ = retry(unconfirmed(), "2", at(1000), key_seconds=KEPT)
+    busy = life.not_submitted(fresh, fresh.attempt, RateLimited("busy"), at(1001), POLICY)
+    assert (busy.status, busy.may_be_billed, busy.receipt.creates) == (S.SUBMITTING, True, 1)
+    rejected = life.refused_again(fresh, unwrap(fresh), Rejected("no"), at(1001), POLICY)
+    assert (rejected.status, rejected.may_be_billed) == (S.FAILED, True)
+    # The same bytes would be rejected again: only a new create is left, and it may cost.
+    with pytest.raises(Refused) as refusal:
+        retry(rejected, "3", at(1002), key_seconds=KEPT)
+    assert refusal.value.code == "possible_charge"
+
+
+def test_a_key_that_its_provider_has_forgotten_is_not_relied_on() -> None:
+    with pytest.raises(Refused) as refusal:
+        retry(unconfirmed(), "2", Moment(START + DAY - 60_000), key_seconds=KEPT)
+    assert refusal.value.code == "possible_charge"
+    fresh, _ = retry(unconfirmed(), "2", Moment(START + DAY - 60_001), key_seconds=KEPT)
+    assert not life.may_ask_again(fresh, START + DAY - 60_000, KEPT, POLICY)
+
+
+def unwrap(job: Job) -> Attempt:
+    assert job.attempt is not None
+    return job.attempt
 
 
 @pytest.mark.parametrize("end", ENDS)

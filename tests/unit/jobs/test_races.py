@@ -203,6 +203,8 @@ class Races(RuleBasedStateMachine):
 
     def is_sound(self, job: Job, now: int) -> None:
         executions = self.world.provider.executions[job.id]
+        if before := self.before.get(job.id):
+            assert job.task_id == before.task_id or job.may_be_billed
         # The promise: at most one create is ever carried out, and none that is not on record.
         assert executions <= 1
         assert executions <= job.receipt.creates <= 1
@@ -264,10 +266,14 @@ class Races(RuleBasedStateMachine):
         return [Step(lambda: check(ports, provider, "main", jobs, deadline))]
 
     def ended(self, step: Step) -> None:
-        """A worker that lived to save the answer to its create has saved it."""
+        """A worker that lived to save the answer to its create has saved it, on whichever job has
+        the create by now."""
         if step.answer is not None and not step.killed and not step.refused:
             job_id, task_id = step.answer
-            assert self.world.job(job_id).task_id == task_id
+            job = self.world.job(job_id)
+            while job.task_id is None and job.attempt is None and job.retried_as is not None:
+                job = self.world.job(job.retried_as)
+            assert job.task_id == task_id
 
 
 class RacesWithKeys(Races):
@@ -287,7 +293,9 @@ class RacesOverSqlite(Races):
 
 def neutral(job: Job) -> Job:
     """A job without the members that may still change after its end."""
-    return replace(job, task_id=None, retried_as=None, updated_at=0, version=0, looks=0)
+    # A late answer makes a task known; a retry may take over a create that had none.
+    late = {"task_id": None, "may_be_billed": True, "retried_as": None, "attempt": None}
+    return replace(job, **late, updated_at=0, version=0, looks=0)
 
 
 def play(made: type[Races], seed: int) -> None:
