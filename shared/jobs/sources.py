@@ -97,10 +97,11 @@ class _JobSource(HeldUnits):
         ports, at = self._ports, self._ports.moment()
         lasts = round((max(0.0, self._deadline.remaining()) + ports.policy.lease_margin) * 1000)
         put_off: set[str] = set()
+        alone: set[str] = set()
 
         def lease(job: Job) -> Lease:
             put_off.discard(job.id)
-            later = self._put_off(job)
+            later = self._put_off(job) or _after_another(job, alone, at.now)
             if later is not None:
                 put_off.add(job.id)
                 return later
@@ -130,6 +131,17 @@ class _JobSource(HeldUnits):
             back=lambda: hand_back(ports, job, begun=False),
             alone=lifecycle.runs_alone(job),
         )
+
+
+def _after_another(job: Job, alone: set[str], now: int) -> Lease | None:
+    """Of those that must run alone one is claimed at a time: else the death of one counted for all.
+
+    `alone` is the one of this claim, if there is one yet.
+    """
+    if not lifecycle.runs_alone(replace(job, claims=job.claims + 1)):
+        return None
+    alone.update(() if alone else (job.id,))
+    return None if job.id in alone else Lease(now + round(NAP * 2000), counted=False)
 
 
 class Steps(_JobSource):

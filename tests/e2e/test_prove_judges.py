@@ -19,9 +19,11 @@ from urllib.request import Request, urlopen
 import pytest
 from standardwebhooks import Webhook
 
-from infra.local.prove import judge, siege
+from infra.local.prove import judge
 from infra.local.prove.clock import ShiftedClock
 from infra.local.prove.generators import GENERATORS, Tripo
+from infra.local.prove.live import judge as live
+from infra.local.prove.live.neighbours import Measured
 from infra.local.prove.place import Left
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.scenario import Scenario
@@ -237,14 +239,16 @@ def test_a_siege_that_was_withstood_is_found_so(receiver: Receiver) -> None:
     hook(receiver, "2", body='{"a":1}')
     hook(receiver, "2", body='{"a":1}')  # at least once: the same event again is no fault
     jobs = [besieged(1), besieged(2, "failed", "submit_unconfirmed")]
-    log = [made(1, None), made(1), LOOK, {"task_id": None, "body": None}]
-    assert siege.judge(jobs, log, receiver) == []
+    # The same create asked for again by its key is one.
+    log = [made(1, None), made(1), made(1), LOOK, {"task_id": None, "body": None}]
+    assert live.judge(jobs, log, receiver) == []
 
 
 @pytest.mark.parametrize(
     ("job", "log", "fault"),
     [
-        (besieged(1), [made(1), made(1)], "'oak 1' was created 2 times"),
+        (besieged(1), [made(1), made(1, "other")], "'oak 1' was created 2 times"),
+        (besieged(1, "failed", "submit_unconfirmed"), [made(1)], "job-1: a create that the log"),
         (besieged(1), [], "job-1 succeeded with 0 creates"),
         (besieged(1, "running"), [made(1)], "job-1 did not end: running"),
         (besieged(1, "failed", "worker_lost"), [made(1)], "job-1 failed: {'code': 'worker_lost'"),
@@ -254,7 +258,7 @@ def test_a_promise_broken_in_a_siege_is_named(
     receiver: Receiver, job: dict[str, Any], log: list[dict[str, Any]], fault: str
 ) -> None:
     hook(receiver, "1")
-    found = siege.judge([job], log, receiver)
+    found = live.judge([job], log, receiver)
     assert any(one.startswith(fault) for one in found), found
 
 
@@ -263,7 +267,7 @@ def test_a_webhook_that_is_missing_forged_or_doubled_is_named(receiver: Receiver
     hook(receiver, "3")
     hook(receiver, "3", name="msg-2")
     jobs = [besieged(number) for number in (1, 2, 3)]
-    found = siege.judge(jobs, [made(number) for number in (1, 2, 3)], receiver)
+    found = live.judge(jobs, [made(number) for number in (1, 2, 3)], receiver)
     assert [fault.split(":")[0] for fault in found] == ["job-1", "job-2", "job-3"]
     assert all("its webhook" in fault for fault in found)
 
@@ -276,3 +280,14 @@ def test_the_receiver_takes_only_what_verifies(receiver: Receiver) -> None:
     assert (heard["verified"], heard["refused"]) == (1, 1)
     with urlopen(f"{receiver.url}/heard/1", timeout=SOON) as answer:
         assert json.load(answer) == heard
+
+
+def test_what_a_neighbour_may_not_cost_is_told() -> None:
+    good = Measured(waits=[0.1, 0.2, 1.9], writes=19.0)
+    assert (good.median, good.worst, good.too_much()) == (0.2, 1.9, [])
+    for bad in (
+        Measured(waits=[0.6], writes=0.0),
+        Measured(waits=[0.1, 0.1, 2.1], writes=0.0),
+        Measured(waits=[0.1], writes=21.0),
+    ):
+        assert bad.too_much() == [bad.told()]

@@ -110,8 +110,11 @@ def _results(scenario: Scenario, job: Job, bucket: Any) -> list[str]:
         with bucket.open(artifact.key) as reader:
             if hashlib.sha256(reader.read()).hexdigest() != artifact.sha256:
                 faults.append(f"{artifact.name} in the bucket is not what the job says")
-    roles = tuple(artifact.role for artifact in job.artifacts)
-    if job.status is Status.SUCCEEDED and roles != scenario.roles:
+    roles, wanted = tuple(artifact.role for artifact in job.artifacts), scenario.roles
+    if any("container check alone" in warning for warning in job.warnings):
+        # Whoever was there when workers died is drawn no more: it might have been the cause.
+        wanted = wanted[:1]
+    if job.status is Status.SUCCEEDED and roles != wanted:
         faults.append(f"{len(roles)} artifacts were published: {roles}, {job.warnings}")
     return faults
 

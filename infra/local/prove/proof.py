@@ -17,10 +17,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from infra.local.prove.generators import GENERATORS
+from infra.local.prove.live.scenarios import LIVE
+from infra.local.prove.places import PLACES
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.scenario import Scenario
 from infra.local.prove.sweep import Pool, Sweep, pairs
-from infra.local.prove.tally import report
+from infra.local.prove.tally import Tally, report
 from shared.deliveries.signing import new_secret
 
 _PAIRS = 25
@@ -42,7 +44,19 @@ def main(argv: list[str] | None = None) -> int:
             _carry_out(sweep, chosen, options)
         finally:
             pool.close()
+    _carry_out_live(sweep.tally, options)
     return report(sweep.tally)
+
+
+def _carry_out_live(tally: Tally, options: argparse.Namespace) -> None:
+    """Those in real time, one after another: each measures what the machine can do."""
+    names = [name for name in LIVE if name in options.scenario]
+    if not names:
+        return
+    with PLACES[options.cloud]() as place:
+        for name in names:
+            tally.add(name, LIVE[name](place, f"prove-{name}"))
+            print(name, file=sys.stderr, flush=True)
 
 
 def _carry_out(sweep: Sweep, chosen: list[Scenario], options: argparse.Namespace) -> None:
@@ -74,6 +88,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/prove", description=__doc__.split("\n")[0])
     known = {name: [item.name for item in one.scenarios()] for name, one in GENERATORS.items()}
     default = next(iter(GENERATORS))
+    known[default] += LIVE
     parser.add_argument(
         "--provider",
         choices=GENERATORS,

@@ -25,8 +25,8 @@ from infra.local.prove.clock import ShiftedClock, ask
 from infra.local.prove.crash import KILLED, Death, Plan
 from infra.local.prove.generators import GENERATORS, Account, Generator
 from infra.local.prove.judge import judge, judge_left, tasks_in
-from infra.local.prove.place import Addresses, LocalPlace, Place
-from infra.local.prove.place_aws import AwsPlace
+from infra.local.prove.place import Addresses, Place
+from infra.local.prove.places import PLACES
 from infra.local.prove.scenario import CALLER, Scenario
 from infra.local.prove.trouble import Scene, Trouble
 from infra.local.prove.world import Life, settings_for
@@ -34,9 +34,6 @@ from infra.local.standins.faults import parse_fault
 from shared import wiring
 from shared.config import Settings
 from shared.jobs.model import Job
-
-PLACES: dict[str, type[Place]] = {"aws": AwsPlace, "local": LocalPlace}
-"""Where the store and the bucket can be, as `--cloud` names it."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Tally:
     left: Counter[str] = field(default_factory=Counter)
     figures: Counter[str] = field(default_factory=Counter)
     requests: dict[str, Counter[str]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
     broken: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def add(self, label: str, verdict: dict[str, Any]) -> None:
@@ -32,6 +33,7 @@ class Tally:
         """
         self.runs += 1
         self.killed += verdict.get("killed", 0)
+        self.told += [verdict["told"]] if "told" in verdict else []
         self.left.update(verdict.get("left", {}))
         self.figures.update(verdict.get("figures", {}))
         self.ends.update(verdict.get("ends", ["crashed"]))
@@ -53,6 +55,8 @@ def report(tally: Tally) -> int:
             print(f"{label}, one job: {requests.total()} requests to AWS ({by_operation})")
     for figure, count in tally.figures.items():
         print(f"  {count:5d}  {figure}")
+    for line in tally.told:
+        print(line)
     print(
         f"Left behind by the killed: {tally.left['incoming']} files under incoming/, "
         f"{tally.left['uploads']} unfinished uploads"

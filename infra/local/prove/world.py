@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from functions.callback.handler import handler as callback
@@ -198,11 +199,11 @@ class Life:
         try:
             with self._plan.aside():
                 for job_id in ids:
-                    job = store.get(JOBS, job_id)
+                    job = _seen(partial(store.get, JOBS, job_id))
                     assert job is not None
                     dues.append(job.due_at)
-                    page = store.query(DELIVERIES, "by_job", {"job_id": job_id})
-                    dues += [record.due_at for record in page.records]
+                    sent = partial(store.query, DELIVERIES, "by_job", {"job_id": job_id})
+                    dues += [record.due_at for record in _seen(sent).records]
         except StoreUnavailable:
             return self._clock.now() + round(TIMER * 1000)
         return min((due for due in dues if due is not None), default=None)
@@ -215,3 +216,12 @@ class Life:
 
 
 _MOMENT = 500
+_GLANCES = 10
+
+
+def _seen(look: Callable[[], T]) -> T:
+    """What a look shows, at the first glance or at one of the next."""
+    for _ in range(_GLANCES - 1):
+        with suppress(StoreUnavailable):
+            return look()
+    return look()
