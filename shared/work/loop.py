@@ -204,6 +204,7 @@ class Loop:
         for track in tracks:
             self._look(track)
             self._start(track)
+            self._let_go(track)
         self._run_alone()
         if self._busy():
             if self._ears.wait(self._pause(tracks, NAP), idle=False):
@@ -265,6 +266,15 @@ class Loop:
             else:
                 self.company.enter(source.name)
                 self._submit(track, unit, lambda: self.company.leave(source.name))
+
+    def _let_go(self, track: _Track) -> None:
+        """Give back what there is no time to begin any more: nobody waits for it to begin."""
+        if self.deadline.remaining() <= track.source.needs:
+            if track.source.held():
+                with suppress(StoreUnavailable):
+                    track.source.hand_back()
+            if any(waiting is track for waiting, _ in self._alone):
+                self._give_back_alone()
 
     def _run_alone(self) -> None:
         """Begin what must run alone, once nothing else runs; give it back if that takes long."""

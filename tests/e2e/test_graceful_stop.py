@@ -123,7 +123,8 @@ def second_life(settings: Settings, job_id: str) -> Job:
 
 def clients_of(bundle: wiring.Bundle) -> int:
     """How many HTTP clients the provider still holds."""
-    return len(bundle.providers["tripo"]._http._clients)  # type: ignore[attr-defined]
+    adapter: Any = getattr(bundle.providers["tripo"], "_made", None)
+    return 0 if adapter is None else len(adapter._http._clients)
 
 
 def promised(bundle: wiring.Bundle, job: Job) -> bool:

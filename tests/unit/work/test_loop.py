@@ -1,0 +1,68 @@
+"""The loop at its end: what it holds and cannot begin is given back at once.
+
+测试循环结束时交还未开始的工作。
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.clock import Deadline
+from shared.work.company import Company
+from shared.work.loop import HeldUnits, Loop, Unit
+from tests.fakes import FakeClock
+
+
+class Claimed(HeldUnits):
+    """A source that has just claimed one unit when the time runs out."""
+
+    name = group = "claimed"
+    threads = 1
+    lasting = True
+    needs = 10.0
+
+    def __init__(self, left: list[float], unit: Unit) -> None:
+        super().__init__()
+        self._left, self._unit, self._taken = left, unit, False
+
+    def next_due(self) -> int | None:
+        return None if self._taken else 0
+
+    def claim(self, room: int) -> int:
+        self._taken = True
+        self._units.append(self._unit)
+        self._left[0] = 9.0  # a stop was asked for meanwhile: nine seconds are left
+        return 1
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_there_is_no_time_to_begin_is_given_back_and_the_loop_ends(alone: bool) -> None:
+    left, done = [60.0], []
+    unit = Unit(lambda: done.append("run"), lambda: done.append("back"), alone)
+    source = Claimed(left, unit)
+    loop = Loop(lambda: (source,), FakeClock(), Deadline(lambda: left[0]))
+    assert loop.run() == 0
+    assert done == ["back"]
+
+
+def test_who_waits_to_be_alone_when_the_time_runs_out_is_given_back() -> None:
+    left, done = [60.0], []
+    company = Company()
+    company.enter("others")  # somebody else is at work, and will be for long
+
+    class Alone(Claimed):
+        def start(self) -> Unit | None:
+            unit = super().start()
+            left[0] = 9.0 if unit is not None else left[0]
+            return unit
+
+        def claim(self, room: int) -> int:
+            found = super().claim(room)
+            left[0] = 60.0
+            return found
+
+    unit = Unit(lambda: done.append("run"), lambda: done.append("back"), alone=True)
+    source = Alone(left, unit)
+    loop = Loop(lambda: (source,), FakeClock(), Deadline(lambda: left[0]), company=company)
+    assert loop.run() == 0
+    assert done == ["back"]
