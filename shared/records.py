@@ -88,6 +88,15 @@ class Codec(Generic[T]):
         self._known = known
         self._outside = outside
 
+    def load_own(self, record: Record, **kept: Any) -> T:
+        """As `load`, for whoever means to write it again: raises `Unreadable` for a newer format.
+
+        还原一条本代码可以改写的记录。
+        """
+        if self._is_newer(record):
+            raise Unreadable(self._table, record.key, newer=True)
+        return self.load(record, **kept)
+
     @cached_property
     def _adapter(self) -> Any:
         from pydantic import TypeAdapter
@@ -106,11 +115,10 @@ class Codec(Generic[T]):
         从记录还原。
         """
         document = record.document
-        given = document.get(FORMAT, 1)
-        newer = isinstance(given, int) and given > self._known
         try:
             value: T = self._adapter.validate_python({**_gathered(document, self._shape), **kept})
         except (ValueError, TypeError, AttributeError, RecursionError):
+            newer = self._is_newer(record)
             raise Unreadable(self._table, record.key, newer=newer) from None
         return value
 
@@ -127,6 +135,10 @@ class Codec(Generic[T]):
             document.pop(name, None)
         document[FORMAT] = self._known
         return _spread(document, self._shape)
+
+    def _is_newer(self, record: Record) -> bool:
+        given = record.document.get(FORMAT, 1)
+        return isinstance(given, int) and given > self._known
 
 
 def put_aside(record: Record, newer: bool, now: int) -> Lease:

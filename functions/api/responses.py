@@ -80,7 +80,8 @@ def create(
     new = new_job.new_job(bundle, form, trace, kind_needed=kind_needed, door=door)
     kept = None
     if key is not None:
-        kept = idempotency_key(caller, request.method, request.scope["path"], key, new)
+        options = bundle.providers[new.provider].options[new.kind]
+        kept = idempotency_key(caller, request.method, request.scope["path"], key, new, options)
     job, is_new = bundle.jobs.create(caller, new, kept)
     more = {"Location": bundle.links.job(job.id)}
     if not is_new:

@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from shared.store.base import StoreUnavailable
-from shared.store.sql.engine import SCHEMA_VERSION, connect, schema_version, writing
+from shared.store.sql.engine import SCHEMA_VERSION, connect, schema_fault, schema_version, writing
 
 _LOCK = "maquette_migrations"
 _LOCK_SECONDS = 60
@@ -37,8 +37,11 @@ def upgrade(url: str) -> bool:
     engine = connect(url)
     try:
         with engine.connect() as connection:
-            if schema_version(connection) == SCHEMA_VERSION:
+            found = schema_version(connection)
+            if found == SCHEMA_VERSION:
                 return False
+            if found is not None and found > SCHEMA_VERSION:
+                raise StoreUnavailable(schema_fault(found))
         with _alone(engine) as connection:
             if schema_version(connection) == SCHEMA_VERSION:
                 return False

@@ -120,12 +120,14 @@ def to_record(delivery: Delivery) -> Record:
     )
 
 
-def from_record(record: Record) -> Delivery:
-    """The delivery a record holds; raises `Unreadable`.
+def from_record(record: Record, *, own: bool = False) -> Delivery:
+    """The delivery a record holds; raises `Unreadable`, and if it is to be this code's `own` to
+    send and write, also for one of a newer format.
 
     从记录还原通知。
     """
-    return _CODEC.load(
+    load = _CODEC.load_own if own else _CODEC.load
+    return load(
         record, id=record.key, due_at=record.due_at, claims=record.claims, version=record.version
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from shared.deliveries.model import QUEUE, Delivery, from_record, to_record
 from shared.records import Unreadable, claimed
@@ -69,7 +70,7 @@ def claim(
 
     taken = claimed(
         lambda take: store.claim(DELIVERIES, "due", _DUE, now=now, lease=take, limit=limit),
-        from_record,
+        partial(from_record, own=True),
         lease,
         now,
         tell,

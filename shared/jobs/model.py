@@ -342,14 +342,16 @@ def to_record(job: Job) -> Record:
     )
 
 
-def from_record(record: Record) -> Job:
-    """The job a record holds; raises `Unreadable`.
+def from_record(record: Record, *, own: bool = False) -> Job:
+    """The job a record holds; raises `Unreadable`, and if it is to be this code's `own` to work on
+    and write, also for one of a newer format.
 
     从记录还原任务。
     """
     saved_as = record.document.get("saved_as")
     looks = record.version - saved_as if isinstance(saved_as, int) else 0
-    job = _CODEC.load(
+    load = _CODEC.load_own if own else _CODEC.load
+    job = load(
         record,
         id=record.key,
         due_at=record.due_at,

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from shared import context
 from shared.errors import Unavailable
 from shared.jobs.model import OLD_QUEUES, PROCESS, Job, from_record, queues_of, to_record
-from shared.records import Unreadable, claimed
+from shared.records import Codec, Unreadable, claimed
 from shared.store.base import TEXT_LENGTH, Conflict, Lease, Record, Store, Table, Value
 from shared.store.tables import IDEMPOTENCY, JOBS, OLD_LANES, TASKS
 
@@ -41,13 +43,43 @@ def _nothing(error: Unreadable) -> None:
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """What a caller's Idempotency-Key stands for: where it is kept, and the request's print.
+    """What a caller's Idempotency-Key stands for: where it is kept, and the request's prints.
+
+    `fingerprint` is the one that code before format 2 makes of the request and compares, `prints`
+    are today's. Two requests are the same if they share any.
 
     调用方的幂等键。
     """
 
     key: str
     fingerprint: str
+    prints: tuple[str, ...] = ()
+
+    def shares_a_print(self, use: KeyUse) -> bool:
+        """Whether this request is the one that the key was used for.
+
+        是否为同一请求。
+        """
+        return not {self.fingerprint, *self.prints}.isdisjoint({use.fingerprint, *use.prints})
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """What is kept of an Idempotency-Key: the prints of its request, the job that was made, when
+    (ms).
+
+    幂等键的使用记录。
+    """
+
+    fingerprint: str
+    job_id: str
+    at: int
+    prints: tuple[str, ...] = ()
+    format: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+_KEY_USES = Codec(KeyUse, "idempotency", known=1, outside=())
 
 
 @dataclass(frozen=True)
@@ -71,7 +103,10 @@ class JobRepository:
     """
 
     old_queues: Sequence[OldQueue] = tuple(
-        (queue, lane) for queue in OLD_QUEUES for lane in range(OLD_LANES)
+        (queue, lane)
+        for queue in OLD_QUEUES
+        for lane in range(OLD_LANES)
+        if (queue, lane) != (PROCESS, 0)
     )
 
     def __init__(
@@ -121,8 +156,8 @@ class JobRepository:
         """
         writes = [self._written(job), *self._beside(None, job)]
         if key is not None:
-            document = {"fingerprint": key.fingerprint, "job_id": job.id, "at": job.created_at}
-            writes.append((IDEMPOTENCY, Record(key.key, document)))
+            use = KeyUse(key.fingerprint, job.id, job.created_at, key.prints)
+            writes.append((IDEMPOTENCY, Record(key.key, _KEY_USES.dump(use))))
         record = self._store.transact(writes)[0]
         return self._saved(None, replace(job, version=record.version, looks=0))
 
@@ -134,15 +169,19 @@ class JobRepository:
         record = self._store.get(TASKS, task_key(provider, task_id))
         return None if record is None else str(record.document.get("job_id"))
 
-    def known_key(self, key: IdempotencyKey) -> tuple[str, str] | None:
-        """The fingerprint and the job's id that an idempotency key already stands for.
+    def known_key(self, key: IdempotencyKey) -> KeyUse | None:
+        """What an idempotency key already stands for; `Unavailable` if that cannot be read.
 
         查询已用过的幂等键。
         """
         record = self._store.get(IDEMPOTENCY, key.key)
         if record is None:
             return None
-        return record.document["fingerprint"], record.document["job_id"]
+        try:
+            return _KEY_USES.load(record)
+        except Unreadable as error:
+            self._aside(error)
+            raise _unavailable(error) from None
 
     def save_retry(self, old: Job, marked: Job, fresh: Job) -> Job:
         """Write a retry and the mark on the job it is of, both or none; `Conflict` as in `save`.
@@ -162,7 +201,7 @@ class JobRepository:
         where: dict[str, Value] = {"queue": queue, "lane": 0}
         taken = claimed(
             lambda take: self._store.claim(JOBS, "due", where, now=now, lease=take, limit=limit),
-            from_record,
+            partial(from_record, own=True),
             lease,
             now,
             self._aside,
@@ -206,7 +245,7 @@ class JobRepository:
             lambda take: self._store.claim(
                 JOBS, "due", {"queue": queue, "lane": lane}, now=now, lease=take, limit=limit
             ),
-            from_record,
+            partial(from_record, own=True),
             lambda job: Lease(now, counted=False, queue=job.queue),
             now,
             self._aside,

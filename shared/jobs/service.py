@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from shared.buckets.base import Bucket
 from shared.clock import Clock, new_id
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
@@ -67,12 +69,32 @@ class NewJob:
     priority: int = 0
     trace: Mapping[str, str] = field(default_factory=dict)
 
-    def fingerprint(self) -> str:
-        """A hash over the canonical fields and the pictures' hashes; not over the raw request.
+    def fingerprint(self, defaults: Mapping[str, Any] | None = None) -> str:
+        """A hash over what is asked for, pictures by their hashes; not over the raw request.
 
-        请求内容的指纹。
+        What equals its default is left out, so that a field added later changes nothing for those
+        who do not use it; `defaults` are those of the options.
+
+        请求内容的指纹；等于默认值的字段不计入。
         """
-        canonical = {
+        usual = defaults or {}
+        options = {
+            name: value
+            for name, value in self.options.items()
+            if name not in usual or usual[name] != value
+        }
+        asked = {**self._canonical(), "options": options}
+        return _hashed({name: value for name, value in asked.items() if _ABSENT[name] != value})
+
+    def first_fingerprint(self) -> str:
+        """The hash that code of format 1 makes of a request, over all fields that it knows.
+
+        旧版本代码计算的指纹。
+        """
+        return _hashed(self._canonical())
+
+    def _canonical(self) -> dict[str, Any]:
+        return {
             "kind": self.kind,
             "provider": self.provider,
             "prompt": self.prompt,
@@ -82,17 +104,50 @@ class NewJob:
             "callback_url": self.callback_url,
             "priority": self.priority,
         }
-        text = json.dumps(canonical, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
-def idempotency_key(caller: str, method: str, path: str, key: str, new: NewJob) -> IdempotencyKey:
-    """A caller's Idempotency-Key in its scope: caller, method and path.
+_ABSENT: Mapping[str, Any] = {
+    "kind": None,
+    "provider": None,
+    "prompt": None,
+    "images": {},
+    "options": {},
+    "metadata": {},
+    "callback_url": None,
+    "priority": 0,
+}
+"""What each field is where nothing was said."""
+
+
+def _hashed(asked: Mapping[str, Any]) -> str:
+    text = json.dumps(asked, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def idempotency_key(
+    caller: str,
+    method: str,
+    path: str,
+    key: str,
+    new: NewJob,
+    options: type[BaseModel] | None = None,
+) -> IdempotencyKey:
+    """A caller's Idempotency-Key in its scope: caller, method and path. `options` is the model of
+    the options of the kind that is asked for.
+
+    An option that is spelled out although it is the default is no other request. The print with it
+    is kept as well: what the default is may change while the key is still known.
 
     构造幂等键。
     """
     scope = json.dumps([caller, method, path, key])
-    return IdempotencyKey(hashlib.sha256(scope.encode()).hexdigest(), new.fingerprint())
+    fields = options.model_fields if options is not None else {}
+    defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
+    return IdempotencyKey(
+        hashlib.sha256(scope.encode()).hexdigest(),
+        new.first_fingerprint(),
+        tuple(dict.fromkeys((new.fingerprint(), new.fingerprint(defaults)))),
+    )
 
 
 class JobService:
@@ -301,10 +356,9 @@ class JobService:
         known = self._jobs.known_key(key) if key is not None else None
         if key is None or known is None:
             return None
-        fingerprint, job_id = known
-        if fingerprint != key.fingerprint:
+        if not key.shares_a_print(known):
             raise KeyReused("This Idempotency-Key was used for another request.")
-        return self._jobs.get(job_id)
+        return self._jobs.get(known.job_id)
 
     def _keep(self, job_id: str, image: NewImage) -> InputFile:
         key = f"inputs/{job_id}/{image.sha256}{extension(image.media_type)}"

@@ -22,9 +22,12 @@ TEXT_LENGTH = 64
 MAX_WRITES = 25
 """Records in one transaction."""
 
-MAX_DOCUMENT = 400 * 1024 - 2048
-"""Bytes of a document as JSON in UTF-8: DynamoDB takes 400 KB an item, and what a record is found
-by is in it as well."""
+MAX_RECORD = 400_000
+"""Bytes of a record: its key, its fields, its document as JSON in UTF-8. DynamoDB takes 400 KiB an
+item, in which what the indexes need lies as well."""
+
+MAX_TRANSACTION = 4_000_000
+"""Bytes of all records of a transaction (DynamoDB takes 4 MiB)."""
 
 
 class Conflict(Exception):
@@ -166,6 +169,19 @@ def to_text(document: Mapping[str, Any]) -> str:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def from_text(text: str) -> Mapping[str, Any]:
+    """The document that a text is; an empty one for a text that is no JSON object, so that only
+    whoever reads this record learns that it cannot be read.
+
+    把 JSON 文本还原为文档。
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 def check_writes(writes: Sequence[tuple[Table, Record]]) -> None:
     """Raise `ValueError` for a transaction no store takes, before anything of it is written.
 
@@ -175,6 +191,7 @@ def check_writes(writes: Sequence[tuple[Table, Record]]) -> None:
         raise ValueError(f"a transaction has at most {MAX_WRITES} writes, not {len(writes)}")
     if len({(table.name, record.key) for table, record in writes}) < len(writes):
         raise ValueError("a transaction writes each record once")
+    total = 0
     for table, record in writes:
         if not 0 < len(record.key) <= TEXT_LENGTH:
             raise ValueError(f"a key has 1 to {TEXT_LENGTH} characters, not {len(record.key)}")
@@ -185,11 +202,18 @@ def check_writes(writes: Sequence[tuple[Table, Record]]) -> None:
                 raise ValueError(f"{table.name}.{name} is {table.fields[name].__name__}: {value!r}")
             if isinstance(value, str) and len(value) > TEXT_LENGTH:
                 raise ValueError(f"{table.name}.{name} has at most {TEXT_LENGTH} characters")
-        size = len(to_text(record.document).encode())
-        if size > MAX_DOCUMENT:
-            raise ValueError(
-                f"{table.name}/{record.key} has {size} bytes, more than {MAX_DOCUMENT}"
-            )
+        total += (size := _size(record))
+        if size > MAX_RECORD:
+            raise ValueError(f"{table.name}/{record.key} has {size} bytes, more than {MAX_RECORD}")
+    if total > MAX_TRANSACTION:
+        raise ValueError(f"a transaction has {total} bytes, more than {MAX_TRANSACTION}")
+
+
+def _size(record: Record) -> int:
+    """Bytes of a record as `MAX_RECORD` counts them."""
+    texts = [record.key, *(value for value in record.fields.values() if isinstance(value, str))]
+    beside = sum(len(value.encode(errors="surrogatepass")) for value in texts)
+    return beside + len(to_text(record.document).encode())
 
 
 def check_query(table: Table, index: str, equals: Mapping[str, Value], limit: int = 1) -> Index:
@@ -234,7 +258,7 @@ class Store(Protocol):
 
         Raises `ValueError`, and writes nothing, for more than 25 writes, a record twice, a key
         that is empty or over 64 characters, a field the table does not declare or of another type,
-        a text field over 64 characters, a document that is not JSON or has over `MAX_DOCUMENT`
+        a text field over 64 characters, a document that is not JSON, a record over `MAX_RECORD`
         bytes. No writes at all are fine.
 
         一次写入多条，要么全部成功，要么全部不写。

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from infra.aws import tables
 from infra.migrations.migrate import upgrade
 from shared.store.base import (
-    MAX_DOCUMENT,
+    MAX_RECORD,
     Conflict,
     Lease,
     Page,
@@ -713,14 +713,30 @@ def test_first_is_the_lowest_sort_value_of_an_index(store: Store) -> None:
         store.first(JOBS, "due", {"queue": "poll"})
 
 
+WIDEST = "\U0001f9ca" * 64
+"""As long as a key or a field may be, and of the characters that take most bytes."""
+
+
 @pytest.mark.parametrize("letter", ["x", "型", "\0", "\ud800"])
-def test_no_store_takes_a_document_that_another_would_refuse(store: Store, letter: str) -> None:
+def test_no_store_takes_a_record_that_another_would_refuse(store: Store, letter: str) -> None:
+    fields = dict.fromkeys(("queue", "caller", "status"), WIDEST)
+    empty = Record(WIDEST, {"x": ""}, {**fields, "lane": 2**53}, due_at=2**53)
+    beside = 4 * len(WIDEST.encode()) + len(to_text({"x": ""}))
     size = len(to_text({"x": letter}).encode()) - len(to_text({"x": ""}).encode())
-    most = (MAX_DOCUMENT - len(to_text({"x": ""}))) // size
-    written = store.put(JOBS, Record("k", {"x": letter * most}))
+    most = (MAX_RECORD - beside) // size
+    written = store.put(JOBS, replace(empty, document={"x": letter * most}))
     with pytest.raises(ValueError, match="more than"):
         store.put(JOBS, replace(written, document={"x": letter * (most + 1)}))
-    assert store.get(JOBS, "k").version == 1
+    assert store.get(JOBS, WIDEST).version == 1
+
+
+def test_no_store_takes_a_transaction_that_another_would_refuse(store: Store) -> None:
+    large = [(JOBS, Record(f"k{n}", {"x": "x" * (MAX_RECORD - 11)})) for n in range(11)]
+    assert len(store.transact(large[:10])) == 10
+    with pytest.raises(ValueError, match="a transaction has"):
+        store.transact([(table, replace(record, version=1)) for table, record in large[:10]]
+                       + large[10:])  # fmt: skip
+    assert store.get(JOBS, "k0").version == 1
 
 
 # Opening and closing

@@ -86,7 +86,7 @@ def invalid(job: Job, files: Sequence[ResultFile], reason: str, at: Moment) -> J
     if job.status is not S.PROCESSING or job.files != tuple(files):
         return job
     if job.fetches == 0 and job.task_id is not None:
-        files = tuple(ResultFile(f.role, f.url, f.media_type) for f in job.files)
+        files = tuple(replace(file, key=None, bytes=None, sha256=None) for file in job.files)
         # A failure on record makes the next step take fresh links first.
         return enter(
             job, S.STORING, at, note=f"fetched afresh: {reason}", files=files, fetches=1, failures=1

@@ -8,20 +8,18 @@ its own. What is in an index named X has the attributes X (what must be equal) a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 
-from shared.store.base import TEXT_LENGTH, Index, Record, Table, Value, to_text
+from shared.store.base import TEXT_LENGTH, Index, Record, Table, Value, from_text, to_text
 from shared.store.cursors import sort_type
 
 Attribute = dict[str, str]
 Item = dict[str, Attribute]
 
 MAX_ITEM = 400 * 1024
-"""Bytes of an item, names and values together (a quota of DynamoDB)."""
-MAX_TRANSACTION = 4 * 1024 * 1024
-"""Bytes of all items of one transaction (a quota of DynamoDB)."""
+"""Bytes of an item, names and values together (a quota of DynamoDB); no record that `check_writes`
+lets through comes near it."""
 
 _DIGITS = 19
 _UP_TO_DOLLAR = re.compile("[\0-$]")
@@ -74,7 +72,7 @@ def storable(key: str) -> bool:
 def to_item(table: Table, record: Record, write: str, now: int) -> Item:
     """The item of a record as `changing` and the record have it.
 
-    Raises `ValueError` for what cannot be kept: no JSON, no Unicode text, over 400 KB.
+    Raises `ValueError` for what cannot be kept: no JSON, no Unicode text.
 
     把记录变成条目。
     """
@@ -83,15 +81,12 @@ def to_item(table: Table, record: Record, write: str, now: int) -> Item:
         for name, value in record.fields.items()
         if value is not None
     }
-    item = {
+    return {
         "id": item_id(table, record.key),
         **fields,
         **changing(table, record, write, now),
         "document": text(to_text(record.document)),
     }
-    if size(item) > MAX_ITEM:
-        raise ValueError(f"{table.name}/{record.key} has over {MAX_ITEM} bytes")
-    return item
 
 
 def changing(table: Table, record: Record, write: str, now: int) -> Item:
@@ -126,7 +121,7 @@ def from_item(table: Table, item: Item) -> Record:
     """
     return Record(
         key=item["id"]["S"][len(table.name) + 1 :],
-        document=json.loads(item["document"]["S"]),
+        document=from_text(item["document"]["S"]),
         fields={
             name: kind(item[name]["S" if kind is str else "N"]) if name in item else None
             for name, kind in table.fields.items()

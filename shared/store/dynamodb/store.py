@@ -83,15 +83,11 @@ class DynamoStore:
     def transact(self, writes: Sequence[tuple[Table, Record]]) -> list[Record]:
         """Several puts, all or none; at most 25, each of another record, else `ValueError`.
 
-        `ValueError` also for a record over 400 KB, and for more than 4 MB together.
-
         一次写入多条，要么全部成功，要么全部不写。
         """
         check_writes(writes)
         token = secrets.token_hex(16)
         puts = [self._put(table, record, token) for table, record in writes]
-        if sum(items.size(put["Item"]) for put in puts) > items.MAX_TRANSACTION:
-            raise ValueError(f"a transaction has at most {items.MAX_TRANSACTION} bytes")
         try:
             if len(puts) == 1:
                 self._calls.send("put_item", **puts[0])

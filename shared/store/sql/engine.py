@@ -87,6 +87,24 @@ def schema_version(connection: sa.Connection) -> str | None:
     return found
 
 
+def schema_fault(found: str | None) -> str | None:
+    """What is wrong with a database that stands at this migration, and what to do; None if nothing.
+
+    数据库结构与代码不符时的说明。
+    """
+    if found == SCHEMA_VERSION:
+        return None
+    if found is not None and found > SCHEMA_VERSION:
+        return (
+            f"the database is at schema {found}, newer than this code, which knows "
+            f"{SCHEMA_VERSION}: bring the code up to date, the database stays as it is"
+        )
+    return (
+        f"the database is at schema {found or 'none'}, this code needs {SCHEMA_VERSION}: run "
+        "`python -m infra.migrations.migrate <database URL>`"
+    )
+
+
 def note_clock(connection: sa.Connection) -> None:
     """Compare the database's clock with this machine's, where they are two.
 

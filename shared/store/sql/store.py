@@ -29,16 +29,17 @@ from shared.store.base import (
     Value,
     check_query,
     check_writes,
+    from_text,
 )
 from shared.store.cursors import cursor_after, read_cursor, sort_type
 from shared.store.sql.engine import (
-    SCHEMA_VERSION,
     SQL_TABLES,
     Turn,
     answering,
     connect,
     is_deadlock,
     note_clock,
+    schema_fault,
     schema_version,
     sort_column,
     writing,
@@ -191,12 +192,8 @@ class SqlStore:
         # Touches no row, and yet a read-only database refuses it.
         touch = sa.update(jobs).where(jobs.c.id == "").values(claims=jobs.c.claims)
         with answering(), self._turn, self._writer.begin() as connection:
-            found = schema_version(connection)
-            if found != SCHEMA_VERSION:
-                raise StoreUnavailable(
-                    f"the database is at schema {found or 'none'}, this code needs "
-                    f"{SCHEMA_VERSION}: run `python -m infra.migrations.migrate <database URL>`"
-                )
+            if wrong := schema_fault(schema_version(connection)):
+                raise StoreUnavailable(wrong)
             connection.execute(touch)
             note_clock(connection)
 
@@ -311,7 +308,7 @@ def _record(table: Table, row: sa.Row[Any]) -> Record:
     values = row._mapping
     return Record(
         key=values["id"],
-        document=json.loads(values["document"]),
+        document=from_text(values["document"]),
         fields={name: values[name] for name in table.fields},
         due_at=values["due_at"],
         claims=values["claims"],

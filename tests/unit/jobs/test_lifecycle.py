@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -205,6 +206,34 @@ UNANSWERED = {S.SUBMITTING, S.CANCELING}
 LOOKED_AT = {S.RUNNING, S.CANCELING}
 
 
+def widened(value: Any, name: str = "job") -> Any:
+    """A value as newer code would keep it: with one member more, and so all that lies within it."""
+    if isinstance(value, tuple):
+        return tuple(widened(one, name) for one in value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    within = {name: widened(one, name) for name, one in held.items() if name != "extra"}
+    return replace(value, **within, extra={"new": name})
+
+
+def unknown(job: Job) -> Iterator[tuple[object, Any]]:
+    """What this code does not know of each part of a job that no fact replaces, by its place."""
+    yield "job", job.extra
+    yield "input", job.input.extra
+    yield "receipt", job.receipt.extra
+    if job.attempt is not None:
+        yield ("attempt", job.attempt.number), job.attempt.extra
+    if job.error is not None:
+        yield ("error", job.error.code), job.error.extra
+    for number, file in enumerate(job.files):
+        yield ("file", number), file.extra
+    for number, entry in enumerate(job.history[:10]):
+        yield ("history", number), entry.extra
+    for artifact in job.artifacts:
+        yield ("artifact", artifact.key), artifact.extra
+
+
 class AnyOrder(RuleBasedStateMachine):
     """One job, and every fact about it in any order, at times that also run backwards.
 
@@ -241,8 +270,15 @@ class AnyOrder(RuleBasedStateMachine):
         assert new.progress >= old.progress
         assert new.updated_at >= old.updated_at
         assert new.receipt.checks >= old.receipt.checks
+        kept = dict(unknown(new))
+        for place, members in unknown(old):
+            assert kept.get(place, members) == members, place
         self.job = saved(new, old)
         assert self.job == replace(new, version=old.version + 1, looks=0)
+
+    @rule()
+    def newer_code_adds_members(self) -> None:
+        self.job = widened(self.job)
 
     @rule(seconds=st.sampled_from([-30.0, 0.1, 2.0, 29.0, 300.0, 901.0, 3601.0, 7201.0, 22_000.0]))
     def time_moves(self, seconds: float) -> None:
@@ -903,3 +939,9 @@ def test_an_unknown_outcome_is_no_refusal() -> None:
     after = life.submit_unknown(job, job.attempt, at(1), POLICY)
     assert (after.status, after.receipt.creates) == (S.SUBMITTING, 1)
     assert issubclass(UnknownOutcome, ProviderError)
+
+
+def test_files_that_are_fetched_afresh_keep_what_newer_code_knows_of_them() -> None:
+    job = widened(processing())
+    fresh = life.invalid(job, job.files, "cut short", at(70))
+    assert [(file.stored, file.extra) for file in fresh.files] == [(False, {"new": "files"})]

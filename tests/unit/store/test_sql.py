@@ -29,9 +29,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from infra.migrations import migrate
 from shared.store.base import Index, Lease, Record, StoreUnavailable, Table, Value
 from shared.store.sql import engine
-from shared.store.sql.engine import METADATA, SCHEMA_VERSION
+from shared.store.sql.engine import METADATA, SCHEMA_VERSION, SQL_TABLES, connect
 from shared.store.sql.store import SqlStore
-from shared.store.tables import JOBS, TABLES
+from shared.store.tables import DELIVERIES, JOBS, TABLES
 
 QUEUE = {"queue": "x", "lane": 1}
 INDEXES = [(table, index) for table in TABLES for index in table.indexes]
@@ -85,6 +85,22 @@ def assert_answered_by_the_index(plan: str, table: Table, index: Index) -> None:
 
 
 # Query plans
+
+
+@pytest.mark.parametrize(
+    ("table", "index"), INDEXES, ids=[f"{table.name}-{index.name}" for table, index in INDEXES]
+)
+def test_the_first_of_an_index_is_read_from_the_index_alone(
+    store: SqlStore, table: Table, index: Index
+) -> None:
+    fill(store, table, 6)
+    with statements_of(store) as sent:
+        first = store.first(table, index.name, equals_for(table, index))
+    assert first == ("k0000" if index.sort == "key" else 0)
+    ((statement, parameters),) = sent
+    assert f"USING COVERING INDEX {table.name}_{index.name} (" in plan_of(
+        store, statement, parameters
+    )
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -275,7 +291,7 @@ def test_a_full_disk_is_an_unavailable_store_and_keeps_what_there_was(store: Sql
 
     sa.event.listen(store._engine, "checkout", fill_up)
     with pytest.raises(StoreUnavailable, match="full") as raised:
-        store.put(JOBS, replace(record, document={"secret": "value" * 80_000}))
+        store.put(JOBS, replace(record, document={"secret": "value" * 79_000}))
     assert "UPDATE" in str(raised.value.__cause__)
     assert "value" not in str(raised.value.__cause__), "what is stored stays out of the logs"
     sa.event.remove(store._engine, "checkout", fill_up)
@@ -486,8 +502,73 @@ def test_a_migration_can_be_undone(store: SqlStore) -> None:
 def test_a_database_newer_than_the_code_is_refused(store: SqlStore, database_url: str) -> None:
     with engine.writing(store._engine).begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreUnavailable, match="9999"):
+    newer = f"9999, newer than this code, which knows {SCHEMA_VERSION}: bring the code up to date"
+    with pytest.raises(StoreUnavailable, match=newer):
         migrate.upgrade(database_url)
+    with pytest.raises(StoreUnavailable, match=newer):
+        store.check()
+
+
+def test_a_migration_killed_after_any_statement_is_carried_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().startswith(("CREATE", "ALTER", "INSERT", "UPDATE")):
+            done.append((statement, parameters))
+
+    def listened(url: str) -> sa.Engine:
+        made = connect(url)
+        sa.event.listen(made, "before_cursor_execute", note)
+        return made
+
+    monkeypatch.setattr(migrate, "connect", listened)
+    migrate.upgrade(f"sqlite:///{tmp_path / 'whole.db'}")
+    monkeypatch.undo()
+    whole = sa.inspect(connect(f"sqlite:///{tmp_path / 'whole.db'}"))
+    statements = list(done)
+    assert len(statements) > 15
+    for killed_after in range(len(statements)):
+        url = f"sqlite:///{tmp_path / f'{killed_after}.db'}"
+        with engine.writing(connect(url)).begin() as connection:
+            for statement, parameters in statements[:killed_after]:
+                connection.exec_driver_sql(statement, parameters)
+        assert migrate.upgrade(url) is True
+        found = sa.inspect(connect(url))
+        assert set(found.get_table_names()) == set(whole.get_table_names())
+        for table in SQL_TABLES:
+            assert shape_of(found, table) == shape_of(whole, table)
+
+
+def test_code_of_the_version_before_reads_and_writes_the_widened_tables(store: SqlStore) -> None:
+    with engine.writing(store._engine).begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO deliveries "
+                "(id, version, due_at, claims, queue, lane, job_id, document) "
+                "VALUES ('d', 1, 5, 0, 'send', 3, 'j', '{}')"
+            )
+        )
+    found = store.get(DELIVERIES, "d")
+    assert found.fields == {
+        "queue": "send", "lane": 3, "job_id": "j", "caller": None, "status": None
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "7", "[" * 100_000])
+def test_a_document_that_is_no_json_object_spoils_only_its_own_record(
+    store: SqlStore, text: str
+) -> None:
+    store.put(JOBS, Record("broken", {"a": 1}, QUEUE, due_at=1))
+    store.put(JOBS, Record("whole", {"a": 1}, QUEUE, due_at=2))
+    with engine.writing(store._engine).begin() as connection:
+        connection.execute(
+            sa.text("UPDATE jobs SET document = :text WHERE id = 'broken'"), {"text": text}
+        )
+    assert store.get(JOBS, "broken").document == {}
+    claimed = store.claim(JOBS, "due", QUEUE, now=9, lease=lease, limit=9)
+    assert [record.key for record in claimed] == ["broken", "whole"]
 
 
 def test_a_migration_that_fails_half_way_leaves_nothing(
