@@ -115,6 +115,7 @@ class Settings(BaseModel):
     store_seconds: Seconds = 6 * 3600.0
     cancel_seconds: Seconds = 3600.0
     find_seconds: Seconds = 900.0
+    account_seconds: Seconds = 900.0
     lease_margin_seconds: Seconds = 60.0
     poll_helpers: Annotated[int, Field(ge=0, le=4)] = 0
 
@@ -254,6 +255,7 @@ class Settings(BaseModel):
             store=self.store_seconds,
             cancel=self.cancel_seconds,
             find=self.find_seconds,
+            account=self.account_seconds,
             lease_margin=self.lease_margin_seconds,
         )
 

@@ -26,7 +26,7 @@ from infra.local.standins.tripo import Standin
 from shared import config, wiring
 from shared.aws.clients import client
 from shared.jobs.model import Job, Status
-from shared.store.tables import JOBS, LANES
+from shared.store.tables import JOBS
 from shared.wiring import Bundle
 from tests.between import Between, stay_silent
 from tests.functions.pictures import picture
@@ -231,16 +231,12 @@ def test_a_job_goes_its_whole_way_through_the_built_functions(place: Place) -> N
     assert lines, "metrics are written as lines of EMF"
 
 
-def test_a_poll_that_is_asked_for_help_carries_the_lanes_named(place: Place) -> None:
+def test_a_poll_that_is_asked_for_help_carries_the_provider_named(place: Place) -> None:
     with Standin(seconds=60) as tripo:
         api = place.start("api")
         bundle, job_id = place.bundle(), create(api)
-        lane = bundle.store.get(JOBS, job_id).fields["lane"]
         poll = place.start("poll", TRIPO_BASE_URL=tripo.url)
-        others = [other for other in range(LANES) if other != lane]
-        assert poll.invoke({"maquette": "help", "lanes": others}).text == "null"
-        assert job_of(bundle, job_id).status is Status.QUEUED
-        assert poll.invoke({"maquette": "help", "lanes": [lane]}).text == "null"
+        assert poll.invoke({"maquette": "help", "providers": ["tripo"]}).text == "null"
         assert job_of(bundle, job_id).status is Status.RUNNING
 
 

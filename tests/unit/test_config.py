@@ -21,7 +21,6 @@ from gpu_inference import settings as gpu_settings
 from gpu_inference.settings import Settings as GpuSettings
 from shared import config, wiring
 from shared.config import Settings, SettingsError, named_keys, read_dotenv
-from shared.store.tables import LANES
 
 LINK = "link-secret-of-thirty-two-characters"
 SIGNING = base64.b64encode(b"webhook-secret-of-32-characters!").decode()
@@ -52,7 +51,7 @@ NUMBERS: dict[str, tuple[float, float, bool]] = {
     "prompt_characters": (1, 20_000, True),
     "artifact_link_seconds": (10, 7 * 24 * 3600, True),
     "wait_seconds": (0, 25, True),
-    "poll_helpers": (0, LANES, True),
+    "poll_helpers": (0, 4, True),
 }
 for _name in Settings.model_fields:
     if _name.endswith("_seconds") and _name not in NUMBERS:
@@ -132,7 +131,7 @@ WRONG: dict[str, list[str]] = {
 for _name, (_, _, _whole) in NUMBERS.items():
     WRONG[_name] = COUNTS if _whole else SECONDS
 WRONG["wait_seconds"] = ["-1", "26", "soon"]
-WRONG["poll_helpers"] = ["-1", str(LANES + 1), "few", "0.5"]
+WRONG["poll_helpers"] = ["-1", str(5), "few", "0.5"]
 WRONG["jitter"] = ["-0.1", "0.91", "some", "nan"]
 WRONG["poll_factor"] = WRONG["retry_factor"] = ["1", "10.5", "fast", "nan"]
 
