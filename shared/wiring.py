@@ -54,8 +54,8 @@ from shared.work.alarm import Alarm
 
 if TYPE_CHECKING:
     from shared.deliveries.model import Delivery
+    from shared.deliveries.runner import DeliveryRunner
     from shared.deliveries.schedule import Outcome
-    from shared.work.runner import DeliveryRunner
 
 log = logging.getLogger("maquette.wiring")
 
@@ -208,8 +208,8 @@ class Bundle:
 
         负责发送通知的部件。
         """
+        from shared.deliveries.runner import DeliveryRunner
         from shared.deliveries.send import Sender
-        from shared.work.runner import DeliveryRunner
 
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         sender = Sender(secrets, callback_policy(self.settings), self.clock)
@@ -220,6 +220,9 @@ class Bundle:
             self.clock,
             lease_margin_ms=margin,
             observe=_delivery_observer(self.metrics),
+            aside=_aside(self.metrics, self.ports.notices),
+            company=self.ports.company,
+            alarm=self.ports.alarm,
         )
 
     def faults(self, seconds: float = 5.0) -> dict[str, str]:

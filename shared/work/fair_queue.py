@@ -1,60 +1,91 @@
-"""Deliveries waiting inside one runner, host by host, so that a slow host holds up no other.
+"""What waits inside one process, owner by owner and host by host, so that none holds up another.
 
-按主机排队，避免慢主机拖累其他主机。
+An owner with many slow hosts takes its own share of what may run at once, and a slow host the share
+of a host. Who finds no place is told when to come back, at the pace of whoever has filled it.
+
+按所有者和主机两级排队，避免任何一方拖累其他方。
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from shared.deliveries.model import Delivery
-from shared.deliveries.url_policy import host_of
+T = TypeVar("T")
+
+Key = tuple[str, str]
+"""Whose something is, and where it goes: owner and host."""
+
+Level = tuple[str, ...]
+"""A beginning of a key: everything, one owner, or one host of an owner."""
 
 
 @dataclass(frozen=True)
 class Caps:
-    """How many messages at once: in the air in all and to one host, held in all and for one host.
+    """How many at once are in the air, and held besides: in all, of one owner, for one host of it.
 
-    `held` should stay above `held_per_host` times the hosts that can fill the air between them
-    (`total` / `per_host`): then slow hosts cannot take every place while the air has room.
+    `held` should stay above `held_per_owner` times the owners that can fill the air between them
+    (`total` / `per_owner`): then slow ones cannot take every place while the air has room.
 
     同时处理的数量上限。
     """
 
-    total: int = 32
+    total: int = 64
+    per_owner: int = 16
     per_host: int = 4
-    held: int = 512
+    held: int = 768
+    held_per_owner: int = 128
     held_per_host: int = 48
+
+    @property
+    def in_air(self) -> tuple[int, int, int]:
+        """The caps of what is in the air, by the length of a level.
+
+        各级的并发上限。
+        """
+        return self.total, self.per_owner, self.per_host
+
+    @property
+    def waiting(self) -> tuple[int, int, int]:
+        """The caps of what is held, by the length of a level.
+
+        各级的等待上限。
+        """
+        return self.held, self.held_per_owner, self.held_per_host
 
 
 _FIRST_GUESS = 50.0
-"""How many milliseconds a try is thought to take before a host has answered any."""
+"""How many milliseconds one is thought to take before anything is known of its host or owner."""
 
 _SOONEST = 500
 _LATEST = 5 * 60_000
 
 
-class HostQueues:
-    """Who waits, who is in the air, and how long each host takes. Not for several threads.
+class FairQueue(Generic[T]):
+    """Who waits, who is in the air, and how long each host and owner takes. Not for several
+    threads. `key_of` says whose an item is and where it goes.
 
-    各主机的等待队列与进行中的数量。
+    两级公平队列。
     """
 
-    def __init__(self, caps: Caps) -> None:
+    def __init__(self, caps: Caps, key_of: Callable[[T], Key]) -> None:
         self._caps = caps
-        self._waiting: dict[str, deque[Delivery]] = {}
-        self._air: dict[str, dict[str, int]] = {}
-        self._pace: dict[str, float] = {}
-        self._horizon: dict[str, float] = {}
+        self._key_of = key_of
+        self._waiting: dict[str, dict[str, deque[T]]] = {}
+        self._held: Counter[Level] = Counter()
+        self._air: dict[Level, dict[int, int]] = {}
+        self._pace: dict[Level, float] = {}
+        self._horizon: dict[Level, float] = {}
 
     @property
     def waiting(self) -> int:
         """How many are held and not yet in the air.
 
-        等待发送的数量。
+        等待的数量。
         """
-        return sum(len(queue) for queue in self._waiting.values())
+        return self._held[()]
 
     @property
     def room(self) -> int:
@@ -64,78 +95,112 @@ class HostQueues:
         """
         return max(0, self._caps.held - self.waiting)
 
-    def has_place(self, host: str, promised: int) -> bool:
-        """Whether one more for this host may be held, besides those already promised.
+    @property
+    def ready(self) -> bool:
+        """Whether one of those that wait could go into the air.
 
-        该主机是否还有位置。
+        是否有可以开始的。
         """
-        held = len(self._waiting.get(host, ())) + promised
-        return held < self._caps.held_per_host
+        return self._next() is not None
 
-    def turn(self, host: str, now: int) -> int:
-        """When one for which there is no place should be due again (ms since 1970).
+    def later(self, key: Key, promised: Counter[Level], now: int) -> int | None:
+        """None if one more of this key may be held besides those `promised`, and promises it; else
+        when it should come back (ms since 1970).
 
-        Each call names a later moment, at the rate at which the host has been answering: a
-        thousand messages for one host become due one after the other, not all again at once.
+        Each call names a later moment, at the rate at which the owner or the host that has no
+        place has been served: a thousand of one host come back one after the other, not all again
+        at once.
 
-        推算排不上的通知何时再来。
+        是否还有位置；没有则推算何时再来。
         """
-        step = self._pace_of(host, now) / self._caps.per_host
-        queue_ends = now + self._caps.held_per_host * step
-        moment = max(self._horizon.get(host, 0.0), queue_ends, now + _SOONEST) + step
-        self._horizon[host] = min(moment, now + _LATEST)
-        return round(self._horizon[host])
+        full = [level for level in _levels(key) if self._is_full(level, promised)]
+        if not full:
+            promised.update(_levels(key))
+            return None
+        return max(self._turn(level, now) for level in full)
 
-    def add(self, delivery: Delivery) -> None:
-        """Hold a claimed delivery until its host's turn.
+    def add(self, item: T) -> None:
+        """Hold an item until its turn.
 
         放入等待队列。
         """
-        self._waiting.setdefault(host_of(delivery.url), deque()).append(delivery)
+        owner, host = key = self._key_of(item)
+        self._waiting.setdefault(owner, {}).setdefault(host, deque()).append(item)
+        self._held.update(_levels(key))
 
-    def start(self, now: int) -> Delivery | None:
-        """The next that may go into the air, hosts taking turns; None if caps forbid any.
+    def start(self, now: int) -> T | None:
+        """The next that may go into the air, owners taking turns and hosts within an owner; None if
+        caps forbid any.
 
-        取出下一条可以发送的通知。
+        取出下一个可以开始的。
         """
-        if sum(len(flights) for flights in self._air.values()) >= self._caps.total:
+        key = self._next()
+        if key is None:
             return None
-        free = (host for host in self._waiting if self._in_air(host) < self._caps.per_host)
-        host = next(free, None)
-        if host is None:
-            return None
-        queue = self._waiting.pop(host)
-        delivery = queue.popleft()
+        owner, host = key
+        # Put back at the end: every other owner, and every other host of this one, comes first now.
+        hosts = self._waiting.pop(owner)
+        queue = hosts.pop(host)
+        item = queue.popleft()
         if queue:
-            # Put back at the end: every other host comes first now.
-            self._waiting[host] = queue
-        self._air.setdefault(host, {})[delivery.id] = now
-        return delivery
+            hosts[host] = queue
+        if hosts:
+            self._waiting[owner] = hosts
+        for level in _levels(key):
+            self._held[level] -= 1
+            self._air.setdefault(level, {})[id(item)] = now
+        return item
 
-    def finish(self, delivery: Delivery, now: int) -> None:
-        """A delivery that was started is out of the air again, its result saved.
+    def finish(self, item: T, now: int) -> None:
+        """An item that was started is out of the air again.
 
-        一条通知处理完毕。
+        一个条目处理完毕。
         """
-        host = host_of(delivery.url)
-        took = now - self._air[host].pop(delivery.id)
-        if not self._air[host]:
-            del self._air[host]
-        self._pace[host] = 0.8 * self._pace.get(host, took) + 0.2 * took
+        for level in _levels(self._key_of(item)):
+            took = now - self._air[level].pop(id(item))
+            self._pace[level] = 0.8 * self._pace.get(level, took) + 0.2 * took
 
-    def empty(self) -> list[Delivery]:
+    def empty(self) -> list[T]:
         """Take out all that still wait.
 
-        取出全部等待中的通知。
+        取出全部等待中的条目。
         """
-        left = [delivery for queue in self._waiting.values() for delivery in queue]
+        left = [
+            item for hosts in self._waiting.values() for queue in hosts.values() for item in queue
+        ]
         self._waiting.clear()
+        self._held.clear()
         return left
 
-    def _in_air(self, host: str) -> int:
-        return len(self._air.get(host, ()))
+    def _next(self) -> Key | None:
+        """The key whose turn it is, of those that caps allow."""
+        return next(self._allowed(), None)
 
-    def _pace_of(self, host: str, now: int) -> float:
-        """Milliseconds a try takes; one that has been in the air for longer is news, too."""
-        oldest = min(self._air.get(host, {}).values(), default=now)
-        return max(self._pace.get(host, _FIRST_GUESS), now - oldest)
+    def _allowed(self) -> Iterator[Key]:
+        if not self._has_air(()):
+            return
+        for owner, hosts in self._waiting.items():
+            if self._has_air((owner,)):
+                yield from ((owner, host) for host in hosts if self._has_air((owner, host)))
+
+    def _has_air(self, level: Level) -> bool:
+        return len(self._air.get(level, ())) < self._caps.in_air[len(level)]
+
+    def _is_full(self, level: Level, promised: Counter[Level]) -> bool:
+        return self._held[level] + promised[level] >= self._caps.waiting[len(level)]
+
+    def _turn(self, level: Level, now: int) -> int:
+        step = self._pace_of(level, now) / self._caps.in_air[len(level)]
+        queue_ends = now + self._caps.waiting[len(level)] * step
+        moment = max(self._horizon.get(level, 0.0), queue_ends, now + _SOONEST) + step
+        self._horizon[level] = min(moment, now + _LATEST)
+        return round(self._horizon[level])
+
+    def _pace_of(self, level: Level, now: int) -> float:
+        """Milliseconds one takes; one that has been in the air for longer is news, too."""
+        oldest = min(self._air.get(level, {}).values(), default=now)
+        return max(self._pace.get(level, _FIRST_GUESS), now - oldest)
+
+
+def _levels(key: Key) -> tuple[Level, Level, Level]:
+    return (), key[:1], key

@@ -92,9 +92,9 @@ class Source(Protocol):
         """
 
     def held(self) -> int:
-        """How many are held and were not started.
+        """How many are held and wait for nothing but a thread.
 
-        已领取而未开始的数量。
+        已领取而等待线程的数量。
         """
 
     def hand_back(self) -> None:

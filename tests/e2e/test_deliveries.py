@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from standardwebhooks import Webhook
 from infra.migrations.migrate import upgrade
 from shared.clock import Deadline
 from shared.deliveries.connection import MOST_ADDRESSES
-from shared.deliveries.model import QUEUE, Delivery, DeliveryStatus, from_record, frozen
+from shared.deliveries.model import QUEUE, Delivery, DeliveryStatus, from_record, frozen, to_record
 from shared.deliveries.repository import for_job, next_due, save
+from shared.deliveries.runner import MOST_CLAIMS, DeliveryRunner
 from shared.deliveries.schedule import WAITS, Outcome, next_try, replay
 from shared.deliveries.send import Limits, Sender
 from shared.deliveries.signing import new_secret
@@ -34,8 +36,8 @@ from shared.deliveries.url_policy import Policy
 from shared.store.base import Lease, Record, StoreUnavailable, Table
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES
+from shared.work.alarm import Alarm
 from shared.work.fair_queue import Caps
-from shared.work.runner import MOST_CLAIMS, DeliveryRunner
 from tests import receivers
 from tests.fakes import FakeClock
 from tests.receivers import Receiver, answer
@@ -103,7 +105,8 @@ def runner(store: SqlStore, clock: FakeClock, **options: Any) -> DeliveryRunner:
     limits = options.pop("limits", QUICK)
     policy = options.pop("policy", LOCAL)
     sender = options.pop("sender", Sender([SECRET], policy, clock, limits=limits))
-    return DeliveryRunner(store, sender, clock, **options)
+    alarm = Alarm(clock.sleep)
+    return DeliveryRunner(store, sender, clock, alarm=alarm, **options)
 
 
 def kept(store: SqlStore, name: str = "evt_1") -> Delivery:
@@ -520,9 +523,9 @@ def test_a_busy_receiver_is_left_alone_for_as_long_as_it_asks(
 ) -> None:
     with Receiver(answer(429, retry_after="600"), answer(200)) as receiver:
         save(store, make(receiver.url()))
-        work = runner(store, clock)
+        work, now = runner(store, clock), clock.now()
         work.run(Deadline.after(PLENTY))
-        assert kept(store).due_at == clock.now() + 600_000
+        assert kept(store).due_at == now + 600_000
         clock.advance(600_000)
         work.run(Deadline.after(PLENTY))
     assert kept(store).status is DeliveryStatus.DELIVERED
@@ -546,23 +549,46 @@ def test_a_message_whose_url_is_no_url_hurts_no_other(store: SqlStore, clock: Fa
     assert kept(store, "evt_bad").tries[0].error == "not sent: is not an absolute http or https URL"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "teleported"}, {"url": 7}, {"tries": "many"}, {"format": 99}, {"body": None}],
+)
+def test_a_record_that_cannot_be_read_or_is_newer_hurts_no_other(
+    store: SqlStore, clock: FakeClock, change: dict[str, Any]
+) -> None:
+    heard: list[str] = []
+    with Receiver() as receiver:
+        strange = to_record(make(receiver.url(), "evt_strange"))
+        store.put(DELIVERIES, replace(strange, document={**strange.document, **change}))
+        save(store, make(receiver.url(), "evt_good", due_at=1))
+        work = runner(store, clock, aside=lambda error: heard.append(error.key))
+        assert work.run(Deadline.after(PLENTY)) == 1
+    assert [seen.headers["webhook-id"] for seen in receiver.requests] == ["evt_good"]
+    assert heard == ["evt_strange"]
+    left = store.get(DELIVERIES, "evt_strange")
+    assert left is not None
+    assert left.document == {**strange.document, "tries": [], **change}
+    assert left.due_at is not None
+    assert left.due_at > clock.now()
+
+
 def test_a_fault_of_our_own_counts_as_a_failed_try(store: SqlStore, clock: FakeClock) -> None:
     class Broken(Sender):
         def attempt(self, delivery: Delivery, deadline: Deadline) -> Outcome:
             raise KeyError("a secret detail")
 
     save(store, make("https://receiver.example/"))
-    broken = Broken([SECRET], LOCAL, clock)
+    broken, now = Broken([SECRET], LOCAL, clock), clock.now()
     assert runner(store, clock, sender=broken).run(Deadline.after(PLENTY)) == 1
     assert kept(store).tries[0].error == "internal error: KeyError"
-    assert kept(store).due_at == clock.now() + WAITS[1]
+    assert kept(store).due_at == now + WAITS[1]
 
 
 # Many at once
 
 
 def host_caps(**changes: int) -> Caps:
-    return Caps(**{"total": 8, "per_host": 3, **changes})
+    return Caps(**{"total": 8, "per_owner": 8, "per_host": 3, **changes})
 
 
 def test_one_host_is_never_called_more_often_at_once_than_its_cap(
@@ -640,18 +666,46 @@ def test_two_runners_at_once_send_every_message_exactly_once(
     assert len(ids) == len(set(ids)) == 60
 
 
+def test_three_hundred_silent_hosts_of_one_owner_hold_up_no_other(
+    store: SqlStore, clock: FakeClock
+) -> None:
+    """They take their owner's share and no more: the other's message finds a free place while every
+    one of theirs is still unanswered."""
+    told = threading.Event()
+    called_before: list[int] = []
+    policy = Policy(stage_is_local=True, resolver=by_name)
+
+    def quick(receiver: Receiver, request: Any) -> None:
+        called_before.append(len(silent.requests))
+        told.set()
+        answer(200)(receiver, request)
+
+    with Receiver(receivers.after(told)) as silent, Receiver(quick) as receiver:
+        for number in range(300):
+            url = silent.url(host=f"host{number}.localhost")
+            save(store, make(url, f"evt_{number:03d}", due_at=number, caller="anna"))
+        last = make(receiver.url(host="ben.localhost"), "evt_ben", due_at=1000, caller="ben")
+        save(store, last)
+        work = runner(store, clock, policy=policy, limits=Limits())
+        assert work.run(Deadline.after(PLENTY)) == 301
+    assert called_before[0] <= Caps().per_owner
+    assert silent.most_at_once <= Caps().per_owner
+    assert all(one.tries[0].status == 200 for one in for_job(store, "job_1"))
+
+
 # Workers that are late, out of time, or gone
 
 
 def test_a_worker_that_comes_back_late_does_not_undo_what_another_has_done(
     store: SqlStore, clock: FakeClock
 ) -> None:
+    much_later = FakeClock(start=clock.now() + 3_600_000)
+
     class Late(Sender):
         """Takes so long that its lease runs out and somebody else delivers."""
 
         def attempt(self, delivery: Delivery, deadline: Deadline) -> Outcome:
-            clock.advance(3_600_000)
-            assert runner(store, clock).run(Deadline.after(PLENTY)) == 1
+            assert runner(store, much_later).run(Deadline.after(PLENTY)) == 1
             return Outcome(clock.now(), 500, None, 3_600_000)
 
     with Receiver() as receiver:
@@ -706,11 +760,12 @@ def test_a_message_that_kills_its_workers_counts_as_failed_without_being_sent(
     with Receiver() as receiver:
         save(store, make(receiver.url()))
         lose(store, clock, MOST_CLAIMS)
-        assert runner(store, clock).run(Deadline.after(PLENTY)) == 0
+        now = clock.now()
+        assert runner(store, clock).run(Deadline.after(PLENTY)) == 1
         assert receiver.requests == []
         delivery = kept(store)
         assert [tried.error for tried in delivery.tries] == ["the worker was lost while sending"]
-        assert delivery.due_at == clock.now() + WAITS[1]
+        assert delivery.due_at == now + WAITS[1]
         assert delivery.claims == 0
         clock.advance(WAITS[1])
         assert runner(store, clock).run(Deadline.after(PLENTY)) == 1
@@ -724,36 +779,64 @@ def test_a_message_is_still_sent_at_its_last_chance(store: SqlStore, clock: Fake
     assert kept(store).status is DeliveryStatus.DELIVERED
 
 
-def test_a_store_that_fails_while_saving_stops_the_work_and_is_reported(
-    url: str, clock: FakeClock
+class Failing(SqlStore):
+    """Refuses this many writes of single records."""
+
+    refuses = 0
+
+    def put(self, table: Table, record: Record) -> Record:
+        if self.refuses > 0:
+            self.refuses -= 1
+            raise StoreUnavailable("no disk")
+        return super().put(table, record)
+
+
+@pytest.fixture
+def failing(url: str) -> Iterator[Failing]:
+    opened = Failing(url)
+    yield opened
+    opened.close()
+
+
+def until(clock: FakeClock, seconds: float) -> Deadline:
+    """A deadline by the test's own clock."""
+    end = clock.now() + seconds * 1000
+    return Deadline(lambda: (end - clock.now()) / 1000)
+
+
+def test_results_that_could_not_be_saved_for_a_while_are_saved_and_nothing_is_sent_twice(
+    failing: Failing, clock: FakeClock
 ) -> None:
-    class Failing(SqlStore):
-        broken = False
-
-        def put(self, table: Table, record: Record) -> Record:
-            if self.broken:
-                raise StoreUnavailable("no disk")
-            return super().put(table, record)
-
-    store = Failing(url)
     with Receiver() as receiver:
         for number in range(30):
-            save(store, make(receiver.url(), f"evt_{number}"))
-        store.broken = True
-        work = runner(store, clock, caps=Caps(total=2, per_host=2))
-        with pytest.raises(StoreUnavailable):
-            work.run(Deadline.after(PLENTY))
-        assert len(receiver.requests) < 30
-        store.broken = False
+            save(failing, make(receiver.url(), f"evt_{number}"))
+        failing.refuses = 9
+        work = runner(failing, clock, caps=Caps(total=4, per_owner=4))
+        assert work.run(until(clock, PLENTY)) == 30
+    assert len(receiver.requests) == 30
+    assert all(one.status is DeliveryStatus.DELIVERED for one in for_job(failing, "job_1"))
+
+
+def test_while_no_result_can_be_saved_nothing_more_is_sent(
+    failing: Failing, clock: FakeClock
+) -> None:
+    with Receiver() as receiver:
+        for number in range(30):
+            save(failing, make(receiver.url(), f"evt_{number}"))
+        failing.refuses = 10**6
+        work = runner(failing, clock, caps=Caps(total=1))
+        assert work.run(until(clock, PLENTY)) == 1
+        assert len(receiver.requests) == 1
+        failing.refuses = 0
         clock.advance(10 * 60_000)
-        assert work.run(Deadline.after(PLENTY)) == 30
-    store.close()
+        assert work.run(until(clock, PLENTY)) == 30
+    assert len(receiver.requests) == 31
 
 
 DYING = """
 import os, sys
 from shared.clock import Deadline, SystemClock
-from shared.work.runner import DeliveryRunner
+from shared.deliveries.runner import DeliveryRunner
 from shared.deliveries.send import Sender
 from shared.deliveries.url_policy import Policy
 from shared.store.sql.store import SqlStore

@@ -207,12 +207,12 @@ def main() -> None:
     """
     # Loaded before any fork, so that no life pays for it.
     import shared.artifacts.render.preview
+    import shared.deliveries.runner
     import shared.jobs.steps.process
     import shared.providers.qwen_image.adapter
     import shared.providers.tripo.adapter
     import shared.store.dynamodb.store
     import shared.store.sql.store
-    import shared.work.runner
 
     assert shared
     parser = argparse.ArgumentParser()
