@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from infra.local.cloud.home import ROOT, VARIABLE
+from infra.local.cloud.home import VARIABLE
+from infra.paths import ROOT
 from shared.config import variables
 
 SOON = 30.0

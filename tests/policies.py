@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 import boto3
 
-from infra.local.cloud import template
-from infra.local.cloud.home import ROOT
+from infra.aws import template
+from infra.paths import ROOT
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 

@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from gpu_inference.errors import InvalidInput, NotFound
 from gpu_inference.http.access import enter, service_of
 from gpu_inference.http.bodies import documented, read_json
-from gpu_inference.http.requests import Ask
+from gpu_inference.work.requests import Ask
 
 router = APIRouter(prefix="/jobs")
 

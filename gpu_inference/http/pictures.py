@@ -20,9 +20,9 @@ from starlette.responses import JSONResponse, Response
 from gpu_inference.errors import Canceled, InvalidInput, TooSlow
 from gpu_inference.http.access import enter, service_of
 from gpu_inference.http.bodies import documented, is_form, read_form, read_json
-from gpu_inference.http.requests import AskNow, Kind, Wish, inputs_of
 from gpu_inference.pictures import recoded
 from gpu_inference.work.protocol import NO_INPUTS, Inputs
+from gpu_inference.work.requests import AskNow, Kind, Wish, inputs_of
 from gpu_inference.work.task import Picture, Task
 
 router = APIRouter()

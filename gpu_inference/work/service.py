@@ -16,14 +16,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from gpu_inference.errors import Canceled, Interrupted, NotFound, Refused, ServiceError
-from gpu_inference.http import requests
-from gpu_inference.http.limits import Keys, Rates
-from gpu_inference.http.requests import Ask, Kind, Wish
 from gpu_inference.metrics import Metrics
 from gpu_inference.settings import Settings
+from gpu_inference.work import requests
 from gpu_inference.work.endings import Endings, refused
+from gpu_inference.work.limits import Keys, Rates
 from gpu_inference.work.protocol import Engine, Inputs
 from gpu_inference.work.queue import Queue
+from gpu_inference.work.requests import Ask, Kind, Wish
 from gpu_inference.work.store import Job, Jobs, evolve
 from gpu_inference.work.task import Picture, Task
 from gpu_inference.work.worker import Worker

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 """`use_tool sam` in the scripts makes it."""

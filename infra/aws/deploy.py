@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.aws import building, keys, smoke
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 from shared.aws import clients
 from shared.aws.clients import client
 

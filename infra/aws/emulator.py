@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.request import urlopen
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 
 REGION = "us-east-1"
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"

@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 
 FOLDERS = ("functions", "shared")
 """What a function's code consists of; everything else it imports is in the packages."""

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from infra.aws import package
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 from shared.aws.clients import client
 
 STAGE = "local"

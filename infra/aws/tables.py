@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from infra.local.cloud import template
-from infra.local.cloud.home import ROOT
+from infra.aws import template
+from infra.paths import ROOT
 from shared.aws.clients import client
 
 _SHAPE = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")

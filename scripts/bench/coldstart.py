@@ -21,7 +21,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 
 FUNCTIONS = ("poll", "postprocess", "callback", "api")
 YARDSTICK = "import boto3; boto3.client('dynamodb')"

@@ -25,7 +25,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from infra.aws import stack
-from infra.aws.emulated import EmulatedMachine
+from infra.local.cloud.emulated_aws import EmulatedMachine
 from infra.local.cloud.home import Home
 from infra.local.cloud.payloads import EventTooLarge, HttpRequest
 from infra.local.cloud.stop import Stop

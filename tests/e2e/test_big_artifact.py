@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 
 SIZE = 256 * 2**20
 MOST = 64 * 2**20

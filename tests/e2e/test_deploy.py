@@ -15,7 +15,7 @@ import pytest
 
 from infra.aws.building import RUNTIME
 from infra.aws.emulator import Emulator
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 from shared.aws import clients
 from shared.aws.clients import client
 

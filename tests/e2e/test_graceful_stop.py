@@ -15,14 +15,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.local.cloud import template
+from infra.aws import template
 from infra.local.cloud.cloud import Cloud
-from infra.local.cloud.home import ROOT, Home
+from infra.local.cloud.home import Home
 from infra.local.cloud.machine import LocalMachine
 from infra.local.cloud.stop import Stop
 from infra.local.prove.crash import Plan
 from infra.local.standins.tripo import Standin
 from infra.migrations.migrate import upgrade
+from infra.paths import ROOT
 from shared import wiring
 from shared.config import Settings
 from shared.deliveries.repository import next_due

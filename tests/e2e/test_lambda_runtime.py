@@ -21,8 +21,8 @@ import pytest
 
 from infra.aws import tables
 from infra.aws.emulator import Emulator
-from infra.local.cloud.home import ROOT
 from infra.local.standins.tripo import Standin
+from infra.paths import ROOT
 from shared import config, wiring
 from shared.aws.clients import client
 from shared.jobs.model import Job, Status

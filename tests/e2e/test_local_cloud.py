@@ -19,11 +19,11 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.aws.template import Function
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.files import BucketFiles
 from infra.local.cloud.http import Front, serve
 from infra.local.cloud.stop import Stop
-from infra.local.cloud.template import Function
 from shared.buckets.folder import FolderBucket
 from tests.fakes import FakeClock
 

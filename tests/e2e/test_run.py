@@ -19,8 +19,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from infra.local.cli import inputs
-from infra.local.cli.inputs import InputError
+from infra.local.cloud import inputs
+from infra.local.cloud.inputs import InputError
 from infra.local.standins.qwen_service import QwenService
 from infra.local.standins.tripo import Standin
 from tests.local import Command, environment, processes

@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 import trustme
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 from tests.e2e.test_big_artifact import peak
 
 MIB = 2**20

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.aws import template
 from infra.aws.build import pack
 from infra.aws.building import RUNTIME, BuildError, build
-from infra.local.cloud import template
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 
 LAYER_OF = {name: layer for layer, names in pack.LAYERS.items() for name in names}
 LIMIT = 250 * 2**20

@@ -23,7 +23,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from infra.local.cli import inputs
+from infra.local.cloud import inputs
 from infra.local.standins.tripo import Standin
 from tests.local import Command, environment, processes
 from tests.models import box_model, pack

@@ -26,12 +26,12 @@ from standardwebhooks import Webhook
 from functions.callback.handler import handler as callback
 from functions.poll.handler import handler as poll
 from functions.postprocess.handler import handler as postprocess
+from infra.aws.template import Function
 from infra.local.cloud import payloads
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.files import BucketFiles
 from infra.local.cloud.http import Front, serve
 from infra.local.cloud.stop import Stop
-from infra.local.cloud.template import Function
 from shared import config, events, wiring
 from shared.buckets.base import BucketUnavailable, ObjectInfo
 from shared.buckets.folder import FolderBucket

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gpu_inference.http import bounds
 from gpu_inference.settings import Settings, SettingsError, load
+from gpu_inference.work import bounds
 
 CONFIG = Path(__file__).parents[2] / "gpu_inference" / "config.yaml"
 

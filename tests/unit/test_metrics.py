@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 from shared import config, metrics, wiring
 from shared.aws.emf import Emf, lines
 from shared.clock import Deadline, OutOfTime

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.cloud.home import ROOT
 from infra.migrations.migrate import upgrade
+from infra.paths import ROOT
 from shared import observability
 from tests.local import environment
 

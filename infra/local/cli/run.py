@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from infra.local.cli import inputs
-from infra.local.cli.inputs import InputError, Wanted
 from infra.local.cli.show import Board, summary
+from infra.local.cloud import inputs
 from infra.local.cloud.door import Door, Refused, resource
+from infra.local.cloud.inputs import InputError, Wanted
 from infra.local.cloud.machine import (
     CLOUDS,
     Machine,

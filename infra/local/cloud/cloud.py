@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from infra.aws.template import Function, TemplateError
 from infra.local.cloud import payloads
 from infra.local.cloud.payloads import (
     ACCOUNT,
@@ -27,7 +28,6 @@ from infra.local.cloud.payloads import (
     HttpRequest,
 )
 from infra.local.cloud.stop import Stop
-from infra.local.cloud.template import Function, TemplateError
 from shared.buckets.base import ObjectInfo
 from shared.clock import Clock, SystemClock
 from shared.events import WAKE

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from infra.local.cli.inputs import Wanted
+from infra.local.cloud.inputs import Wanted
 from infra.local.cloud.payloads import EventTooLarge, Gateway, HttpAnswer, HttpRequest
 from shared.config import Settings, named_keys
 

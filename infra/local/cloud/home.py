@@ -14,11 +14,10 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
+from infra.paths import ROOT
 from shared import config
 from shared.deliveries.signing import new_secret
 
-ROOT = Path(__file__).resolve().parents[3]
-"""The checkout."""
 VARIABLE = "MAQUETTE_HOME"
 STANDIN_KEY = "tsk_standin"
 

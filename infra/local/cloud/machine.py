@@ -16,13 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from infra.local.cloud import template
+from infra.aws import template
+from infra.aws.template import TemplateError
 from infra.local.cloud.cloud import Cloud
-from infra.local.cloud.home import ROOT, STANDIN_KEY, Home, open_home
+from infra.local.cloud.home import STANDIN_KEY, Home, open_home
 from infra.local.cloud.payloads import Gateway
 from infra.local.cloud.standin import QWEN_PYTHON, Standin, StandinError, qwen_image
 from infra.local.cloud.stop import Stop
-from infra.local.cloud.template import TemplateError
+from infra.paths import ROOT
 from shared import wiring
 from shared.buckets.base import BucketUnavailable
 from shared.config import Settings, SettingsError
@@ -258,7 +259,7 @@ def assemble(
     组装运行环境。
     """
     if cloud == "aws":
-        from infra.aws.emulated import EmulatedMachine
+        from infra.local.cloud.emulated_aws import EmulatedMachine
 
         return EmulatedMachine(home, made, stop, http_threads=http_threads)
     return assemble_local(home.settings(made), stop, http_threads=http_threads)
@@ -287,7 +288,7 @@ def preload(cloud: str) -> None:
     预先加载启动时最慢的部分。
     """
     if cloud == "aws":
-        importlib.import_module("infra.aws.emulated")
+        importlib.import_module("infra.local.cloud.emulated_aws")
         return
     for function in template.read(ROOT / "template.yaml").values():
         if function.http:

@@ -26,7 +26,7 @@ from typing import TextIO
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 
 log = logging.getLogger("maquette.local")
 

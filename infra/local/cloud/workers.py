@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from infra.local.cloud.home import ROOT
 from infra.local.cloud.stop import GRACE, Stop
+from infra.paths import ROOT
 
 log = logging.getLogger("maquette.local")
 

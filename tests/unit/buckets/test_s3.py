@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from urllib3.exceptions import SSLError
 
 from infra.aws.emulator import Emulator
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 from shared.aws import clients
 from shared.buckets import s3 as s3_bucket
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing

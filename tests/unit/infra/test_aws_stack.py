@@ -14,9 +14,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from infra.aws import package, stack
-from infra.local.cloud import template
-from infra.local.cloud.home import ROOT
+from infra.aws import package, stack, template
+from infra.paths import ROOT
 
 TEXT = (ROOT / "template.yaml").read_text("utf-8")
 FUNCTION = "AWS::Serverless::Function"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from infra.aws.template import Function, ObjectCreated, Schedule, TemplateError
 from infra.local.cloud.cloud import Cloud, Handler
 from infra.local.cloud.stop import Stop
-from infra.local.cloud.template import Function, ObjectCreated, Schedule, TemplateError
 from shared import events
 from shared.buckets.base import ObjectInfo
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from infra.local.cloud.home import ROOT, VARIABLE
+from infra.local.cloud.home import VARIABLE
+from infra.paths import ROOT
 from shared.config import variables
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from infra.aws.template import Function
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.http import Front
 from infra.local.cloud.payloads import HttpAnswer, HttpRequest
 from infra.local.cloud.stop import Stop
-from infra.local.cloud.template import Function
 
 SOON = 10.0
 API = Function("api", "functions.api.handler.handler", timeout=30, http=True)

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from infra.aws import building
+from infra.aws import building, template
 from infra.aws.build import pack
-from infra.local.cloud import template
-from infra.local.cloud.home import ROOT
+from infra.paths import ROOT
 from shared import metrics
 from shared.aws import emf
 from shared.config import Settings, variable_of, variables

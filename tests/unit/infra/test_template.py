@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.cloud import template
-from infra.local.cloud.home import ROOT
-from infra.local.cloud.template import Function, ObjectCreated, Schedule, TemplateError
+from infra.aws import template
+from infra.aws.template import Function, ObjectCreated, Schedule, TemplateError
+from infra.paths import ROOT
 
 TEMPLATE = """
 Parameters:

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_inference import pictures
 from gpu_inference.errors import InvalidInput, TooLarge, UnsupportedFormat
-from gpu_inference.http import bounds
 from gpu_inference.settings import Settings
+from gpu_inference.work import bounds
 from gpu_inference.work.protocol import NO_INPUTS, Engine, Inputs, PromptTooLong, Spec
 
 Kind = Literal["text-to-image", "image-to-image"]
