@@ -128,7 +128,18 @@ def new_id(clock: Clock) -> str:
 
     生成按时间排序的唯一编号。
     """
-    number = ((clock.now() & ((1 << 48) - 1)) << 80) | clock.token(80)
+    return _ulid(((clock.now() & ((1 << 48) - 1)) << 80) | clock.token(80))
+
+
+def first_id(instant: int) -> str:
+    """The lowest id that `new_id` could make at an instant (ms since 1970): a bound for lists.
+
+    某一时刻最小的编号。
+    """
+    return _ulid(min(instant, (1 << 48) - 1) << 80)
+
+
+def _ulid(number: int) -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.jobs.kinds import KINDS
 
@@ -131,4 +132,41 @@ class Retry(Asked):
 
     accept_possible_charge: bool = Field(
         False, description="Needed where the provider may have begun, and charged for, a task."
+    )
+
+
+def _written(value: Any) -> Any:
+    """Only text is a time: a bare number could be seconds or milliseconds."""
+    if value is not None and not (isinstance(value, str) and _TIME.match(value)):
+        raise ValueError("must be a time such as 2026-11-21T21:00:00Z")
+    return value
+
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
+
+Time = Annotated[AwareDatetime | None, Field(strict=False), BeforeValidator(_written)]
+
+
+class ReplayDeliveries(Asked):
+    """Which of the caller's webhooks are sent again.
+
+    批量重新投递的请求。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "dead", "since": "2026-11-21T21:00:00Z", "limit": 100}]
+        }
+    )
+
+    status: Literal["dead", "delivered", "pending"] = Field(
+        "dead", description="Only those that stand so: given up, taken by the receiver, or waiting."
+    )
+    since: Time = Field(None, description="Only events of this time or later.")
+    until: Time = Field(None, description="Only events of this time or earlier.")
+    limit: int = Field(100, ge=1, le=100, description="At most so many in this call.")
+    after: str | None = Field(
+        None,
+        pattern=r"^[!-~]{1,64}$",
+        description="Go on where an earlier call stopped: its `next`.",
     )

@@ -63,7 +63,7 @@ def test_the_document_is_openapi_31_and_every_operation_is_described(document: A
         for content in operation.get("requestBody", {}).get("content", {}).values():
             assert content["example"], name
         assert {"500", "503"} <= set(operation["responses"]), name
-    assert len(ids) == len(operations(document)) == 16
+    assert len(ids) == len(operations(document)) == 18
 
 
 def test_every_reference_leads_somewhere_and_every_example_fits(document: Any) -> None:
@@ -111,6 +111,12 @@ def test_answers_are_as_the_document_says(house: House, document: Any) -> None:
     check(document, "GET /api/v1/jobs", get("/api/v1/jobs"))
     check(document, "GET /api/v1/jobs", get("/api/v1/jobs?limit=x"))
     check(document, "GET /api/v1/jobs/{job_id}/deliveries", get(f"{one}/deliveries"))
+    replay = "POST /api/v1/jobs/{job_id}/deliveries/{delivery_id}/replay"
+    (delivery,) = get(f"{one}/deliveries").json["data"]
+    check(document, replay, call("POST", f"{one}/deliveries/{delivery['id']}/replay"))
+    check(document, replay, call("POST", f"{one}/deliveries/x/replay"))
+    check(document, "POST /api/v1/deliveries/replay", call("POST", "/api/v1/deliveries/replay"))
+    check(document, "POST /api/v1/deliveries/replay", post_json("/api/v1/deliveries/replay", []))
     check(document, "POST /api/v1/jobs/{job_id}/retry", call("POST", f"{one}/retry"))
     failed = f"/api/v1/jobs/{refused.json['id']}"
     check(document, "GET /api/v1/jobs/{job_id}", get(failed))

@@ -78,6 +78,7 @@ def test_each_caller_sees_its_own_jobs_only(build_house: Build) -> None:
     for method, path in (
         ("GET", f"/api/v1/jobs/{job['id']}"),
         ("GET", f"/api/v1/jobs/{job['id']}/deliveries"),
+        ("POST", f"/api/v1/jobs/{job['id']}/deliveries/x/replay"),
         ("POST", f"/api/v1/jobs/{job['id']}/cancel"),
         ("DELETE", f"/api/v1/jobs/{job['id']}"),
         ("GET", f"/api/v1/models/{job['id']}/status"),

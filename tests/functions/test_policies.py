@@ -179,6 +179,10 @@ def do_everything(stack: Stack) -> None:
         assert receiver.requests
         for path in ("", "?status=succeeded", f"/{job_id}/deliveries"):
             assert stack.api("GET", f"/api/v1/jobs{path}").status == 200
+        (told,) = stack.api("GET", f"/api/v1/jobs/{job_id}/deliveries").json["data"]
+        again = f"/api/v1/jobs/{job_id}/deliveries/{told['id']}/replay"
+        assert stack.api("POST", again).status == 202
+        assert stack.api("POST", "/api/v1/deliveries/replay").status == 202
         link = job["artifacts"][0]["url"].removeprefix("http://127.0.0.1:8000")
         assert stack.api("GET", link).status == 307
         assert stack.api("DELETE", f"/api/v1/jobs/{job_id}").status == 200

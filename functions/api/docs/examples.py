@@ -73,6 +73,16 @@ RESULT: dict[str, Any] = {
     "artifacts": [_GLB],
 }
 
+DELIVERY: dict[str, Any] = {
+    "id": "01JD8Q9T0W1Y3A5C7E9G1J3M5P",
+    "event": "job.succeeded",
+    "url": "https://shop.example.com/hooks/models",
+    "status": "pending",
+    "created_at": _AT,
+    "next_try_at": "2026-11-21T21:00:05.000Z",
+    "tries": [{"at": _AT, "status": 503, "error": None, "milliseconds": 12}],
+}
+
 INFO: dict[str, Any] = {
     "kinds": [
         {

@@ -38,6 +38,10 @@ _TAGS = [
     {"name": "models", "description": "The short way: create, watch, fetch. 创建、查看、领取。"},
     {"name": "pictures", "description": "Words, or a picture, to pictures. 生成图片。"},
     {"name": "jobs", "description": "Everything that can be done with jobs. 任务的全部操作。"},
+    {
+        "name": "webhooks",
+        "description": "What was sent, and how it is sent again. 回调通知。",
+    },
     {"name": "operation", "description": "For load balancers and monitors. 运行检查。"},
 ]
 _ANY_FORM = (None, ROLES, {"kind": "image-to-3d", "image": "(the file)", "metadata": '{"order":7}'})
@@ -128,6 +132,7 @@ def _shapes() -> dict[str, Any]:
         requests.TextToImage,
         requests.ImageToImage,
         requests.Retry,
+        requests.ReplayDeliveries,
     ]
     answers: list[type[BaseModel]] = [
         schemas.Job,
@@ -135,6 +140,8 @@ def _shapes() -> dict[str, Any]:
         schemas.ModelStatus,
         schemas.ModelResult,
         schemas.DeliveryList,
+        schemas.Delivery,
+        schemas.Replay,
         schemas.Info,
         schemas.Health,
         schemas.Readiness,

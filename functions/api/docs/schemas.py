@@ -189,6 +189,8 @@ class Delivery(BaseModel):
     一次回调通知。
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DELIVERY]})
+
     id: str
     event: str
     url: str
@@ -204,9 +206,26 @@ class DeliveryList(BaseModel):
     一个任务的全部通知。
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": []}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [examples.DELIVERY]}]})
 
     data: list[Delivery]
+
+
+class Replay(BaseModel):
+    """How many webhooks are sent again. While `has_more`, go on with `after` set to `next`.
+
+    批量重新投递的结果。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"replayed": 100, "has_more": True, "next": examples.DELIVERY["id"]}]
+        }
+    )
+
+    replayed: int
+    has_more: bool
+    next: str | None
 
 
 class KindInfo(BaseModel):

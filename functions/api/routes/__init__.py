@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from functions.api.routes import health, images, jobs, models
+from functions.api.routes import deliveries, health, images, jobs, models
 
-ROUTERS = (models.router, images.router, jobs.router, health.router)
+ROUTERS = (models.router, images.router, jobs.router, deliveries.router, health.router)

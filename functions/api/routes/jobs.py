@@ -1,4 +1,4 @@
-"""/api/v1/jobs: create, list, read, cancel, retry, delete; deliveries and artifacts.
+"""/api/v1/jobs: create, list, read, cancel, retry, delete; artifacts.
 
 任务接口。
 """
@@ -17,11 +17,10 @@ from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
 from functions.api.responses import answer, create, job_answer
 from shared import wiring
-from shared.deliveries import repository as deliveries
 from shared.errors import InvalidInput, NotFound
 from shared.jobs.kinds import KINDS
 from shared.jobs.model import Status
-from shared.jobs.presentation import delivery, present
+from shared.jobs.presentation import present
 
 router = APIRouter(prefix="/api/v1/jobs", generate_unique_id_function=operations.operation_id)
 
@@ -169,25 +168,6 @@ def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Resp
     bundle = wiring.current()
     job = bundle.jobs.retry(caller, job_id, accept_possible_charge=asked.accept_possible_charge)
     return job_answer(bundle, job, 202, {"Location": bundle.links.job(job.id)})
-
-
-@router.get(
-    "/{job_id}/deliveries",
-    tags=["jobs"],
-    summary="List a job's webhooks",
-    description="Every webhook of the job with all its tries: when, the receiver's status or why "
-    "there was none, and when the next try is due.",
-    responses=operations.answers("DeliveryList", 401, 404),
-)
-def list_deliveries(job_id: str, caller: Caller) -> Response:
-    """List the deliveries of a job.
-
-    列出任务的通知。
-    """
-    bundle = wiring.current()
-    job = bundle.jobs.get(caller, job_id)
-    found = deliveries.for_job(bundle.store, job.id)
-    return answer({"data": [delivery(item) for item in found]})
 
 
 @router.get(
