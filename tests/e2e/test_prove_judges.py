@@ -91,7 +91,7 @@ def judged(
     scenario: Scenario = OAK,
 ) -> list[str]:
     entries = [CREATE, LOOK] if log is None else log
-    scene = Scene(ShiftedClock(multiprocessing.Value("q", 0)), "", Path())
+    scene = Scene(ShiftedClock(multiprocessing.Value("q", 0)), "", {}, "", Path())
     heards = [heard] * len(jobs)
     return judge.judge(scenario, scenario.trouble(scene), jobs, entries, bundle.bucket, heards)
 

@@ -60,12 +60,22 @@ class Case:
         deaths = tuple(Death(*each) for each in values.pop("deaths"))
         return cls(scenario=scenarios[values.pop("scenario")], deaths=deaths, **values)
 
-    def hook(self, number: int | None = None) -> str:
-        """The name by which the receiver knows a job's webhooks, or a place for its number.
+    @property
+    def callback_url(self) -> str:
+        """Where its webhooks go, with a place for a job's number.
 
-        回调接收器中的名字。
+        回调地址。
         """
-        return f"{self.number}-{'{}' if number is None else number}"
+        return f"{self.receiver}/hook/{self.number}-{{}}"
+
+    def heard(self, number: int) -> dict[str, Any]:
+        """What has come by the webhooks of a job.
+
+        某个任务收到的通知。
+        """
+        url = self.callback_url.format(number).replace("/hook/", "/heard/")
+        found: dict[str, Any] = ask(url)
+        return found
 
 
 class Slot:
@@ -99,7 +109,9 @@ class Slot:
         since = ask(f"{self._standin}/_health")["requests"]
         ask(f"{self._standin}/_faults", dict(map(parse_fault, scenario.faults)))
         books = self._generator.open(self._standin, scenario)
-        trouble = scenario.trouble(Scene(clock, self._standin, folder))
+        trouble = scenario.trouble(
+            Scene(clock, self._standin, generator, case.callback_url, folder)
+        )
         with _bundle(settings, clock) as bundle:
             trouble.before(bundle)
         laid = self._place.rows(name)
@@ -111,8 +123,7 @@ class Slot:
             listed = bundle.jobs.page(CALLER, limit=100, newest_first=False).jobs
             known = {row.key for row in laid}
             jobs = [job for job in listed if job.id not in known]
-            hooks = [case.hook(number) for number in range(len(jobs))]
-            heard = [ask(f"{case.receiver}/heard/{hook}") for hook in hooks]
+            heard = [case.heard(number) for number in range(len(jobs))]
             faults = judge(scenario, trouble, jobs, log, bundle.bucket, heard)
         account = Account()
         if len(jobs) == 1:
@@ -143,7 +154,7 @@ class Slot:
                 def live(plan: Plan = plan) -> None:
                     world = (self._place, settings, clock, self._standin)
                     life = Life(*world, case.times, plan, trouble)
-                    life.run(case.scenario, f"{case.receiver}/hook/{case.hook()}")
+                    life.run(case.scenario, case.callback_url)
                     if not case.deaths:
                         Path(calls.name).write_text(json.dumps(plan.names))
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ from shared.jobs.model import Job
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a run takes place: its clock, the generator's address, and a folder that outlives
-    every life.
+    """Where a run takes place: its clock, the generator's address and the settings for it, where
+    webhooks go (a URL with a place for a name), and a folder that outlives every life.
 
     一次运行的环境。
     """
 
     clock: ShiftedClock
     standin: str
+    generator: Mapping[str, str]
+    callback_url: str
     folder: Path
 
 
@@ -36,6 +38,9 @@ class Trouble:
 
     没有麻烦；各种麻烦继承自它。
     """
+
+    also: Sequence[str] = ()
+    """Jobs besides the run's own that must be carried to their ends."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene

@@ -14,6 +14,7 @@ from infra.local.prove.trouble import Trouble
 from infra.local.prove.troubles.adapter import METHODS, Cursed, KeyErrors
 from infra.local.prove.troubles.killer import Killer
 from infra.local.prove.troubles.outage import Outage, ProviderOutage
+from infra.local.prove.troubles.previous import Previous
 from infra.local.prove.troubles.strangers import Strangers
 from infra.local.prove.troubles.throttle import Throttled
 
@@ -43,6 +44,7 @@ def troubled(text: Scenario, photo: Scenario) -> list[Scenario]:
         _with(cursed, "key-error-for-one", Cursed),
         _with(five, "store-throttled", Throttled),
         _with(five, "strangers", Strangers),
+        _with(replace(one, jobs=2), "previous-version", Previous),
     ]
 
 

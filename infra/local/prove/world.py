@@ -134,11 +134,11 @@ class Life:
             self._events()
             if scenario.cancel:
                 self._cancel(ids)
-            due = self._due(ids)
+            due = self._due([*ids, *self._trouble.also])
             if due is None:
                 return
             self._skip_to(due)
-        raise AssertionError(f"not everything ended within {ROUNDS} rounds")
+        raise AssertionError(f"not everything ended within {ROUNDS} rounds: {self._open(ids)}")
 
     def _create(self, scenario: Scenario, number: int, callback_url: str) -> str:
         new = scenario.new_job(number, callback_url)
@@ -207,6 +207,11 @@ class Life:
         except StoreUnavailable:
             return self._clock.now() + round(TIMER * 1000)
         return min((due for due in dues if due is not None), default=None)
+
+    def _open(self, ids: list[str]) -> list[Any]:
+        """What did not end, for whoever reads of it."""
+        records = [self._bundle.store.get(JOBS, job_id) for job_id in (*ids, *self._trouble.also)]
+        return [(r.fields, r.due_at, r.claims) for r in records if r and r.due_at is not None]
 
     def _skip_to(self, instant: int) -> None:
         # What is due already and was not taken yet has its time a moment later.
