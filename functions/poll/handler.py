@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared import events, wiring
-from shared.jobs.polling import ask_for_help, poll
+from shared.jobs.polling import ask_for_help, poll, run_errands
 from shared.work.leader import Watch
 
 
@@ -29,6 +29,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
         on_timer = isinstance(what, events.Timer)
         if on_timer:
             ask_for_help(bundle.ports, bundle.settings.poll_helpers)
+            run_errands(bundle.ports)
         name, seconds = context.aws_request_id, deadline.remaining()
         watch = Watch(bundle.store, bundle.clock, name, seconds=seconds, take_over=on_timer)
         try:

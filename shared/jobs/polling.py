@@ -97,6 +97,21 @@ def ask_for_help(ports: Ports, most: int) -> None:
             ports.help(provider)
 
 
+def run_errands(ports: Ports) -> None:
+    """Do every rare errand once; among them: move what lies in the queues of older versions.
+
+    For a timer's `poll`: where nothing else is to be done it leaves before it has come to them in
+    turn, and to what lies in an old queue nothing else leads.
+
+    依次完成所有少见的杂务，包括迁移旧队列中的任务。
+    """
+    try:
+        for errand in _rare(ports):
+            errand()
+    except StoreUnavailable as error:
+        log.warning("the queues of older versions could not be read: %s", error)
+
+
 def wake_postprocess(ports: Ports) -> None:
     """Wake `postprocess` if something lies due for it; claims nothing.
 
@@ -181,13 +196,16 @@ class _Errands(HeldUnits):
 
 def _in_turn(ports: Ports) -> list[Callable[[], object]]:
     """The bells come between any two errands: by turns one of these is one query a look."""
-    rare: list[Callable[[], object]] = [
-        partial(_refile, ports, old) for old in ports.jobs.old_queues
-    ]
-    rare += [partial(_run, ports, errand) for errand in ports.errands]
     bells: list[Callable[[], object]] = [partial(wake_postprocess, ports)]
     bells += [partial(_run, ports, bell) for bell in ports.bells]
-    return [turn for one in rare for turn in (*bells, one)]
+    return [turn for one in _rare(ports) for turn in (*bells, one)]
+
+
+def _rare(ports: Ports) -> list[Callable[[], object]]:
+    old: list[Callable[[], object]] = [
+        partial(_refile, ports, queue) for queue in ports.jobs.old_queues
+    ]
+    return [*old, *(partial(_run, ports, errand) for errand in ports.errands)]
 
 
 def _run(ports: Ports, errand: Callable[[int], object]) -> None:

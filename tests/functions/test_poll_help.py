@@ -11,10 +11,11 @@ from functions.poll.handler import handler
 from shared import events, wiring
 from shared.jobs import polling
 from shared.jobs.model import Status
+from shared.store.tables import JOBS, OLD_LANES
 from tests.functions.house import Build, House, created
 
 TIMER = {"detail-type": "Scheduled Event"}
-JOBS = 4
+LATE = 4
 
 
 class Context:
@@ -25,9 +26,20 @@ class Context:
         return 60_000
 
 
+class Ending(Context):
+    """An invocation whose time runs out while it waits for more to do."""
+
+    def __init__(self) -> None:
+        self._left = 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        self._left -= 500
+        return max(0, self._left)
+
+
 def late_jobs(house: House) -> list[str]:
     """Jobs that have waited for too long."""
-    ids = [created()["id"] for _ in range(JOBS)]
+    ids = [created()["id"] for _ in range(LATE)]
     house.clock.advance(round(polling.BACKLOG * 1000) + 1000)
     return ids
 
@@ -68,3 +80,20 @@ def test_a_helper_carries_the_jobs_it_was_asked_to_and_leaves(
     ids = late_jobs(house)
     handler({"maquette": "help", **named}, Context())
     assert {house.job(job_id).status for job_id in ids} == {Status.RUNNING}
+
+
+def test_a_timer_s_poll_takes_over_what_lies_in_the_queues_of_an_older_version(
+    build_house: Build,
+) -> None:
+    """Nothing else is to be done, so it would leave after a single look."""
+    house = build_house(instant=False)
+    old = []
+    for lane in range(OLD_LANES):
+        job_id = created()["id"]
+        record = house.bundle.store.get(JOBS, job_id)
+        assert record is not None
+        fields = {**record.fields, "queue": "step", "lane": lane}
+        house.bundle.store.put(JOBS, dataclasses.replace(record, fields=fields))
+        old.append(job_id)
+    handler(TIMER, Ending())
+    assert {house.job(job_id).status for job_id in old} == {Status.RUNNING}

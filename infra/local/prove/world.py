@@ -24,7 +24,7 @@ from shared.buckets.base import BucketUnavailable, ObjectInfo
 from shared.config import Settings
 from shared.errors import Unavailable
 from shared.jobs.model import Status
-from shared.jobs.polling import poll
+from shared.jobs.polling import poll, run_errands
 from shared.jobs.service import idempotency_key
 from shared.store.base import StoreUnavailable
 from shared.store.tables import DELIVERIES, JOBS
@@ -60,7 +60,10 @@ class Context:
 
 def _poll_once(event: dict[str, Any], context: Context) -> None:
     """One pass of `poll`, as a wake-up makes it: staying would only turn the injected hands."""
-    poll(wiring.current().ports, wiring.deadline_of(context), lambda: False)
+    ports = wiring.current().ports
+    if isinstance(events.parse(event), events.Timer):
+        run_errands(ports)
+    poll(ports, wiring.deadline_of(context), lambda: False)
 
 
 _HANDLERS: dict[str, Callable[[dict[str, Any], Any], None]] = {
