@@ -131,7 +131,7 @@ WRONG: dict[str, list[str]] = {
 for _name, (_, _, _whole) in NUMBERS.items():
     WRONG[_name] = COUNTS if _whole else SECONDS
 WRONG["wait_seconds"] = ["-1", "26", "soon"]
-WRONG["poll_helpers"] = ["-1", str(5), "few", "0.5"]
+WRONG["poll_helpers"] = ["-1", "5", "few", "0.5"]
 WRONG["jitter"] = ["-0.1", "0.91", "some", "nan"]
 WRONG["poll_factor"] = WRONG["retry_factor"] = ["1", "10.5", "fast", "nan"]
 
