@@ -14,7 +14,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from shared.buckets.base import ObjectInfo, ObjectMissing, Reader
-from shared.store.base import Conflict, Lease, Page, Record, Table, Value, check_writes
+from shared.store.base import (
+    Conflict,
+    Lease,
+    Page,
+    Record,
+    Table,
+    Value,
+    check_expiry,
+    check_writes,
+)
 from tests.contract.stale import page_of
 
 
@@ -104,6 +113,17 @@ class MemoryStore:
                 known[record.key] = new
                 claimed.append(self._whole(table, new))
             return claimed
+
+    def expire(self, table: Table, now: int, limit: int) -> int:
+        with self._lock:
+            self.calls["expire"] += 1
+            check_expiry(table)
+            known = self._tables[table.name]
+            over = [key for key, one in known.items() if one.due_at is not None]
+            over = [key for key in over if (known[key].due_at or 0) <= now][:limit]
+            for key in over:
+                del known[key]
+            return len(over)
 
     def check(self) -> None:
         """It always answers."""

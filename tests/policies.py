@@ -113,8 +113,16 @@ def _dynamodb(name: str, params: Mapping[str, Any]) -> set[Call]:
 _UPLOADS = {"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
 
 
+_LISTS = {
+    "ListObjectsV2": "s3:ListBucket",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+}
+
+
 def _s3(name: str, params: Mapping[str, Any]) -> set[Call]:
     bucket = f"arn:aws:s3:::{params['Bucket']}"
+    if name in _LISTS:
+        return {Call(_LISTS[name], bucket)}
     thing = f"{bucket}/{params['Key']}"
     # Who reads must be able to learn that there is nothing: 404, not 403.
     reading = {Call("s3:GetObject", thing), Call("s3:ListBucket", bucket)}

@@ -8,14 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from shared import events, wiring
+from shared.context import Pool
 from shared.jobs.polling import ask_for_help, poll, run_errands
+from shared.jobs.sweep import sweep
 from shared.work.leader import Watch
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
     """Carry jobs forward; on a timer (or when nobody else does) stay while any is unfinished.
 
-    Asked for help, it carries the jobs of those providers forward and leaves.
+    A timer's also sweeps away what no job needs, when it is time to. Asked for help, it carries the
+    jobs of those providers forward and leaves.
 
     推进任务。
     """
@@ -32,7 +35,12 @@ def handler(event: dict[str, Any], context: Any) -> None:
             run_errands(bundle.ports)
         name, seconds = context.aws_request_id, deadline.remaining()
         watch = Watch(bundle.store, bundle.clock, name, seconds=seconds, take_over=on_timer)
-        try:
-            poll(bundle.ports, deadline, watch.stays, woken=isinstance(what, events.Wake))
-        finally:
-            watch.leave()
+        # Beside the poll, which it must not hold up.
+        with Pool(1, "sweep") as beside:
+            try:
+                if on_timer:
+                    parts = (bundle.store, bundle.ports.jobs, bundle.bucket, bundle.clock)
+                    beside.submit(sweep, *parts, deadline)
+                poll(bundle.ports, deadline, watch.stays, woken=isinstance(what, events.Wake))
+            finally:
+                watch.leave()

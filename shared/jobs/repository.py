@@ -157,7 +157,8 @@ class JobRepository:
         writes = [self._written(job), *self._beside(None, job)]
         if key is not None:
             use = KeyUse(key.fingerprint, job.id, job.created_at, key.prints)
-            writes.append((IDEMPOTENCY, Record(key.key, _KEY_USES.dump(use))))
+            over = job.created_at + 1000 * (IDEMPOTENCY.keep_seconds or 0)
+            writes.append((IDEMPOTENCY, Record(key.key, _KEY_USES.dump(use), due_at=over)))
         record = self._store.transact(writes)[0]
         return self._saved(None, replace(job, version=record.version, looks=0))
 

@@ -121,7 +121,8 @@ def takes_over_files(old: Job) -> bool:
     """
     broken = old.error is not None and old.error.code == "artifact_invalid"
     stored_all = bool(old.files) and all(file.stored for file in old.files)
-    return stored_all and not broken and _task_is_useful(old)
+    ended = old.status.terminal and old.status is not S.SUCCEEDED
+    return ended and stored_all and not broken and _task_is_useful(old)
 
 
 def _inherit(fresh: Job, old: Job, at: Moment) -> Job:

@@ -18,6 +18,7 @@ from shared.buckets.base import Bucket
 from shared.clock import Clock, new_id
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
 from shared.jobs import lifecycle, retrying
+from shared.jobs.family import clear, family_of
 from shared.jobs.kinds import KINDS
 from shared.jobs.lifecycle.transitions import Moment, opened
 from shared.jobs.model import Artifact, InputFile, Job, JobInput, Status
@@ -300,7 +301,9 @@ class JobService:
         raise Unavailable("The job is being changed by others; ask again.")
 
     def delete(self, caller: str, job_id: str) -> Job:
-        """Remove an ended job's files for good; the job itself stays, its links answer 410.
+        """Remove an ended job's files for good, but for those that another job of its chain of
+        retries still needs; the job itself stays, its links answer 410. Asked again, it finishes
+        what was broken off.
 
         删除已结束任务的文件。
         """
@@ -311,12 +314,8 @@ class JobService:
             return job if job.deleted_at else replace(job, deleted_at=at.now, updated_at=at.now)
 
         job = self._change(caller, job_id, mark)
-        for artifact in job.artifacts:
-            self._bucket.delete(artifact.key)
-        for image in job.input.images.values():
-            # A retry reads the same pictures.
-            if job.retried_as is None and job.retry_of is None:
-                self._bucket.delete(image.key)
+        # Read after the mark: a retry made before it is a member, and none is made after it.
+        clear(self._bucket, family_of(job, self._jobs.get))
         return job
 
     def artifact(self, job_id: str, name: str) -> Artifact:

@@ -69,7 +69,8 @@ class Table:
     """One kind of record: its name, its index fields with their types, its indexes.
 
     `keep_seconds` is how long after its last write a record is needed at least (None: for good);
-    a store may remove it after that, and need not.
+    its `due_at` says when that is over. A store may remove it then by itself, or when it is told to
+    (`Store.expire`), and need not.
 
     一类记录的声明。
     """
@@ -229,6 +230,15 @@ def check_query(table: Table, index: str, equals: Mapping[str, Value], limit: in
     return declared
 
 
+def check_expiry(table: Table) -> None:
+    """Raise `ValueError` for a table whose records are kept for good.
+
+    检查该类记录是否会过期。
+    """
+    if table.keep_seconds is None:
+        raise ValueError(f"records of table {table.name} are kept for good")
+
+
 class Store(Protocol):
     """Where records are kept. Every method may raise `StoreUnavailable`.
 
@@ -320,6 +330,15 @@ class Store(Protocol):
         be quick and touch no store. Raises `KeyError` and `ValueError` as `query` does.
 
         认领到期的记录。
+        """
+
+    def expire(self, table: Table, now: int, limit: int) -> int:
+        """Remove records of a table with `keep_seconds` that are due at `now` (ms), at most
+        `limit`; how many: 0 where the store does so by itself.
+
+        Raises `ValueError` for a table whose records are kept for good.
+
+        删除已过保存期限的记录。
         """
 
     def check(self) -> None:

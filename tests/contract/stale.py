@@ -176,6 +176,13 @@ class StaleStore:
                 continue
         return claimed
 
+    def expire(self, table: Table, now: int, limit: int) -> int:
+        """As the real store.
+
+        删除已过保存期限的记录。
+        """
+        return self._inner.expire(table, now, limit)
+
     def check(self) -> None:
         """As the real store.
 

@@ -236,6 +236,36 @@ def test_keys_differ_by_case(store: Store) -> None:
     store.put(JOBS, Record("K", {}))
 
 
+# What is over
+
+
+def test_records_whose_time_is_over_go_and_no_others(store: Store) -> None:
+    for key, due in (("past", 10), ("now", 20), ("later", 30)):
+        store.put(IDEMPOTENCY, Record(key, {"of": key}, due_at=due))
+    store.put(IDEMPOTENCY, Record("for good", {}))
+    store.put(JOBS, job("job", due_at=5))
+    gone = store.expire(IDEMPOTENCY, 20, 100)
+    there = [key for key in ("past", "now") if store.get(IDEMPOTENCY, key) is not None]
+    # A store that does so by itself leaves them for now.
+    assert (gone, there) in ((2, []), (0, ["past", "now"]))
+    for key in ("later", "for good"):
+        assert store.get(IDEMPOTENCY, key) is not None
+    assert store.get(JOBS, "job") is not None
+    assert store.expire(IDEMPOTENCY, 20, 100) == 0
+
+
+def test_no_more_records_go_at_once_than_was_said(store: Store) -> None:
+    for number in range(5):
+        store.put(IDEMPOTENCY, Record(f"k{number}", {}, due_at=number))
+    gone = [store.expire(IDEMPOTENCY, 9, 2) for _ in range(4)]
+    assert gone in ([2, 2, 1, 0], [0, 0, 0, 0])
+
+
+def test_what_is_kept_for_good_does_not_expire(store: Store) -> None:
+    with pytest.raises(ValueError, match="for good"):
+        store.expire(JOBS, 20, 100)
+
+
 # Transactions
 
 

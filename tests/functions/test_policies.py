@@ -28,7 +28,8 @@ from shared import config, events, wiring
 from shared.aws import clients
 from shared.buckets.s3 import PART
 from shared.clock import Deadline, SystemClock
-from shared.jobs import polling
+from shared.jobs import polling, sweep
+from shared.jobs.family import AREAS
 from shared.jobs.model import PROCESS
 from shared.providers.base import Download, DownloadFailed, RemoteFile, TaskState
 from shared.store.base import Lease
@@ -102,6 +103,19 @@ class Stack:
             )
             assert made.status == 202, made.body
             return str(made.json["id"])
+
+    def put(self, key: str) -> None:
+        """Put an object, in nobody's name."""
+        with self.recorder.turn(""):
+            clients.client("s3").put_object(Bucket=self.bucket, Key=key, Body=b"x")
+
+    def left(self) -> list[Any]:
+        """Objects called `left`, and uploads that have not ended."""
+        with self.recorder.turn(""):
+            s3 = clients.client("s3")
+            listed = s3.list_objects_v2(Bucket=self.bucket)["Contents"]
+            begun = s3.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        return [item["Key"] for item in (*listed, *begun) if item["Key"].endswith("left")]
 
     def run(self, function: str, event: Any = events.WAKE) -> None:
         with self._process(function):
@@ -185,6 +199,7 @@ def do_everything(stack: Stack) -> None:
         assert stack.api("POST", "/api/v1/deliveries/replay").status == 202
         link = job["artifacts"][0]["url"].removeprefix("http://127.0.0.1:8000")
         assert stack.api("GET", link).status == 307
+        stack.put(f"incoming/{job_id}/0-0-model.glb")
         assert stack.api("DELETE", f"/api/v1/jobs/{job_id}").status == 200
 
         # One whose model is broken: fetched anew, given up, asked for again.
@@ -221,7 +236,9 @@ def do_everything(stack: Stack) -> None:
         idle = stack.create(hook, prompt="idle")
         assert stack.api("POST", f"/api/v1/jobs/{idle}/cancel").json["status"] == "canceled"
 
+        leave_behind(stack, idle)
         fall_behind(stack, hook)
+        assert stack.left() == [], "the sweep left something"
 
     # A picture so large that it goes up in parts, one of which is lost.
     boto3.DEFAULT_SESSION.events.register("before-call.s3.UploadPart", lose)
@@ -269,6 +286,19 @@ def noise() -> bytes:
 
 def lose(**_: Any) -> None:
     raise EndpointConnectionError(endpoint_url="http://nowhere")
+
+
+def leave_behind(stack: Stack, job_id: str) -> None:
+    """What workers left that died over a job which has ended: the next timer's poll sweeps it."""
+    for area in AREAS:
+        stack.put(f"{area}/{job_id}/left")
+    with stack.recorder.turn(""):
+        for area in ("incoming", "inputs"):
+            key = f"{area}/{job_id}/big-left"
+            clients.client("s3").create_multipart_upload(Bucket=stack.bucket, Key=key)
+    for age in ("EVERY", "YOUNG", "UPLOAD_AGE"):
+        stack.environ.setattr(sweep, age, -60.0)
+    assert len(stack.left()) == 5
 
 
 def fall_behind(stack: Stack, hook: str) -> None:

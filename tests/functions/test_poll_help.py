@@ -9,6 +9,7 @@ import pytest
 
 from functions.poll.handler import handler
 from shared import events, wiring
+from shared.clock import new_id
 from shared.jobs import polling
 from shared.jobs.model import Status
 from shared.store.tables import JOBS, OLD_LANES
@@ -66,6 +67,20 @@ def test_without_the_setting_nobody_is_asked(build_house: Build) -> None:
 @pytest.mark.parametrize("event", [dict(events.WAKE), events.help_event("throwaway"), {}])
 def test_a_woken_poll_and_a_helper_ask_nobody(build_house: Build, event: Any) -> None:
     assert asked_by(event, build_house, poll_helpers=4) == []
+
+
+@pytest.mark.parametrize(("event", "sweeps"), [(TIMER, True), (dict(events.WAKE), False)])
+def test_a_timer_s_poll_sweeps_beside_its_jobs(
+    build_house: Build, event: Any, sweeps: bool
+) -> None:
+    house = build_house()
+    key = f"inputs/{new_id(house.clock)}/lost.png"
+    house.bundle.bucket.put_stream(key, [b"x"], media_type="image/png")
+    house.clock.advance(3_600_000)
+    (job_id,) = late_jobs(house)[:1]
+    handler(event, Context())
+    assert (house.bundle.bucket.head(key) is None) == sweeps
+    assert house.job(job_id).status is not Status.QUEUED
 
 
 @pytest.mark.parametrize(

@@ -263,8 +263,8 @@ def _name(role: str, index: int) -> str:
 def _tidy(ports: Ports, job: Job) -> None:
     """The copies under incoming/ have served; what is left behind does no harm."""
     for file in job.files:
-        # A retry works on the files of the job before it: they are not this job's to delete.
-        if file.key is not None and file.key.startswith(f"incoming/{job.id}/"):
+        # Those of the job before a retry as well: it left them to the retry alone.
+        if file.key is not None:
             try:
                 ports.bucket.delete(file.key)
             except BucketUnavailable as error:

@@ -23,6 +23,7 @@ from shared.store.base import (
     StoreUnavailable,
     Table,
     Value,
+    check_expiry,
     check_query,
     check_writes,
 )
@@ -177,6 +178,14 @@ class DynamoStore:
         if lost:
             self._on_lost(lost)
         return [record for record, mine in zip(leased, won, strict=True) if mine]
+
+    def expire(self, table: Table, now: int, limit: int) -> int:
+        """Nothing: DynamoDB removes by itself what is over (its time to live).
+
+        无需处理：由 DynamoDB 自动清除。
+        """
+        check_expiry(table)
+        return 0
 
     def check(self) -> None:
         """Raise `StoreUnavailable` unless the table is read, written to and found by `due`.

@@ -23,7 +23,7 @@ from shared import skew
 from shared.store.base import TEXT_LENGTH, Index, StoreUnavailable, Table
 from shared.store.tables import TABLES
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The migration that this code needs the database to stand at."""
 
 _DOCUMENT = 2**22 - 1  # characters; the longest text that MySQL keeps as MEDIUMTEXT in utf8mb4
@@ -60,6 +60,8 @@ def _declare(metadata: sa.MetaData, table: Table) -> sa.Table:
     for index in table.indexes:
         names = dict.fromkeys((*index.equals, sort_column(index), "id"))
         sa.Index(f"{table.name}_{index.name}", *(declared.c[name] for name in names))
+    if table.keep_seconds is not None:
+        sa.Index(f"{table.name}_expiry", declared.c.due_at)
     return declared
 
 

@@ -27,6 +27,7 @@ from shared.store.base import (
     StoreUnavailable,
     Table,
     Value,
+    check_expiry,
     check_query,
     check_writes,
     from_text,
@@ -180,6 +181,24 @@ class SqlStore:
             if leased:
                 _take(connection, table, leased)
             return leased
+
+        return self._commit(work)
+
+    def expire(self, table: Table, now: int, limit: int) -> int:
+        """Remove records whose time is over, at most `limit`; how many.
+
+        删除已过保存期限的记录。
+        """
+        check_expiry(table)
+        target = SQL_TABLES[table.name]
+        over = target.c.due_at <= now
+        rows = self._read(sa.select(target.c.id).where(over).limit(limit))
+        if not rows:
+            return 0
+        mine = target.c.id.in_([row.id for row in rows]) & over
+
+        def work(connection: sa.Connection) -> int:
+            return connection.execute(sa.delete(target).where(mine)).rowcount
 
         return self._commit(work)
 

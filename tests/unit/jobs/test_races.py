@@ -26,10 +26,13 @@ from hypothesis.stateful import (
     rule,
 )
 
+from infra.local.prove.leftovers import left_behind
 from shared.errors import MaquetteError
 from shared.jobs.lifecycle.transitions import NEXT
 from shared.jobs.model import Job, Status
+from shared.jobs.retrying import takes_over_files
 from shared.jobs.steps.check import check
+from shared.jobs.sweep import sweep
 from tests.faulty import Step
 from tests.worlds import CALLER, THOROUGH, World, effort, published, real_world
 
@@ -194,6 +197,7 @@ class Races(RuleBasedStateMachine):
                 job = self.world.job(job_id)
                 self.has_ended_well(job)
                 ENDS[job.error.code if job.error else job.status.value] += 1
+            self.nothing_is_left_behind()
         finally:
             for step in self.steps:
                 step.kill()
@@ -243,6 +247,16 @@ class Races(RuleBasedStateMachine):
             )
             gave_nothing = truth.state in ("failed", "canceled")
             assert job.may_be_billed or gave_nothing or job.task_id is not None
+
+    def nothing_is_left_behind(self) -> None:
+        world = self.world
+        world.clock.advance(48 * 3_600_000)
+        assert sweep(world.store, world.repository, world.bucket, world.clock, world.deadline())
+        assert left_behind(world.bucket, world.repository) == []
+        for job in world.jobs():
+            assert published(world, job) or job.status is not Status.SUCCEEDED
+            kept = [file.key for file in job.files if file.key] if takes_over_files(job) else []
+            assert job.retried_as or all(world.bucket.head(key) for key in kept)
 
     # Helpers
 

@@ -31,7 +31,7 @@ from shared.store.base import Index, Lease, Record, StoreUnavailable, Table, Val
 from shared.store.sql import engine
 from shared.store.sql.engine import METADATA, SCHEMA_VERSION, SQL_TABLES, connect
 from shared.store.sql.store import SqlStore
-from shared.store.tables import DELIVERIES, JOBS, TABLES
+from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, TABLES
 
 QUEUE = {"queue": "x", "lane": 1}
 INDEXES = [(table, index) for table in TABLES for index in table.indexes]
@@ -486,6 +486,25 @@ def test_the_code_s_schema_version_is_the_last_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent))
     assert ScriptDirectory.from_config(config).get_heads() == [SCHEMA_VERSION]
+
+
+def test_idempotency_keys_of_before_get_the_time_when_they_are_over(
+    store: SqlStore, database_url: str
+) -> None:
+    from alembic import command
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent))
+    with engine.writing(store._engine).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+    store.put(IDEMPOTENCY, Record("old", {"at": 1_000, "job_id": "1"}))
+    assert migrate.upgrade(database_url)
+    week = 7 * 24 * 3_600_000
+    assert store.get(IDEMPOTENCY, "old") == Record(
+        "old", {"at": 1_000, "job_id": "1"}, {}, 1_000 + week, version=1
+    )
+    assert [store.expire(IDEMPOTENCY, week + at, 9) for at in (999, 1_000)] == [0, 1]
 
 
 def test_a_migration_can_be_undone(store: SqlStore) -> None:
