@@ -24,7 +24,6 @@ from shared.clock import Deadline
 from shared.jobs import polling
 from shared.metrics import CLAIMS_LOST
 from shared.providers.base import RateLimited
-from shared.store.base import StoreUnavailable
 from tests.emf import Point, read, totals
 from tests.functions.gateway import get, post_json
 from tests.functions.house import Build, House, created
@@ -216,14 +215,14 @@ def test_what_was_measured_is_written_also_when_the_function_fails(
         def __getattr__(self, attribute: str) -> Any:
             return getattr(self._part, attribute)
 
-        def claim(self, *_: Any, **__: Any) -> Any:
+        def first(self, *_: Any, **__: Any) -> Any:
             house.bundle.metrics.add(CLAIMS_LOST, 3)
-            raise StoreUnavailable("away")
+            raise RuntimeError("a fault of ours")
 
     house = build_house(
         metrics="emf", wrap=lambda name, part: Down(part) if name == "store" else part
     )
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(RuntimeError):
         callback(timer(), Invocation(house))
     assert totals(read(capfd.readouterr().out), "ClaimsLost", "stage") == {"local": 3}
 
