@@ -90,6 +90,13 @@ class ProviderUnavailable(ProviderError):
         self.retry_after = retry_after
 
 
+class NotReadYet(ProviderUnavailable):
+    """A search goes on: what was read so far does not tell. The provider itself is well.
+
+    查找尚未完成，暂时无法判断。
+    """
+
+
 class UnknownOutcome(ProviderError):
     """The request went out and no answer says whether it was carried out.
 
@@ -252,11 +259,11 @@ class Adapter(Protocol):
 
     def find(
         self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
-    ) -> Sequence[Sequence[str]]:
+    ) -> Sequence[Sequence[str] | None]:
         """For each create in turn, the ids of tasks made since then that carry its mark.
 
-        None found means that there is none. Raises `ProviderUnavailable` where that could not be
-        told of every one.
+        No ids mean that there is no such task; None, that this could not be told yet. Raises
+        `NotReadYet`, or another `ProviderError`, where it could be told of none.
 
         按标记找回未应答的任务。
         """

@@ -114,7 +114,7 @@ def state(given: object) -> TaskState | None:
     if files is None:
         return None
     # Below 0 it is told as 0: it is no more than a hint.
-    progress = number(given.progress, -math.inf, 100)
+    progress = number(given.progress, -1e9, 100)
     eta = number(given.eta_seconds, 0, LONGEST_ETA)
     return TaskState(
         given.status,

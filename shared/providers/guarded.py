@@ -145,7 +145,7 @@ class Guarded:
 
     def find(
         self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
-    ) -> Sequence[Sequence[str]]:
+    ) -> Sequence[Sequence[str] | None]:
         """As the adapter finds; an answer that cannot be used counts as none.
 
         按标记找回未应答的任务。
@@ -154,7 +154,7 @@ class Guarded:
             found = adapter.find(wanted, credential, deadline)
             if not _is_list(found) or len(found) != len(wanted) or not all(map(_are_ids, found)):
                 raise Broken("the search did not give the ids of tasks")
-            return [tuple(dict.fromkeys(ids)) for ids in found]
+            return [None if ids is None else tuple(dict.fromkeys(ids)) for ids in found]
 
     @contextmanager
     def download(self, file: RemoteFile, credential: str, deadline: Deadline) -> Iterator[Download]:
@@ -303,7 +303,7 @@ def _is_list(given: object) -> bool:
 
 
 def _are_ids(given: object) -> bool:
-    return isinstance(given, (list, tuple)) and all(map(_is_id, given))
+    return given is None or (isinstance(given, (list, tuple)) and all(map(_is_id, given)))
 
 
 def _length(given: object) -> int | None:

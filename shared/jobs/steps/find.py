@@ -16,7 +16,7 @@ from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
 from shared.jobs.steps.refusals import answered, refused
 from shared.jobs.steps.submit import CREATE_NEEDS, adopt, send
-from shared.providers.base import Provider, ProviderError, Request, Wanted
+from shared.providers.base import NotReadYet, Provider, ProviderError, Request, Wanted
 from shared.store.base import StoreUnavailable
 
 log = logging.getLogger("maquette.jobs")
@@ -53,7 +53,7 @@ def find(
         found = provider.find(wanted, credential, deadline)
     except Exception as error:  # an adapter may raise anything: then nothing was read
         log.warning("%s: its tasks could not be searched: %s", provider.name, error)
-        if isinstance(error, ProviderError):
+        if isinstance(error, ProviderError) and not isinstance(error, NotReadYet):
             refused(ports, provider, credential, error, "read")
         for job in jobs:
             _settle(ports, provider, job, None, deadline)

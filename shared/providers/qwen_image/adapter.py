@@ -129,7 +129,7 @@ class QwenImage:
 
     def find(
         self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
-    ) -> Sequence[Sequence[str]]:
+    ) -> Sequence[Sequence[str] | None]:
         """Nothing: whoever takes keys is asked again with the same one.
 
         无需查找：带同一个键重发即可。

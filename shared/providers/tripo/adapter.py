@@ -10,6 +10,7 @@ Tripo 三维生成接口的适配器。
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -21,6 +22,7 @@ from shared.clock import Clock, Deadline
 from shared.providers.base import (
     Ask,
     Download,
+    NotReadYet,
     ProviderError,
     RemoteFile,
     Request,
@@ -32,15 +34,16 @@ from shared.providers.download import download
 from shared.providers.http import Connections
 from shared.providers.tripo.api import Account
 from shared.providers.tripo.options import KEY, NAME, VIEWS, body_of, images_of
-from shared.providers.tripo.tasks import carries, state_of
+from shared.providers.tripo.search import Search
+from shared.providers.tripo.tasks import state_of
 
 GLOBAL_URL = "https://openapi.tripo3d.ai"
 MAX_DOWNLOAD = 512 << 20
-CLOCK_SKEW_MS = 300_000
 
 
 class Tripo:
-    """The adapter. It keeps nothing between calls but connections; one serves all threads.
+    """The adapter. Between calls it keeps connections, and while creates are looked for what it
+    read of the account's tasks; one serves all threads.
 
     Raises `ValueError` for a URL that cannot be right. `transport` takes the network's place in
     tests.
@@ -61,6 +64,8 @@ class Tripo:
         self._base = _checked_url(base_url)
         self._clock = clock
         self._max_download = max_download_bytes
+        self._lock = threading.Lock()
+        self._searches: dict[tuple[str, str], Search] = {}
         self._http = Connections("tripo", transport)
 
     def __repr__(self) -> str:
@@ -128,25 +133,20 @@ class Tripo:
 
     def find(
         self, wanted: Sequence[Wanted], credential: str, deadline: Deadline
-    ) -> Sequence[Sequence[str]]:
+    ) -> Sequence[Sequence[str] | None]:
         """Ids of the account's tasks whose input holds each request's mark, since it was begun.
 
-        Five minutes are allowed for clocks that differ. Raises `ProviderUnavailable` if the list
-        or an input could not be read to the end: an empty answer means that there is none. A
-        request without a mark is never found.
+        All calls share one scan of the account, which goes on where the last one stopped. Raises
+        `NotReadYet` while it is not far enough to tell of any. A request without a mark is never
+        found.
 
         按标记在最近的任务中查找未应答的创建。
         """
-        marked = [one for one in wanted if one.request.mark is not None]
-        if not marked:
-            return [()] * len(wanted)
         account = self._account(credential, deadline)
-        recent = account.recent(min(one.since for one in marked) - CLOCK_SKEW_MS)
-        tasks = [(id, task) for id, task in account.tasks(recent) if task is not None]
-        return [
-            tuple(id for id, task in tasks if one in marked and carries(task, one.request))
-            for one in wanted
-        ]
+        found = self._search(credential, account).find(account, wanted, deadline)
+        if wanted and all(ids is None for ids in found):
+            raise NotReadYet("the account's tasks were not read back far enough yet")
+        return found
 
     def download(
         self, file: RemoteFile, credential: str, deadline: Deadline
@@ -175,6 +175,12 @@ class Tripo:
     def _account(self, credential: str, deadline: Deadline) -> Account:
         key = SecretStr(secret(self._credentials, NAME, credential, KEY))
         return Account(self._http, self._base, key, self._clock, deadline)
+
+    def _search(self, credential: str, account: Account) -> Search:
+        """The scan of an account; another key, and it may be another account."""
+        key = (credential, account.key.get_secret_value())
+        with self._lock:
+            return self._searches.setdefault(key, Search(self._clock))
 
     def _seed(self, body: dict[str, Any]) -> str | None:
         """Put a random seed where the caller chose none; returns it as the mark."""

@@ -25,10 +25,10 @@ from shared.providers.tripo.tasks import milliseconds
 MULTIPART_BYTES = 50 << 20
 CHUNK = 1 << 20
 USAGE_PAGE = 50
-USAGE_PAGES = 40
 
 T = TypeVar("T")
 Page = Sequence[tuple[str, int | None]]
+Spend = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -73,36 +73,28 @@ class Account:
             raise ProviderUnavailable("the upload's answer has no file token")
         return token
 
-    def tasks(self, ids: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    def tasks(
+        self, ids: Sequence[str], spend: Spend = lambda: None
+    ) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
         """Each id with its task: None if the key does not know it, empty if it cannot be read.
+
+        `spend` is called before each request, and may raise.
 
         按编号批量读取任务。
         """
         for start in range(0, len(ids), BATCH):
             batch = list(ids[start : start + BATCH])
-            tasks = self._look_up(_tasks, "POST", "/v3/tasks/list", {"task_ids": batch})
+            tasks = self._look_up(_tasks, spend, "POST", "/v3/tasks/list", {"task_ids": batch})
             for task_id in batch:
                 yield task_id, tasks.get(task_id, {})
 
-    def recent(self, since: int) -> Sequence[str]:
-        """Ids of the account's tasks since `since` (ms) or of unknown age, from its usage.
+    def usage(self, offset: int, spend: Spend = lambda: None) -> Page:
+        """One page of the account's tasks, the newest first: ids, and when each was made (ms).
 
-        账户最近的任务编号。
+        账户任务列表的一页。
         """
-        seen: dict[str, int | None] = {}
-        offset = 0
-        for _ in range(USAGE_PAGES):
-            path = f"/v3/account/usage?limit={USAGE_PAGE}&offset={offset}"
-            page, known = self._look_up(_usage, "GET", path), len(seen)
-            seen.update(page)
-            repeated = len(seen) == known
-            # A server that knows no `offset` gives its one short page again.
-            if (repeated and len(page) < USAGE_PAGE) or _is_past(page, since):
-                return [id for id, at in seen.items() if at is None or at >= since]
-            if repeated:
-                break
-            offset += len(page)
-        raise ProviderUnavailable("the account's tasks could not be read back far enough")
+        path = f"/v3/account/usage?limit={USAGE_PAGE}&offset={offset}"
+        return self._look_up(_usage, spend, "GET", path)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -114,9 +106,13 @@ class Account:
     def _repeat(self, call: Callable[[], T]) -> T:
         return repeat(call, clock=self.clock, deadline=self.deadline)
 
-    def _look_up(self, reading: Callable[[Any], T], *asked: Any) -> T:
+    def _look_up(self, reading: Callable[[Any], T], spend: Spend, *asked: Any) -> T:
+        def once() -> T:
+            spend()
+            return reading(self.ask(*asked))
+
         try:
-            return self._repeat(lambda: reading(self.ask(*asked)))
+            return self._repeat(once)
         except (Rejected, OutOfCredit) as fault:
             # What is wrong with the question says nothing about the tasks.
             raise ProviderUnavailable(fault.message, code=fault.code) from None
@@ -186,10 +182,3 @@ def _usage(data: Any) -> Page:
             raise ProviderUnavailable("a list of tasks that cannot be read")
         page.append((item["task_id"], milliseconds(item.get("created_at"))))
     return page
-
-
-def _is_past(page: Page, since: int) -> bool:
-    """Whether a page, the newest first, lies wholly before `since`: nothing after it matters."""
-    known = [at for _, at in page if at is not None]
-    newest_first = len(known) == len(page) > 1 and known[0] > known[-1]
-    return newest_first and max(known) < since

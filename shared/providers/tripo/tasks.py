@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 
-from shared.providers.base import ProviderUnavailable, RemoteFile, Request, TaskState
+from shared.providers.base import RemoteFile, TaskState
 from shared.providers.cleaning import clean
 
 # How long a finished task may be without its files before that is called a failure.
@@ -36,6 +35,11 @@ FAILURES: Mapping[str, tuple[str, str]] = {
 }
 # The textured model before the bare one; v3's own name first, then v2's and their variants.
 MODEL_KEYS = ("model_url", "pbr_model_url", "pbr_model", "model", "base_model_url", "base_model")
+
+# What the caller wrote is no mark, and may be long.
+_PROMPTS = frozenset({"prompt", "negative_prompt"})
+_SHORTEST_MARK = 8
+_MARK_LENGTH = 512
 
 T = TypeVar("T")
 _NUMBER = TypeAdapter(FiniteFloat, config=ConfigDict(strict=True))
@@ -74,40 +78,44 @@ def state_of(task: Mapping[str, Any], now: int) -> TaskState | None:
     return TaskState("failed", progress, error=error, credits=spent)
 
 
-def carries(task: Mapping[str, Any], request: Request) -> bool:
-    """Whether a task came of this request; raises `ProviderUnavailable` if that cannot be read.
+def marks_of(given: Mapping[str, Any]) -> str:
+    """All of a task's input that may be a mark: its large numbers and its texts, a line each.
 
-    判断任务是否由这个请求创建。
+    任务输入中可能是标记的内容。
     """
-    given = task.get("input")
-    if not isinstance(given, dict):
-        raise ProviderUnavailable("a recent task's input could not be read")
-    if not _holds(given, request.mark or ""):
-        return False
-    ours, theirs = json.loads(request.body).get("prompt"), given.get("prompt")
-    if not isinstance(ours, str) or not isinstance(theirs, str):
-        return True
-    return ours.split() == theirs.split()
-
-
-def _holds(value: Any, mark: str) -> bool:
-    """Whether the mark is anywhere in a JSON value, as a number or within a text."""
-    waiting = [value]
+    lines: list[str] = []
+    waiting: list[Any] = [value for name, value in given.items() if name not in _PROMPTS]
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
-        elif isinstance(item, str) and not mark.isdigit():
-            if mark in item:
-                return True
-        else:
+        elif isinstance(item, str):
+            lines.append(item[:_MARK_LENGTH])
+        elif isinstance(item, float) and item.is_integer():
             # Some servers give every number as 1.073741824e9.
-            whole = isinstance(item, float) and item.is_integer()
-            if str(int(item) if whole else item) == mark:
-                return True
-    return False
+            lines.append(str(int(item)))
+        elif isinstance(item, int):
+            lines.append(str(item))
+    return "\n".join(["", *(line for line in lines if len(line) >= _SHORTEST_MARK), ""])
+
+
+def holds(marks: str, mark: str) -> bool:
+    """Whether a mark is among a task's: a number as a whole, a token also within a text.
+
+    任务是否带有某个标记。
+    """
+    return (f"\n{mark}\n" if mark.isdigit() else mark) in marks
+
+
+def prompt_of(given: Mapping[str, Any]) -> int | None:
+    """A number that stands for an input's prompt, however its words are spaced; None without one.
+
+    代表提示词的数字。
+    """
+    prompt = given.get("prompt")
+    return hash(" ".join(prompt.split())) if isinstance(prompt, str) else None
 
 
 def _failure(task: Mapping[str, Any], word: str) -> tuple[str, str]:
