@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gpu_inference.http import jobs, openai, pictures, platforms, problems, status
+from gpu_inference.http.access import Keys, Rates
 from gpu_inference.http.middleware import Around
 from gpu_inference.logs import set_up_logs
 from gpu_inference.settings import Settings
@@ -39,6 +40,8 @@ def application(service: Service) -> ASGIApp:
     """
     app = FastAPI(title="Qwen-Image", description="Makes and changes pictures.")
     app.state.service = service
+    app.state.keys = Keys(service.settings.api_keys)
+    app.state.rates = Rates(service.settings.rate_per_minute)
     problems.install(app)
     for part in (status, pictures, jobs, openai, platforms):
         app.include_router(part.router)

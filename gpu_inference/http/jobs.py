@@ -16,7 +16,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from gpu_inference.errors import InvalidInput, NotFound
 from gpu_inference.http.access import enter, service_of
 from gpu_inference.http.bodies import documented, read_json
-from gpu_inference.work.requests import Ask
+from gpu_inference.http.requests import Ask, decide, fingerprint, inputs_of, kind_of
+from gpu_inference.work.protocol import Inputs
+from gpu_inference.work.wish import Wish
 
 router = APIRouter(prefix="/jobs")
 
@@ -33,7 +35,13 @@ async def submit(request: Request) -> Response:
     caller = enter(request, counted=True)
     service = service_of(request)
     ask = await read_json(request, Ask)
-    job, new = await run_in_threadpool(service.submit, ask, _key(request), caller)
+
+    def decided() -> tuple[Wish, Inputs]:
+        inputs = inputs_of(ask, service.settings.image_bytes)
+        return decide(ask, kind_of(ask), inputs, service.settings, service.engine)
+
+    key = _key(request)
+    job, new = await run_in_threadpool(service.submit, decided, fingerprint(ask), key, caller)
     headers = {"Location": f"/jobs/{job.id}"}
     return JSONResponse(service.resource(job), status_code=202 if new else 200, headers=headers)
 

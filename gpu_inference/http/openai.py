@@ -23,8 +23,9 @@ from gpu_inference.errors import InvalidInput, NotFound
 from gpu_inference.http.access import enter, service_of
 from gpu_inference.http.bodies import documented, read_form, read_json
 from gpu_inference.http.pictures import generate, listed, one_file, recode
+from gpu_inference.http.requests import AskNow, Kind, dimensions, mask_of_alpha
 from gpu_inference.work.protocol import NO_INPUTS, Inputs
-from gpu_inference.work.requests import SEEDS, AskNow, Kind, dimensions, mask_of_alpha
+from gpu_inference.work.wish import SEEDS
 
 router = APIRouter(prefix="/v1")
 

@@ -20,10 +20,11 @@ from starlette.responses import JSONResponse, Response
 from gpu_inference.errors import Canceled, InvalidInput, TooSlow
 from gpu_inference.http.access import enter, service_of
 from gpu_inference.http.bodies import documented, is_form, read_form, read_json
+from gpu_inference.http.requests import AskNow, Kind, decide, inputs_of
 from gpu_inference.pictures import recoded
 from gpu_inference.work.protocol import NO_INPUTS, Inputs
-from gpu_inference.work.requests import AskNow, Kind, Wish, inputs_of
 from gpu_inference.work.task import Picture, Task
+from gpu_inference.work.wish import Wish
 
 router = APIRouter()
 
@@ -93,7 +94,9 @@ async def generate(
     """
     service = service_of(request)
     inputs = await run_in_threadpool(inputs_of, ask, service.settings.image_bytes, files)
-    task, wish = await run_in_threadpool(service.now, ask, kind, inputs)
+    task, wish = await run_in_threadpool(
+        service.now, lambda: decide(ask, kind, inputs, service.settings, service.engine)
+    )
     return await _awaited(request, task), wish
 
 

@@ -17,7 +17,7 @@ from gpu_inference.errors import TooLarge
 from gpu_inference.http.access import enter, service_of
 from gpu_inference.http.bodies import documented, read_json
 from gpu_inference.http.pictures import generate, listed, made
-from gpu_inference.work.requests import AskEvent, kind_of
+from gpu_inference.http.requests import AskEvent, kind_of
 
 router = APIRouter()
 

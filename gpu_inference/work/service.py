@@ -18,14 +18,12 @@ from typing import Any
 from gpu_inference.errors import Canceled, Interrupted, NotFound, Refused, ServiceError
 from gpu_inference.metrics import Metrics
 from gpu_inference.settings import Settings
-from gpu_inference.work import requests
 from gpu_inference.work.endings import Endings, refused
-from gpu_inference.work.limits import Keys, Rates
 from gpu_inference.work.protocol import Engine, Inputs
 from gpu_inference.work.queue import Queue
-from gpu_inference.work.requests import Ask, Kind, Wish
 from gpu_inference.work.store import Job, Jobs, evolve
 from gpu_inference.work.task import Picture, Task
+from gpu_inference.work.wish import Decide, Wish
 from gpu_inference.work.worker import Worker
 
 _SWEEP_SECONDS = 60.0
@@ -45,8 +43,6 @@ class Service:
         self.settings = settings
         self.engine = engine
         self.metrics = Metrics()
-        self.keys = Keys(settings.api_keys)
-        self.rates = Rates(settings.rate_per_minute)
         self.queue = Queue(settings.queue_size, settings.batch_window)
         self.jobs = Jobs(settings.state)
         self.endings = Endings(self.jobs)
@@ -80,13 +76,13 @@ class Service:
         self.endings.close()
         self.jobs.close()
 
-    def now(self, ask: Ask, kind: Kind, inputs: Inputs) -> tuple[Task, Wish]:
+    def now(self, decide: Decide) -> tuple[Task, Wish]:
         """Accept pictures for a caller who waits for them; nothing of them outlives the process.
 
         接收立即返回的请求。
         """
         self.worker.check_ready()
-        wish, inputs = requests.wish(ask, kind, inputs, self.settings, self.engine)
+        wish, inputs = decide()
         task = Task(
             wish.specs(inputs),
             arrived=time.monotonic(),
@@ -97,12 +93,15 @@ class Service:
         self.queue.put(task)
         return task, wish
 
-    def submit(self, ask: Ask, key: str | None, caller: str) -> tuple[Job, bool]:
+    def submit(
+        self, decide: Decide, fingerprint: str, key: str | None, caller: str
+    ) -> tuple[Job, bool]:
         """Accept a job, kept on disk before this returns; the job its key made before, and False.
+
+        `fingerprint` is that of what was asked: a key is good for one.
 
         接收任务；同一幂等键返回已有任务。
         """
-        fingerprint = requests.fingerprint(ask)
         scoped = hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest() if key else None
         with self._lock:
             known = self.jobs.by_key(scoped, fingerprint)
@@ -111,13 +110,11 @@ class Service:
         self.worker.check_ready()
         self._sweep()
         self.endings.check()
-        inputs = requests.inputs_of(ask, self.settings.image_bytes)
-        kind = requests.kind_of(ask)
-        wish, inputs = requests.wish(ask, kind, inputs, self.settings, self.engine)
+        wish, inputs = decide()
         now = time.time()
         job = Job(
             id=f"{int(now * 1000):012x}{secrets.token_hex(10)}",
-            kind=kind,
+            kind=wish.kind,
             wish=asdict(wish),
             created_at=now,
             key=scoped,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gpu_inference.http.requests import faults
 from gpu_inference.settings import Settings, SettingsError, load
-from gpu_inference.work import bounds
 
 CONFIG = Path(__file__).parents[2] / "gpu_inference" / "config.yaml"
 
@@ -115,7 +115,7 @@ def test_the_command_ends_with_status_2_and_all_faults_before_it_imports_torch()
 def ask(**changes: float) -> list[str]:
     usual = {"width": 64, "height": 64, "steps": 4, "guidance": 4.0}
     settings = Settings(model="m", max_pixels=512 * 512, width=512, height=512)
-    return [fault.param for fault in bounds.faults(settings, **{**usual, **changes})]  # type: ignore[arg-type]
+    return [fault.param for fault in faults(settings, **{**usual, **changes})]  # type: ignore[arg-type]
 
 
 def test_what_is_within_the_bounds_has_no_fault() -> None:

@@ -12,21 +12,20 @@ import json
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_inference import pictures
 from gpu_inference.errors import InvalidInput, TooLarge, UnsupportedFormat
-from gpu_inference.settings import Settings
-from gpu_inference.work import bounds
-from gpu_inference.work.protocol import NO_INPUTS, Engine, Inputs, PromptTooLong, Spec
+from gpu_inference.settings import SIDE_STEP, Settings
+from gpu_inference.work.protocol import NO_INPUTS, Engine, Inputs, PromptTooLong
+from gpu_inference.work.wish import SEEDS, Wish
 
 Kind = Literal["text-to-image", "image-to-image"]
 Format = Literal["png", "b64_json"]
 Read = TypeVar("Read")
-SEEDS = 2**32
 _DECODING = threading.Semaphore(4)
 """Source pictures decoded at once; each may take some hundred megabytes meanwhile."""
 _REFUSALS = {"too_large": TooLarge, "format_unsupported": UnsupportedFormat}
@@ -81,45 +80,6 @@ class AskEvent(AskNow):
     api_key: str | None = None
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What is to be made, all of it decided; repeating it gives the same pictures.
-
-    完整确定的生成内容，可重复。
-    """
-
-    kind: str
-    prompt: str
-    negative_prompt: str
-    width: int
-    height: int
-    steps: int
-    guidance: float
-    seed: int
-    n: int
-    strength: float
-    priority: str
-
-    def specs(self, inputs: Inputs) -> list[Spec]:
-        """Return one spec per picture: each has a seed of its own.
-
-        每张图一个规格。
-        """
-        first = Spec(
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            width=self.width,
-            height=self.height,
-            steps=self.steps,
-            guidance=self.guidance,
-            seed=self.seed,
-            image=inputs.image,
-            strength=self.strength,
-            mask=inputs.mask,
-        )
-        return [replace(first, seed=(self.seed + index) % SEEDS) for index in range(self.n)]
-
-
 def fingerprint(ask: Ask) -> str:
     """Return a hash of what was asked: equal for equal requests, however they are spelled.
 
@@ -165,7 +125,7 @@ def _decoded(param: str, text: str | None, limit: int) -> bytes | None:
     return content
 
 
-def wish(
+def decide(
     ask: Ask, kind: Kind, inputs: Inputs, settings: Settings, engine: Engine
 ) -> tuple[Wish, Inputs]:
     """Check and fill in what was asked; returns it with its pictures as the engine takes them.
@@ -196,7 +156,7 @@ def wish(
         strength=_strength(ask, source, settings),
         priority=ask.priority,
     )
-    found = bounds.faults(
+    found = faults(
         settings,
         width=made.width,
         height=made.height,
@@ -306,3 +266,58 @@ def dimensions(text: str) -> tuple[int | None, int | None]:
     if len(sides) != 2 or not all(side.isdecimal() and len(side) < 6 for side in sides):
         raise InvalidInput("`size` is WIDTHxHEIGHT in pixels, or auto.", param="size")
     return int(sides[0]), int(sides[1])
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One parameter that is out of bounds, and why.
+
+    一个越界的参数及原因。
+    """
+
+    param: str
+    message: str
+
+
+def faults(
+    settings: Settings,
+    *,
+    width: int,
+    height: int,
+    steps: int,
+    guidance: float,
+    n: int = 1,
+    strength: float | None = None,
+    side_step: int = SIDE_STEP,
+) -> list[Fault]:
+    """Name everything that is out of bounds; `strength` is None where there is no source picture.
+
+    列出所有越界的参数。
+    """
+    found = [
+        *_side("width", width, settings, side_step),
+        *_side("height", height, settings, side_step),
+    ]
+    if not found and width * height > settings.max_pixels:
+        found.append(Fault("width", f"width × height must be at most {settings.max_pixels} pixels"))
+    # With one step the schedule divides nothing by nothing, and the picture is black.
+    if not 2 <= steps <= settings.max_steps:
+        found.append(Fault("steps", f"must be from 2 to {settings.max_steps}"))
+    if not 1 <= guidance <= settings.max_guidance:  # false for NaN too
+        found.append(Fault("guidance", f"must be from 1 (off) to {settings.max_guidance:g}"))
+    if not 1 <= n <= settings.max_images:
+        found.append(Fault("n", f"must be from 1 to {settings.max_images}"))
+    if strength is not None:
+        if not 0 < strength <= 1:
+            found.append(Fault("strength", "must be above 0 and at most 1"))
+        elif int(steps * strength) < 1:
+            found.append(Fault("strength", f"leaves no step of {steps} to run; ask for more"))
+    return found
+
+
+def _side(param: str, value: int, settings: Settings, side_step: int) -> list[Fault]:
+    if not settings.min_side <= value <= settings.max_side:
+        return [Fault(param, f"must be from {settings.min_side} to {settings.max_side} pixels")]
+    if value % side_step:
+        return [Fault(param, f"must be a multiple of {side_step}")]
+    return []
