@@ -28,6 +28,7 @@ from shared.clock import Deadline
 from shared.deliveries.connection import MOST_ADDRESSES
 from shared.deliveries.model import QUEUE, Delivery, DeliveryStatus, from_record, frozen, to_record
 from shared.deliveries.repository import for_job, next_due, save
+from shared.deliveries.resolvers import Shares
 from shared.deliveries.runner import MOST_CLAIMS, DeliveryRunner
 from shared.deliveries.schedule import WAITS, Outcome, next_try, replay
 from shared.deliveries.send import Limits, Sender
@@ -690,6 +691,37 @@ def test_three_hundred_silent_hosts_of_one_owner_hold_up_no_other(
         assert work.run(Deadline.after(PLENTY)) == 301
     assert called_before[0] <= Caps().per_owner
     assert silent.most_at_once <= Caps().per_owner
+    assert all(one.tries[0].status == 200 for one in for_job(store, "job_1"))
+
+
+def test_names_that_nobody_answers_for_hold_up_no_other_owner(
+    store: SqlStore, clock: FakeClock
+) -> None:
+    told = threading.Event()
+    asked: list[str] = []
+
+    def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        if host.startswith("lost"):
+            told.wait(10)
+        return ["127.0.0.1"]
+
+    def quick(receiver: Receiver, request: Any) -> None:
+        asked_before.append(len(asked))
+        told.set()
+        answer(200)(receiver, request)
+
+    asked_before: list[int] = []
+    policy = Policy(stage_is_local=True, resolver=resolver)
+    with Receiver() as found, Receiver(quick) as receiver:
+        for number in range(40):
+            url = found.url(host=f"lost{number}.localhost")
+            save(store, make(url, f"evt_{number:03d}", due_at=number, caller="anna"))
+        url = receiver.url(host="ben.localhost")
+        save(store, make(url, "evt_ben", due_at=1000, caller="ben"))
+        work = runner(store, clock, policy=policy, limits=Limits())
+        assert work.run(Deadline.after(PLENTY)) == 41
+    assert asked_before[0] <= Shares().per_owner + 1
     assert all(one.tries[0].status == 200 for one in for_job(store, "job_1"))
 
 
