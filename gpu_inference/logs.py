@@ -19,6 +19,10 @@ _TEXT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON, without what nobody has.
+
+        把日志写成一行 JSON。
+        """
         when = datetime.fromtimestamp(record.created, timezone.utc)
         line = {
             "level": record.levelname,

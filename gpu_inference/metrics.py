@@ -124,6 +124,10 @@ class _Now:
         self._memory = memory
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Yield the worker's state and the engine's memory, as they are when asked.
+
+        采集状态与显存。
+        """
         now = self._state()
         state = GaugeMetricFamily(
             "qwen_image_state", "1 for the state that the model is in.", labels=["state"]

@@ -96,6 +96,10 @@ def mask_of_alpha(data: bytes, *, max_bytes: int, max_pixels: int, min_side: int
 
 
 def _upright(data: bytes, max_bytes: int, max_pixels: int, min_side: int) -> Image.Image:
+    """Decode an accepted picture and turn it as its EXIF says; raises PictureRefused.
+
+    解码并摆正图片，不合格则拒绝。
+    """
     if len(data) > max_bytes:
         raise PictureRefused("too_large", f"the picture has more than {max_bytes} bytes")
     picture = _opened(data)
@@ -200,6 +204,10 @@ def natural_size(
 
 
 def _opened(data: bytes) -> Image.Image:
+    """Read a picture's head, of the accepted formats only; raises PictureRefused.
+
+    只打开允许的图片格式。
+    """
     try:
         with warnings.catch_warnings():
             # Pillow warns of large pictures; the bound on pixels is checked instead.
@@ -214,6 +222,10 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
+    """Return the picture in sRGB, 8 bits a channel, what is transparent laid on white.
+
+    转为白底的 RGB 图片。
+    """
     profile = picture.info.get("icc_profile")
     picture = _eight_bit(picture)
     if picture.mode in ("P", "LA") or "transparency" in picture.info:
@@ -250,6 +262,10 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 
 def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return the picture in sRGB by its own profile; as it is, where that cannot be read.
+
+    按色彩配置转为 sRGB。
+    """
     if not profile:
         return picture
     try:

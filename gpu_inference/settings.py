@@ -119,6 +119,10 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
+        """Refuse settings that contradict each other, all of them named at once.
+
+        检查各项设置是否相互矛盾。
+        """
         faults = []
         if self.min_side > self.max_side:
             faults.append("min_side is above max_side")
@@ -182,6 +186,10 @@ def _takes_no_padding(attention: str) -> bool:
 
 
 def _from_file(file: str | None, faults: list[str]) -> dict[str, Any]:
+    """Read the settings file; what is wrong with it is added to the faults.
+
+    读取设置文件。
+    """
     if not file:
         return {}
     try:
@@ -218,6 +226,10 @@ def _described(error: ValidationError, origin: Mapping[str, str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line: one flag for each setting.
+
+    命令行参数解析器。
+    """
     parser = argparse.ArgumentParser(
         prog="python -m gpu_inference",
         description="Serve a Qwen-Image model. Flags override QWEN_IMAGE_… variables and the file.",

@@ -119,6 +119,10 @@ def _step_cache(pipeline: Any, settings: Settings) -> None:
 
 
 def _offload(pipeline: Any, settings: Settings, device: torch.device) -> None:
+    """Keep what is not at work in the CPU's memory: by models, or by blocks of the transformer.
+
+    把暂不使用的部分放到内存中。
+    """
     if settings.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     else:

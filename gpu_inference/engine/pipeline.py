@@ -212,6 +212,10 @@ class DiffusersEngine:
         return self._family
 
     def _guarded(self, batch: Sequence[Spec], on_step: OnStep) -> list[Image.Image]:
+        """Run a batch through the pipeline it needs; raises OutOfMemory, the memory freed again.
+
+        运行一批，显存不足时先释放再报告。
+        """
         pipeline = self._text if batch[0].image is None else self._image
         if batch[0].mask is not None:
             pipeline = self._mask
@@ -234,6 +238,10 @@ class DiffusersEngine:
         raise OutOfMemory(reason)
 
     def _arguments(self, batch: Sequence[Spec], on_step: OnStep) -> dict[str, Any]:
+        """Return what the pipeline is called with: one call for the batch, a generator a picture.
+
+        一批图片的调用参数。
+        """
         family, first = self._loaded(), batch[0]
 
         def ended(pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:

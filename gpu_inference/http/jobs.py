@@ -98,6 +98,10 @@ def result(request: Request, job_id: str, name: str) -> Response:
 
 
 def _key(request: Request) -> str | None:
+    """Return the request's idempotency key, unquoted, if it has one; raises InvalidInput.
+
+    读取幂等键。
+    """
     given = request.headers.get("idempotency-key")
     if given is None:
         return None

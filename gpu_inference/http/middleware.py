@@ -67,6 +67,10 @@ class Around:
     async def _bounded(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]
     ) -> None:
+        """Pass a request on, its body bounded by what it announces and by what arrives.
+
+        限制请求体大小后转交。
+        """
         told = headers.get(b"content-length", b"0")
         too_large = TooLarge(f"A request may have {self._body_bytes} bytes.")
         if told.isdigit() and int(told) > self._body_bytes:
@@ -85,6 +89,10 @@ class Around:
         await self._app(scope, counted, send)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count an answer and write its log line; routes asked all the time are written as debug.
+
+        记录一次应答。
+        """
         # The route's pattern, not the path: job ids must not become labels.
         route = getattr(scope.get("route"), "path", "unknown")
         self._metrics.answered(route, status)

@@ -148,6 +148,10 @@ def model(request: Request, name: str) -> dict[str, Any]:
 async def _answered(
     request: Request, told: Generation, kind: Kind, files: Inputs = NO_INPUTS
 ) -> dict[str, Any]:
+    """Make the pictures and answer in OpenAI's form, in the format that was asked for.
+
+    按 OpenAI 的格式应答。
+    """
     pictures, wish = await generate(request, told.ask(), kind, files)
     form = told.output_format or "png"
     if form != "png":

@@ -101,6 +101,12 @@ async def generate(
 
 
 async def _awaited(request: Request, task: Task) -> list[Picture]:
+    """Wait for a task's pictures; a caller who goes, or time that is up, cancels it.
+
+    Raises Canceled, TooSlow, and what the task itself ended with.
+
+    等待图片，调用方离开或超时即取消。
+    """
     service = service_of(request)
     result = asyncio.wrap_future(task.result)
     gone = asyncio.ensure_future(_gone(request))
@@ -173,7 +179,10 @@ def recode(pictures: Sequence[Picture], kind: str, quality: int) -> list[Picture
 
 
 def _form(request: Request, ask: AskNow) -> str:
-    """Return how to answer: as the body says, else as Accept says, else a lone picture as PNG."""
+    """Return how to answer: as the body says, else as Accept says, else a lone picture as PNG.
+
+    决定以何种格式应答。
+    """
     accepted = request.headers.get("accept", "*/*")
     named = next((kind for kind in _PICTURES if kind in accepted), None)
     if ask.response_format is not None:

@@ -112,6 +112,10 @@ def inputs_of(ask: Ask, limit: int, files: Inputs = NO_INPUTS) -> Inputs:
 
 
 def _decoded(param: str, text: str | None, limit: int) -> bytes | None:
+    """Return the bytes of Base64 or of a data: URL; raises InvalidInput, TooLarge.
+
+    解码 Base64 图片。
+    """
     if text is None:
         return None
     if text.startswith("data:"):
@@ -183,6 +187,10 @@ def mask_of_alpha(data: bytes, settings: Settings) -> bytes:
 def _pictures(
     ask: Ask, kind: Kind, inputs: Inputs, settings: Settings
 ) -> tuple[pictures.Source | None, pictures.Source | None]:
+    """Return the source and the mask as the engine takes them, or None; raises InvalidInput.
+
+    检查源图与遮罩。
+    """
     if kind == "text-to-image":
         given = {"image": inputs.image, "mask": inputs.mask, "strength": ask.strength}
         for param in (name for name, value in given.items() if value is not None):
@@ -224,6 +232,10 @@ def _reduced(source: pictures.Source, pixels: int) -> pictures.Source:
 def _size(
     ask: Ask, source: pictures.Source | None, settings: Settings, step: int
 ) -> tuple[int, int]:
+    """Return width and height in pixels: as asked, as the source's shape suggests, or as set.
+
+    确定图片尺寸。
+    """
     if source and ask.width is None and ask.height is None:
         pixels = settings.width * settings.height
         return pictures.natural_size(

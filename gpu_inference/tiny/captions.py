@@ -237,7 +237,10 @@ def words() -> list[str]:
 
 
 def _parts_en(scene: Scene, dice: random.Random) -> tuple[str, str, str]:
-    """What is on the picture, where (or ""), and the background's colour."""
+    """What is on the picture, where (or ""), and the background's colour.
+
+    英文描述的三个部分。
+    """
     things = [
         _thing(
             dice.choice(_SIZES_EN[thing.size]) if thing.size else None,

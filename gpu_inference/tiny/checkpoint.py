@@ -95,6 +95,10 @@ def pipeline(shape: Shape, *, seed: int) -> QwenImagePipeline:
 
 
 def _tokenizer() -> Qwen2Tokenizer:
+    """Train a tokenizer of Qwen's kind on the captions' words: one token a word.
+
+    按词表训练分词器。
+    """
     learner = Tokenizer(models.BPE())
     learner.normalizer = normalizers.NFC()
     learner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -122,6 +126,10 @@ def _tokenizer() -> Qwen2Tokenizer:
 
 
 def _text_encoder(tokenizer: Qwen2Tokenizer, shape: Shape) -> Qwen2_5_VLForConditionalGeneration:
+    """Make a text encoder of Qwen2.5-VL's architecture, in the size of the shape.
+
+    构建小型文本编码器。
+    """
     token = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
     text: dict[str, Any] = {
         "hidden_size": shape.text_width,
@@ -167,6 +175,10 @@ def _sections(half: int) -> list[int]:
 
 
 def _transformer(shape: Shape) -> QwenImageTransformer2DModel:
+    """Make a transformer of Qwen-Image's architecture, in the size of the shape.
+
+    构建小型扩散模型。
+    """
     return QwenImageTransformer2DModel(
         patch_size=2,
         in_channels=64,

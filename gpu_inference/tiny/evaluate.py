@@ -185,6 +185,10 @@ def _is(seen: judge.Seen, scene: data.Scene) -> bool:
 
 
 def _pairs(pipeline: Any, count: int) -> dict[str, float]:
+    """Draw scenes of two things; returns how often each thing's features are as asked, 0 to 1.
+
+    评估两个物体的画面。
+    """
     dice = random.Random("pairs")
     scenes = [data.two(dice) for _ in range(count)]
     pictures = _pictures(pipeline, [captions.plain(scene) for scene in scenes], "pairs")

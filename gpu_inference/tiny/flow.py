@@ -179,6 +179,10 @@ class _Examples:
 
 
 def _examples(bank: Bank, step: int, seed: int, share: Share) -> _Examples:
+    """Return a step's examples for this process: the same ones however many processes share them.
+
+    取一步训练的样本。
+    """
     noise = torch.Generator().manual_seed(random.Random(f"{seed} noise {step}").getrandbits(62))
     mine = list(share.of(_BATCH))
     sigmas = _sigmas(_BATCH, noise)[mine]
@@ -198,7 +202,10 @@ def _examples(bank: Bank, step: int, seed: int, share: Share) -> _Examples:
 def _losses(
     pipeline: Any, heads: reading.Heads, bank: Bank, seen: _Examples
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How badly it draws, and how badly it reads what it was asked."""
+    """How badly it draws, and how badly it reads what it was asked.
+
+    绘画与理解两项损失。
+    """
     hidden, mask, lengths = reading.hidden_states(pipeline, seen.asked)
     level = seen.sigmas.view(-1, 1, 1)
     said = pipeline.transformer(

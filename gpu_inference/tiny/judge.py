@@ -108,7 +108,10 @@ def _shape(mask: NDArray[np.bool_]) -> str:
 
 
 def _normal(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask on a grid of its own: its middle in the middle, its area always the same."""
+    """The mask on a grid of its own: its middle in the middle, its area always the same.
+
+    把形状归一到统一网格。
+    """
     rows, columns = np.nonzero(mask)
     steps = (np.arange(_GRID) + 0.5) / _GRID - 0.5
     reach = _REACH * np.sqrt(mask.sum())

@@ -121,6 +121,10 @@ def _agree(lesson: Lesson, share: Share) -> None:
 
 
 def _average(weights: list[torch.Tensor], share: Share) -> None:
+    """Replace each gradient by the mean over all processes, by one exchange.
+
+    各进程的梯度取平均。
+    """
     if share.world == 1:
         return
     found = [
@@ -134,6 +138,10 @@ def _average(weights: list[torch.Tensor], share: Share) -> None:
 
 
 def _resume(lesson: Lesson, kept: Path) -> int:
+    """Load what an ended training has kept, at this run's learning rates; returns its steps.
+
+    从保存的状态继续训练。
+    """
     if not kept.exists():
         return 0
     state: dict[str, Any] = torch.load(kept, map_location="cpu", weights_only=True)

@@ -150,6 +150,10 @@ def _wanted(scenes: list[Scene], device: torch.device) -> dict[str, torch.Tensor
 
 
 def _read(scene: Scene) -> dict[str, int]:
+    """Return the answer to each question about a scene, as its number in the list of answers.
+
+    场景各问题的答案编号。
+    """
     first = scene.things[0]
     second = scene.things[1] if len(scene.things) > 1 else None
     told = {

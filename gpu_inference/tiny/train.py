@@ -70,7 +70,10 @@ def _help(number: int, asked: argparse.Namespace, meeting: str) -> None:
 
 
 def _work(rank: int, asked: argparse.Namespace, meeting: str) -> None:
-    """What each process does."""
+    """What each process does.
+
+    每个进程的训练工作。
+    """
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=asked.processes)
     share = Share(rank, asked.processes, asked.device)
@@ -120,7 +123,10 @@ def save(pipeline: Any, folder: Path) -> None:
 
 
 def _bank(pipeline: Any, folder: Path, share: Share, seed: int, size: int) -> flow.Bank:
-    """Encode the drawings once; every process a part, then all read all."""
+    """Encode the drawings once; every process a part, then all read all.
+
+    把训练图片编码一次并共享。
+    """
     part = folder / f"bank-{share.rank}-{share.world}.pt"
     numbers = range(share.rank * size // share.world, (share.rank + 1) * size // share.world)
     if not part.exists():

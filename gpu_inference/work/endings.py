@@ -88,6 +88,10 @@ class Endings:
             self._timer.start()
 
     def _again(self) -> None:
+        """Write what waits, in order; the first failure plans the next try.
+
+        重试写入等待中的结果。
+        """
         with self._lock:
             self._timer = None
         with self._writing:

@@ -195,7 +195,10 @@ class Service:
         return shown
 
     def _ready(self) -> None:
-        """Queue what was accepted before this start, or while the model was away."""
+        """Queue what was accepted before this start, or while the model was away.
+
+        把上次未完成的任务重新排队。
+        """
         self._sweep()
         with self._lock:
             for job in self.jobs.unfinished():
@@ -208,6 +211,10 @@ class Service:
         self._on_ready()
 
     def _queue(self, job: Job, inputs: Inputs, *, bounded: bool = True) -> None:
+        """Queue a kept job; raises the refusal of the queue, of a full one only where `bounded`.
+
+        把任务放入队列。
+        """
         task = Task(
             Wish(**job.wish).specs(inputs),
             arrived=time.monotonic(),
@@ -225,6 +232,10 @@ class Service:
             raise
 
     def _keep(self, job: Job, outcome: Sequence[Picture] | ServiceError) -> None:
+        """Write how a job ended, with its pictures; an interrupted one stays queued on disk.
+
+        保存任务的结果。
+        """
         try:
             if isinstance(outcome, Interrupted):
                 return  # still queued on disk: it is made after the next start
@@ -256,6 +267,10 @@ class Service:
 
 
 def _ending(job: Job, outcome: Sequence[Picture] | ServiceError) -> dict[str, Any]:
+    """Return the fields of a job that its outcome decides.
+
+    由结果得出任务的结束字段。
+    """
     if isinstance(outcome, Canceled):
         return {"status": "canceled"}
     if isinstance(outcome, ServiceError):

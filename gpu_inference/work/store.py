@@ -191,6 +191,10 @@ class Jobs:
         return len(old)
 
     def _read(self, place: Path) -> None:
+        """Take up a job found on disk; one that was never accepted is removed.
+
+        读取磁盘上的任务。
+        """
         try:
             job = Job(**json.loads((place / "job.json").read_text()))
         except FileNotFoundError:
@@ -229,6 +233,10 @@ def _hold(file: Path) -> IO[str]:
 
 
 def _write(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and on the disk itself before this returns.
+
+    完整写入并落盘。
+    """
     aside = file.with_name(f".{file.name}.new")
     try:
         with aside.open("wb") as out:

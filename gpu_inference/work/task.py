@@ -166,6 +166,10 @@ class Task:
         self._resolve([self._pictures[number] for number in range(len(self.specs))])
 
     def _resolve(self, outcome: list[Picture] | ServiceError) -> None:
+        """Keep the outcome, then tell who waits; where it cannot be kept, that is the outcome.
+
+        先保存结果，再通知等待者。
+        """
         try:
             if self._keep is not None:
                 self._keep(outcome)

@@ -106,6 +106,10 @@ class Worker:
         self._finishing.shutdown(wait=True)
 
     def _run(self) -> None:
+        """Bring the model up and make batches until the queue is closed and empty, or halted.
+
+        工作线程的主循环。
+        """
         try:
             self._bring_up()
             while not (self._queue.closed and not len(self._queue)) and not self._halted.is_set():
@@ -123,6 +127,10 @@ class Worker:
             self._engine.close()
 
     def _bring_up(self) -> None:
+        """Load and warm up the model; a failure is the worker's state, not an exception.
+
+        加载并预热模型。
+        """
         began = self._clock()
         self._smaller.clear()
         try:
@@ -156,6 +164,10 @@ class Worker:
         return smaller if self._clock() < until else self._batch_size
 
     def _make(self, batch: list[Unit]) -> None:
+        """Make one batch; after too little memory, or a fault, it is tried again in smaller parts.
+
+        生成一批图片，失败则拆小重试。
+        """
         now = self._clock()
         new = {id(unit.task): unit.task for unit in batch if unit.task.started is None}
         batch = [unit for unit in batch if unit.task.begin(now)]

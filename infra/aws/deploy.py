@@ -79,6 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _deploy(options: argparse.Namespace) -> int:
+    """Show the plan, build, deploy and try it; the exit status. Raises DeployError.
+
+    构建、部署并检查。
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     if not options.yes and not options.preview and not sys.stdin.isatty():
@@ -102,6 +106,10 @@ def _deploy(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
+    """Return what is deployed where: stage, region, account and parameters; raises DeployError.
+
+    确定部署的目标与参数。
+    """
     import boto3
 
     parameters = {"Stage": options.stage, **_given(options.set)}
@@ -144,6 +152,10 @@ def _build(plan: Plan) -> None:
 
 
 def _sam_deploy(plan: Plan, options: argparse.Namespace) -> None:
+    """Let SAM make the change set, show it, and execute it when it is agreed to.
+
+    由 SAM 执行变更集。
+    """
     folder = options.built or ".aws-sam/build"
     arguments = ["deploy", "--template-file", f"{folder}/template.yaml"]
     arguments += ["--stack-name", plan.stack, "--region", plan.region]
@@ -157,6 +169,10 @@ def _sam_deploy(plan: Plan, options: argparse.Namespace) -> None:
 
 
 def _smoke(plan: Plan) -> int:
+    """Try what was deployed and say how it is reached; 1 if something is not well.
+
+    检查部署结果并说明入口。
+    """
     outputs = _outputs(plan.stack)
     faults = smoke.run(plan.stack, outputs["ApiUrl"], keys.an_api_key(plan.path), say=_say)
     if faults:
@@ -242,6 +258,10 @@ def _stage(text: str) -> str:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line.
+
+    读取命令行参数。
+    """
     parser = argparse.ArgumentParser(
         prog="./scripts/deploy aws",
         description="Build Maquette, show what will change, deploy it, and see whether it works. "

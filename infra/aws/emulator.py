@@ -108,6 +108,10 @@ class Emulator:
         self._folder.cleanup()
 
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        """Start the emulator on a port, under a keeper that ends it when this process is gone.
+
+        在指定端口启动模拟器。
+        """
         environ = {name: value for name, value in os.environ.items() if not _is_ours(name)}
         environ |= {
             "BIND_HOST": _LOOPBACK,
@@ -146,6 +150,10 @@ class Emulator:
         return False
 
     def _end(self) -> None:
+        """Stop the emulator, gently first, and the functions that it runs.
+
+        停止模拟器及其函数。
+        """
         process, self._process = self._process, None
         if process is None:
             return

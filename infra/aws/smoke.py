@@ -63,6 +63,10 @@ def _status(url: str, path: str, token: str | None, expected: int) -> int | str:
 
 
 def _asked(url: str, path: str, token: str | None) -> int | str:
+    """Return the status of a GET, or in words why there is none.
+
+    请求一次并返回状态码。
+    """
     request = urllib.request.Request(_reachable(url) + path)
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")

@@ -59,6 +59,10 @@ def deploy(settings: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str,
 
 
 def _deploy(settings: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+    """Make the stack with its code and secrets on the emulated AWS, and return its outputs.
+
+    在模拟的 AWS 上部署整套资源。
+    """
     for name, value in secrets.items():
         client("ssm").put_parameter(Name=f"{SECRETS}/{name}", Value=value, Type="SecureString")
     client("s3").create_bucket(Bucket=_CODE["Bucket"])
@@ -154,6 +158,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def _tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    """Read one of CloudFormation's short tags as the long form that means the same.
+
+    把短标签读成完整写法。
+    """
     value: Any
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)

@@ -161,7 +161,10 @@ class _Parameters:
 
 
 def _behind_http(resources: Mapping[str, Any]) -> set[str]:
-    """Labels of the functions that an HTTP API leads to, by a route and its integration."""
+    """Labels of the functions that an HTTP API leads to, by a route and its integration.
+
+    找出 HTTP 接口背后的函数。
+    """
     found: set[str] = set()
     for label, route in resources.items():
         if route.get("Type") != "AWS::ApiGatewayV2::Route":
@@ -189,6 +192,10 @@ def _label(where: str, value: Any, before: str = "") -> str:
 def _function(
     label: str, properties: Mapping[str, Any], plain: _Parameters, *, http: bool
 ) -> Function:
+    """Read a function and what wakes it; raises TemplateError for what cannot be run here.
+
+    读取一个函数的定义。
+    """
     handler = str(plain.of(properties.get("Handler", ""), f"{label}.Handler"))
     parts = handler.split(".")
     if len(parts) < 3:
@@ -253,6 +260,10 @@ def _schedule(
 
 
 def _notification(where: str, given: Mapping[str, Any], plain: _Parameters) -> ObjectCreated:
+    """Read the event of a bucket's notification: its kinds and the rules on the key.
+
+    读取存储桶通知的规则。
+    """
     events = given.get("Events", [])
     patterns = tuple([events] if isinstance(events, str) else events)
     if not patterns:
@@ -267,7 +278,10 @@ def _notification(where: str, given: Mapping[str, Any], plain: _Parameters) -> O
 
 
 def _created(where: str, pattern: Mapping[str, Any]) -> list[ObjectCreated]:
-    """A rule for the bucket's new objects, one entry for each condition on the key."""
+    """A rule for the bucket's new objects, one entry for each condition on the key.
+
+    读取新对象事件的规则。
+    """
     detail = pattern.get("detail", {})
     plain = {**pattern, "detail": set(detail) - {"bucket"}}
     if plain != {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": {"object"}}:

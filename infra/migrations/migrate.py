@@ -65,6 +65,8 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
     On SQLite it is the write lock itself: a migration is one transaction, all or nothing. MySQL
     commits at every CREATE and ALTER, so there a named lock keeps others out until the end.
+
+    独占地执行数据库迁移。
     """
     with writing(engine).begin() as connection:
         if engine.dialect.name == "sqlite":
@@ -81,6 +83,10 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def _run(connection: sa.Connection) -> None:
+    """Bring the database up to the newest revision by Alembic; raises StoreUnavailable.
+
+    用 Alembic 升级数据库。
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError

@@ -134,6 +134,10 @@ def environment() -> dict[str, str]:
 
 
 def _measure(yardstick: str, codes: dict[str, str], rounds: int) -> dict[str, Times]:
+    """Return the times of each code, the yardstick measured before and after every start.
+
+    测量各段代码的启动时间。
+    """
     found = {name: Times() for name in ("bare boto3", *codes)}
     bare = found["bare boto3"]
     for _ in range(rounds):
@@ -167,7 +171,10 @@ def _printed(code: str) -> float:
 
 
 def _imports(code: str) -> list[tuple[str, tuple[float, int]]]:
-    """Packages by the time of their modules, each module's the shortest of a few runs."""
+    """Packages by the time of their modules, each module's the shortest of a few runs.
+
+    按包统计导入时间。
+    """
     shortest: dict[str, float] = {}
     command = [sys.executable, "-X", "importtime", "-c", code]
     for _ in range(_RUNS):

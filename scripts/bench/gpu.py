@@ -136,6 +136,10 @@ class Bench:
     def _run_group(
         self, settings: dict[str, Any] | None, cells: list[Cell], done: Callable[[], None]
     ) -> None:
+        """Measure the cells that share an engine; one that fails leaves a note, costs no other.
+
+        测量共用一个引擎的各项。
+        """
         engine = draw = pipeline = None
         for cell in cells:
             result = Result(cell.name, exact=settings == {})
@@ -164,6 +168,10 @@ class Bench:
             engine.close()
 
     def _engine(self, changes: dict[str, Any], pipeline: Any) -> DiffusersEngine:
+        """Return an engine over the pipeline with these changes of the settings, loaded.
+
+        按设置构建引擎。
+        """
         usual: dict[str, Any] = {"model": "random weights", "device": str(self.device)}
         usual["vae_single_frame"] = True
         if self.on_gpu:
@@ -177,6 +185,10 @@ class Bench:
         return engine
 
     def _measure(self, cell: Cell, result: Result, pipeline: Any, draw: Draw) -> None:
+        """Warm up, then time one cell into its result; raises _NoTime if too little is left.
+
+        预热后测量一项。
+        """
         side, steps = getattr(self.size, cell.side), getattr(self.size, cell.steps)
         prompt = gpu_model.prompt_of(pipeline, self.size.words)
         specs = [
@@ -244,6 +256,10 @@ def _stock(pipeline: Any) -> Draw:
     """
 
     def draw(specs: Sequence[Spec]) -> list[Image.Image]:
+        """Call the stock pipeline as its own documentation does.
+
+        按官方用法绘图。
+        """
         first = specs[0]
         made: list[Image.Image] = pipeline(
             prompt=[spec.prompt for spec in specs],

@@ -126,6 +126,10 @@ def prompt_of(pipeline: QwenImagePipeline, count: int) -> str:
 def _transformer(
     size: Size, device: torch.device, dtype: torch.dtype
 ) -> QwenImageTransformer2DModel:
+    """Make a transformer of the size with random weights, on the device from the start.
+
+    在设备上构建随机权重的模型。
+    """
     with torch.device("meta"):
         transformer = QwenImageTransformer2DModel(
             patch_size=2, in_channels=64, out_channels=16, **size.transformer

@@ -81,6 +81,10 @@ def table(results: Sequence[Result], rates: dict[str, Any]) -> str:
 
 
 def _remarks(results: Sequence[Result], rates: dict[str, Any]) -> list[str]:
+    """Return the lines below the table: what was measured, and what the columns mean.
+
+    表格下方的说明。
+    """
     if not rates:
         failed = any(result.note for result in results)
         outcome = "did not pass, see above" if failed else "passed"

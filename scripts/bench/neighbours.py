@@ -49,6 +49,10 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
+    """Read the command line.
+
+    读取命令行参数。
+    """
     parser = argparse.ArgumentParser(
         prog="python -m scripts.bench.neighbours", description=(__doc__ or "").split("\n")[0]
     )

@@ -63,7 +63,10 @@ def _measure(store: SqlStore, url: str) -> None:
 
 
 def _fill(url: str, rows: int, due: int) -> None:
-    """Straight into the table: a store commits at most 25 at a time."""
+    """Straight into the table: a store commits at most 25 at a time.
+
+    直接向表中写入大量记录。
+    """
     jobs = METADATA.tables[JOBS.name]
     document = json.dumps(DOCUMENT)
     every = max(1, rows // max(1, due))
@@ -102,7 +105,10 @@ def _put(store: SqlStore) -> None:
 
 
 def _claim(store: SqlStore, rounds: int) -> float:
-    """Records claimed per second."""
+    """Records claimed per second.
+
+    测量每秒领取的记录数。
+    """
     claimed = 0
 
     def work() -> None:

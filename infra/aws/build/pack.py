@@ -106,7 +106,10 @@ def _install(functions: tuple[str, ...], target: Path, version: str, machine: st
 
 
 def _needless(packages: Path) -> Iterator[Path]:
-    """What nobody reads on Lambda: commands, tests, type stubs, packaging notes, other services."""
+    """What nobody reads on Lambda: commands, tests, type stubs, packaging notes, other services.
+
+    列出运行时用不到的文件。
+    """
     for name in ("bin", "include", *ABSENT):
         yield from packages.glob(name)
     for name in ABSENT:

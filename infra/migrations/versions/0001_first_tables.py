@@ -67,6 +67,10 @@ def _index(name: str, table: str, columns: list[str]) -> None:
 
 
 def _create(name: str, *fields: sa.Column[object]) -> None:
+    """Make a table with the columns that every kind of record has; one that exists is left alone.
+
+    建一张记录表，已有则不动。
+    """
     if sa.inspect(op.get_bind()).has_table(name):
         return
     op.create_table(
