@@ -6,28 +6,29 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from shared.buckets.base import ObjectInfo, ObjectMissing, Reader
 from shared.store.base import (
     Conflict,
-    Lease,
     Page,
     Record,
     Table,
     Value,
     check_expiry,
     check_writes,
+    from_text,
+    to_text,
 )
-from tests.contract.stale import page_of
+from tests.contract.plain import PlainStore
 
 
-class MemoryStore:
+class MemoryStore(PlainStore):
     """`Store` in memory. Documents are kept as text, so that nobody shares a value with it.
 
     `calls` counts the calls of each method.
@@ -39,84 +40,44 @@ class MemoryStore:
         self._tables: dict[str, dict[str, Record]] = defaultdict(dict)
         self._texts: dict[tuple[str, str], str] = {}
         self._lock = threading.RLock()
+        self._inside = False
         self.calls: Counter[str] = Counter()
 
     def get(self, table: Table, key: str) -> Record | None:
-        with self._lock:
-            self.calls["get"] += 1
+        with self._called("get"):
             record = self._tables[table.name].get(key)
-            return None if record is None else self._whole(table, record)
+            return None if record is None else self.whole(table, record)
 
     def put(self, table: Table, record: Record) -> Record:
-        with self._lock:
-            self.calls["put"] += 1
-            return self._write([(table, record)])[0]
+        with self._called("put"):
+            return super().put(table, record)
 
     def transact(self, writes: Sequence[tuple[Table, Record]]) -> list[Record]:
-        with self._lock:
-            self.calls["transact"] += 1
-            return self._write(writes)
+        with self._called("transact"):
+            check_writes(writes)
+            for table, record in writes:
+                known = self._tables[table.name].get(record.key)
+                if (known.version if known else 0) != record.version:
+                    raise Conflict(table.name, record.key)
+            for table, record in writes:
+                self._texts[table.name, record.key] = to_text(record.document)
+                self._tables[table.name][record.key] = replace(record.written(), document={})
+            return [record.written() for _, record in writes]
 
-    def query(
-        self,
-        table: Table,
-        index: str,
-        equals: Mapping[str, Value],
-        *,
-        low: Value | None = None,
-        high: Value | None = None,
-        limit: int = 100,
-        descending: bool = False,
-        cursor: str | None = None,
-    ) -> Page:
-        with self._lock:
-            self.calls["query"] += 1
-            page = page_of(
-                self._tables[table.name].values(),
-                table,
-                index,
-                equals,
-                low=low,
-                high=high,
-                limit=limit,
-                descending=descending,
-                cursor=cursor,
-            )
-            return Page(tuple(self._whole(table, one) for one in page.records), page.cursor)
+    def query(self, table: Table, index: str, equals: Mapping[str, Value], **options: Any) -> Page:
+        with self._called("query"):
+            return super().query(table, index, equals, **options)
 
     def first(self, table: Table, index: str, equals: Mapping[str, Value]) -> Value | None:
-        with self._lock:
-            self.calls["first"] += 1
-            page = page_of(self._tables[table.name].values(), table, index, equals, limit=1)
-        found = page.records[0] if page.records else None
-        sort = table.index(index).sort
-        known = {"key": found.key, "due_at": found.due_at, **found.fields} if found else {}
-        return known.get(sort)
+        with self._called("first"):
+            return super().first(table, index, equals)
 
-    def claim(
-        self,
-        table: Table,
-        index: str,
-        equals: Mapping[str, Value],
-        *,
-        now: int,
-        lease: Callable[[Record], Lease],
-        limit: int,
-    ) -> list[Record]:
-        with self._lock:
-            self.calls["claim"] += 1
-            known = self._tables[table.name]
-            page = page_of(known.values(), table, index, equals, high=now, limit=limit)
-            claimed = []
-            for record in page.records:
-                new = lease(self._whole(table, record)).taken(record)
-                known[record.key] = new
-                claimed.append(self._whole(table, new))
-            return claimed
+    def claim(self, table: Table, index: str, equals: Mapping[str, Value], **how: Any) -> Any:
+        with self._called("claim"):
+            return super().claim(table, index, equals, **how)
 
     def expire(self, table: Table, now: int, limit: int) -> int:
-        with self._lock:
-            self.calls["expire"] += 1
+        with self._called("expire"):
             check_expiry(table)
             known = self._tables[table.name]
             over = [key for key, one in known.items() if one.due_at is not None]
@@ -125,11 +86,8 @@ class MemoryStore:
                 del known[key]
             return len(over)
 
-    def check(self) -> None:
-        """It always answers."""
-
-    def close(self) -> None:
-        """Nothing is held open."""
+    def indexed(self, table: Table) -> list[Record]:
+        return [*self._tables[table.name].values()]
 
     def all(self, table: Table) -> list[Record]:
         """Every record of a table, for invariants.
@@ -137,22 +95,21 @@ class MemoryStore:
         某类的全部记录。
         """
         with self._lock:
-            return [self._whole(table, record) for record in self._tables[table.name].values()]
+            return [self.whole(table, record) for record in self.indexed(table)]
 
-    def _write(self, writes: Sequence[tuple[Table, Record]]) -> list[Record]:
-        check_writes(writes)
-        for table, record in writes:
-            known = self._tables[table.name].get(record.key)
-            if (known.version if known else 0) != record.version:
-                raise Conflict(table.name, record.key)
-        for table, record in writes:
-            self._texts[table.name, record.key] = json.dumps(record.document)
-            bare = replace(record, document={}, version=record.version + 1)
-            self._tables[table.name][record.key] = bare
-        return [record.written() for _, record in writes]
+    @contextmanager
+    def _called(self, method: str) -> Iterator[None]:
+        """One call at a time, counted; what it calls in turn is not."""
+        with self._lock:
+            outer, self._inside = self._inside, True
+            self.calls[method] += not outer
+            try:
+                yield
+            finally:
+                self._inside = outer
 
-    def _whole(self, table: Table, record: Record) -> Record:
-        return replace(record, document=json.loads(self._texts[table.name, record.key]))
+    def whole(self, table: Table, record: Record) -> Record:
+        return replace(record, document=from_text(self._texts[table.name, record.key]))
 
 
 class MemoryBucket:

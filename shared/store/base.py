@@ -22,11 +22,11 @@ TEXT_LENGTH = 64
 MAX_WRITES = 25
 """Records in one transaction."""
 
-MAX_RECORD = 400_000
+MAX_RECORD = 400 * 1024 - 3100
 """Bytes of a record: its key, its fields, its document as JSON in UTF-8. DynamoDB takes 400 KiB an
-item, in which what the indexes need lies as well."""
+item, in which lies what the indexes need as well, 3100 bytes at most."""
 
-MAX_TRANSACTION = 4_000_000
+MAX_TRANSACTION = 4 * 1024 * 1024 - 25 * 3100
 """Bytes of all records of a transaction (DynamoDB takes 4 MiB)."""
 
 

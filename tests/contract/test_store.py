@@ -38,7 +38,9 @@ from shared.store.base import (
 from shared.store.dynamodb.store import DynamoStore
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS
-from tests.contract.stale import StaleStore, page_of
+from tests.contract.plain import page_of
+from tests.contract.stale import StaleStore
+from tests.memory import MemoryStore
 
 THREADS = 16
 QUEUE = {"queue": "poll", "lane": 1}
@@ -70,8 +72,22 @@ def dynamodb_table(_folder: Path) -> Iterator[str]:
     tables.drop(name)
 
 
+_IN_MEMORY: dict[str, MemoryStore] = {}
+
+
+@contextmanager
+def memory(folder: Path) -> Iterator[str]:
+    yield str(folder)
+    _IN_MEMORY.pop(str(folder), None)
+
+
+def in_memory(where: str) -> MemoryStore:
+    return _IN_MEMORY.setdefault(where, MemoryStore())
+
+
 ADAPTERS = [
     Adapter("sqlite", sqlite_file, SqlStore),
+    Adapter("memory", memory, in_memory),
     Adapter("dynamodb", dynamodb_table, DynamoStore, needs=("aws",)),
 ]
 # What lags there is its own, so one store below is enough; how DynamoDB's indexes lag is tested
@@ -367,6 +383,8 @@ for n in count():
 def test_a_process_killed_in_a_transaction_leaves_all_or_nothing(
     adapter: Adapter, place: str, store: Store
 ) -> None:
+    if isinstance(store, MemoryStore):
+        pytest.skip("what is in memory dies with its process")
     child = [sys.executable, "-c", KILLED, adapter.name, place]
     assert subprocess.run(child, timeout=60, check=False).returncode == 9
     left = []

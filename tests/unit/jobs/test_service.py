@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
@@ -25,7 +28,7 @@ from shared.jobs import repository
 from shared.jobs.kinds import KINDS
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
 from shared.jobs.presentation import event_at_end
-from shared.jobs.repository import IdempotencyKey, JobRepository
+from shared.jobs.repository import IdempotencyKey, JobRepository, KeyUse
 from shared.jobs.service import JobService, NewImage, NewJob, idempotency_key
 from shared.links import Links
 from shared.store.base import StoreUnavailable
@@ -238,6 +241,46 @@ def test_every_field_matters(new: NewJob, data: st.DataObject) -> None:
 @given(requests, st.dictionaries(words, words))
 def test_where_a_request_came_from_does_not_matter(new: NewJob, trace: dict[str, str]) -> None:
     assert replace(new, trace=trace).fingerprint() == new.fingerprint()
+
+
+class Options(BaseModel):
+    """The options of a kind; later code has another default, and one option more."""
+
+    texture: bool = True
+    seed: int | None = None
+
+
+class LaterOptions(Options):
+    texture: bool = False
+    style: str = "plain"
+
+
+def same(first: Any, second: Any, then: type[BaseModel] = Options) -> bool:
+    """Whether requests with these options, the second one asked of code with options `then`, are
+    one request under their key."""
+    made = idempotency_key("c", "POST", "/", "k", replace(TEXT, options=first), Options)
+    use = KeyUse(made.fingerprint, "1", 5, made.prints)
+    asked = idempotency_key("c", "POST", "/", "k", replace(TEXT, options=second), then)
+    return asked.shares_a_print(use)
+
+
+def test_an_option_that_is_spelled_out_although_it_is_the_default_is_no_other_request() -> None:
+    assert same({}, {"texture": True, "seed": None})
+    assert same({"texture": True}, {})
+    assert same({"texture": True, "seed": 7}, {"seed": 7})
+    assert not same({}, {"texture": False})
+    assert not same({"seed": 7}, {"seed": 8})
+
+
+@pytest.mark.parametrize("options", [{}, {"texture": True}, {"texture": False}, {"seed": 7}])
+def test_the_same_request_is_the_same_whatever_the_defaults_are_by_then(options: Any) -> None:
+    assert same(options, options, LaterOptions)
+
+
+def test_only_what_was_asked_for_is_in_a_print() -> None:
+    asked = {"kind": "text-to-3d", "prompt": "a chair", "provider": "throwaway"}
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    assert TEXT.fingerprint() == hashlib.sha256(text.encode()).hexdigest()
 
 
 scopes = st.tuples(words, st.sampled_from(["POST", "PUT"]), words, words)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.store.base import TEXT_LENGTH, Index, Record, Table, Value
+from shared.store.base import MAX_RECORD, TEXT_LENGTH, Index, Record, Table, Value, check_writes
 from shared.store.dynamodb.items import (
+    MAX_ITEM,
     from_item,
     partition,
     position,
@@ -175,6 +176,17 @@ def test_an_item_holds_the_whole_record(document: dict[str, Any], due_at: int | 
 def test_what_dynamodb_cannot_keep_is_a_value_error(record: Record) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         to_item(JOBS, record, "w", NOW)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_record_that_may_be_written_fits_into_an_item(table: Table) -> None:
+    widest = "\U0001f9ca" * TEXT_LENGTH
+    fields = {name: widest if kind is str else -(10**18) for name, kind in table.fields.items()}
+    record = Record(widest, {"x": ""}, fields, -(10**18), 10**18, 10**18)
+    beside = len(widest.encode()) * (1 + [*table.fields.values()].count(str))
+    full = replace(record, document={"x": "x" * (MAX_RECORD - beside - len('{"x":""}'))})
+    check_writes([(table, full)])
+    assert size(to_item(table, full, "w" * 32, NOW)) <= MAX_ITEM
 
 
 def test_the_size_is_counted_in_bytes() -> None:

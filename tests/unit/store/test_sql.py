@@ -291,7 +291,7 @@ def test_a_full_disk_is_an_unavailable_store_and_keeps_what_there_was(store: Sql
 
     sa.event.listen(store._engine, "checkout", fill_up)
     with pytest.raises(StoreUnavailable, match="full") as raised:
-        store.put(JOBS, replace(record, document={"secret": "value" * 79_000}))
+        store.put(JOBS, replace(record, document={"secret": "value" * 80_000}))
     assert "UPDATE" in str(raised.value.__cause__)
     assert "value" not in str(raised.value.__cause__), "what is stored stays out of the logs"
     sa.event.remove(store._engine, "checkout", fill_up)
