@@ -91,6 +91,10 @@ def _kind(options: argparse.Namespace) -> str | None:
 
 
 def _run(cloud: str, wanted: Sequence[Wanted], more: Mapping[str, str], *, as_json: bool) -> int:
+    """Bring everything up, have the jobs made, and show what came of them; the exit status.
+
+    启动、运行并显示结果。
+    """
     home, stop = home_for(cloud), Stop()
     check_settings(home, _QUIET)
     on_signals(stop, say=_note)
@@ -112,7 +116,10 @@ def _run(cloud: str, wanted: Sequence[Wanted], more: Mapping[str, str], *, as_js
 def _carry_out(
     machine: Machine, board: Board, wanted: Sequence[Wanted], more: Mapping[str, str]
 ) -> list[Asked]:
-    """Have the jobs made, side by side; returns early when a stop is asked for."""
+    """Have the jobs made, side by side; returns early when a stop is asked for.
+
+    并行完成各个任务。
+    """
     door = Door(machine.gateway, machine.settings)
     machine.begin()
     answers = [door.create(one, more) for one in wanted]
@@ -158,6 +165,10 @@ def _print(asked: Sequence[Asked], *, as_json: bool) -> None:
 
 
 def _status(asked: Sequence[Asked], machine: Machine, board: Board) -> int:
+    """Say what is unfinished or failed; the exit status, 128 + n after a signal.
+
+    说明结果并给出退出码。
+    """
     left = [one.job["id"] for one in asked if not one.ended]
     if left:
         what = "Kept, and carried on by the next ./scripts/run or ./scripts/serve"
@@ -199,6 +210,10 @@ def _note(text: str) -> None:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line.
+
+    读取命令行参数。
+    """
     parser = argparse.ArgumentParser(
         prog="./scripts/run",
         description="Make 3D models, or pictures, from words and pictures, several side by side.",

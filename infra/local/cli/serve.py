@@ -55,6 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    """Bring everything up and serve until a stop is asked for; the exit status.
+
+    启动并提供服务直到停止。
+    """
     home, stop = home_for(options.cloud), Stop()
     check_settings(home, {})
     listener = _listen(options.host, options.port)
@@ -76,6 +80,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -> Mapping[str, int]:
+    """Serve on a listener until the machine's stop; what the machine says is left to do.
+
+    在一个进程里提供服务。
+    """
     from infra.local.cloud.http import Front, serve
 
     set_up_logs(machine.settings.log_level, machine.settings.log_format)
@@ -93,6 +101,10 @@ def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -
 def _parent(
     count: int, listener: socket.socket, home: Home, made: dict[str, str], stop: Stop
 ) -> int:
+    """Serve by several processes on one listener, until the stop; the exit status.
+
+    以多个进程提供服务。
+    """
     from infra.migrations.migrate import upgrade
 
     settings = home.settings(made)
@@ -113,6 +125,10 @@ def _worker(inherited: Inherited) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """Listen on an address; raises what `main` reports where that cannot be done.
+
+    监听地址。
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -141,6 +157,10 @@ def _address(listener: socket.socket) -> str:
 
 
 def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -> None:
+    """Say where everything is: the API, its guide, what is kept where, who makes the models.
+
+    启动后的说明。
+    """
     here = _address(listener)
     secret = "as set in MAQUETTE_WEBHOOK_SECRETS"
     if not home.environ.get("MAQUETTE_WEBHOOK_SECRETS"):
@@ -170,6 +190,10 @@ def _say(text: str) -> None:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line.
+
+    读取命令行参数。
+    """
     parser = argparse.ArgumentParser(
         prog="./scripts/serve", description="Run the whole of Maquette on this machine."
     )

@@ -82,6 +82,10 @@ def _creates(log: Log, prompt: str | None) -> set[str]:
 
 
 def _creating(job: Job, creates: set[str]) -> list[str]:
+    """Name what is wrong with how a job ended and what was created for it.
+
+    检查任务的创建次数与结局。
+    """
     faults = []
     if not job.status.terminal:
         faults.append(f"the job did not end: {job.status.value}")
@@ -105,6 +109,10 @@ def _ending(scenario: Scenario, job: Job) -> list[str]:
 
 
 def _results(scenario: Scenario, job: Job, bucket: Any) -> list[str]:
+    """Name what is wrong with a finished job's artifacts, in the record and in the bucket.
+
+    检查成果是否完整。
+    """
     faults = []
     for artifact in job.artifacts:
         with bucket.open(artifact.key) as reader:

@@ -60,6 +60,10 @@ def _carry_out_live(tally: Tally, options: argparse.Namespace) -> None:
 
 
 def _carry_out(sweep: Sweep, chosen: list[Scenario], options: argparse.Namespace) -> None:
+    """Run the chosen scenarios side by side, with a bar each.
+
+    并行运行各个场景。
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -85,6 +89,10 @@ def _carry_out(sweep: Sweep, chosen: list[Scenario], options: argparse.Namespace
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line.
+
+    读取命令行参数。
+    """
     parser = argparse.ArgumentParser(prog="scripts/prove", description=__doc__.split("\n")[0])
     known = {name: [item.name for item in one.scenarios()] for name, one in GENERATORS.items()}
     default = next(iter(GENERATORS))

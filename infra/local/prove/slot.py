@@ -102,6 +102,10 @@ class Slot:
             self._place.remove(name)
 
     def _judged(self, case: Case, name: str, addresses: Addresses, folder: Path) -> dict[str, Any]:
+        """Carry out one case in a store and a bucket of its own; what happened, and its faults.
+
+        执行一个案例并判定。
+        """
         scenario, clock = case.scenario, ShiftedClock(self._shift)
         key = f"prove{os.getpid()}x{case.number}"
         generator = self._generator.settings(self._standin, key)
@@ -144,7 +148,10 @@ class Slot:
     def _lives(
         self, case: Case, settings: Settings, clock: ShiftedClock, trouble: Trouble
     ) -> tuple[int, int, list[str]]:
-        """How many workers were killed, how the last one ended, and its calls if none was to be."""
+        """How many workers were killed, how the last one ended, and its calls if none was to be.
+
+        依次运行并杀死工作进程。
+        """
         with tempfile.NamedTemporaryFile("r") as calls:
             killed, status = 0, KILLED
             while status == KILLED and killed < case.scenario.lives:
@@ -178,7 +185,10 @@ def _end_of(job: Job) -> str:
 
 
 def _fork(work: Any) -> int:
-    """Run `work` in a child process; its exit status, 128 + n for a signal."""
+    """Run `work` in a child process; its exit status, 128 + n for a signal.
+
+    在子进程中运行。
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()

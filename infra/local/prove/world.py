@@ -196,7 +196,10 @@ class Life:
                 self._bundle.jobs.cancel(CALLER, job.id)
 
     def _due(self, ids: list[str]) -> int | None:
-        """When the first of the jobs, or of their webhooks, is due; None if all is done."""
+        """When the first of the jobs, or of their webhooks, is due; None if all is done.
+
+        最早的到期时间。
+        """
         store = self._bundle.store
         dues: list[int | None] = []
         try:

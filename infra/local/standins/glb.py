@@ -92,6 +92,10 @@ def write(
 
 
 def _attributes(mesh: Mesh, chunk: _Chunk) -> dict[str, int]:
+    """Write a mesh's vertices into the chunk; the number of the accessor of each attribute.
+
+    写入顶点属性。
+    """
     positions = mesh.positions.astype("<f4")
     count = len(positions)
     attributes = {
@@ -125,6 +129,10 @@ def _attributes(mesh: Mesh, chunk: _Chunk) -> dict[str, int]:
 
 
 def _pack(document: dict[str, Any], data: bytes) -> bytes:
+    """Return a GLB file of a document and its data.
+
+    打包成 GLB 文件。
+    """
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + len(data)

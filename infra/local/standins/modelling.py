@@ -191,7 +191,10 @@ def relief(front: bytes, back: bytes | None, options: Options) -> bytes:
 
 
 def _heights(photo: Image, face_limit: int | None) -> NDArray[Any]:
-    """Smoothed brightness, 0..1, on the nodes of the relief's grid, bottom row first."""
+    """Smoothed brightness, 0..1, on the nodes of the relief's grid, bottom row first.
+
+    由亮度得到浮雕高度。
+    """
     import numpy as np
     from PIL import Image, ImageFilter
 
@@ -207,6 +210,10 @@ def _heights(photo: Image, face_limit: int | None) -> NDArray[Any]:
 
 
 def _texture(photos: list[Image]) -> bytes:
+    """Return the pictures side by side as one JPEG, as large as a texture may be.
+
+    把照片拼成贴图。
+    """
     from PIL import Image
 
     wide, high = photos[0].size

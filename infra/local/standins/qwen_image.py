@@ -88,6 +88,10 @@ class Books:
         return [known for name in names if (known := self._job(name)) is not None]
 
     def _job(self, name: str) -> dict[str, Any] | None:
+        """Return what the service's folder tells of a job, or None before it is accepted.
+
+        读取服务端保存的任务。
+        """
         if name in self._ended:
             return self._ended[name]
         try:
@@ -227,6 +231,10 @@ class QwenImage(Server):
         return answer
 
     def _hand_on(self, request: Request) -> Answer:
+        """Pass a request to the service behind, and its answer back; 502 where none comes.
+
+        把请求转给后面的服务。
+        """
         target = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         headers = dict(request.headers.items())
         try:

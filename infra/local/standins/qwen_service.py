@@ -159,6 +159,10 @@ class QwenService(Server):
             return refusal.answer()
 
     def _route(self, request: Request) -> Answer:
+        """Answer one request as the service does; raises Refusal.
+
+        按路径应答请求。
+        """
         if request.path == "/ready":
             if not self.is_ready:
                 raise Refusal(503, "not_ready", "the model is loading", wait=7)
@@ -180,6 +184,10 @@ class QwenService(Server):
         raise Refusal(404, "not_found", f"there is no {request.method} {request.path}")
 
     def _create(self, request: Request) -> Answer:
+        """Accept a job, the one that its key made before if there is one; raises Refusal.
+
+        接收任务。
+        """
         if self.refuses is not None:
             raise self.refuses
         key = request.headers.get("Idempotency-Key")
@@ -241,6 +249,10 @@ class QwenService(Server):
         return ("queued", 0) if part < 0.1 else ("running", int(part * 100))
 
     def _describe(self, job: Made) -> dict[str, Any]:
+        """Describe a job as the service does.
+
+        任务的对外表示。
+        """
         status, progress = self._status(job)
         shown: dict[str, Any] = {
             "id": job.id,
@@ -256,6 +268,10 @@ class QwenService(Server):
         return shown
 
     def _shown(self, job: Made, number: int) -> dict[str, Any]:
+        """Describe one of a job's pictures as the service does.
+
+        一张图片的说明。
+        """
         data = job.picture(number)
         return {
             "name": f"{number}.png",
@@ -274,6 +290,10 @@ def _json(content: Any, status: int = 200, task_id: str | None = None) -> Answer
 
 
 def _checked(data: bytes) -> dict[str, Any]:
+    """Return a create's body; raises Refusal for what the service would refuse.
+
+    检查请求体。
+    """
     try:
         body = json.loads(data)
     except ValueError:

@@ -266,6 +266,10 @@ class Server:
             return self.fault_answer("error_500")
 
     def _write_down(self, request: Request, answer: Answer) -> None:
+        """Add a request and its answer to the log that `/_log` shows; no keys in it.
+
+        记录一次请求。
+        """
         key = request.headers.get("Authorization") or ""
         entry = {
             "time": datetime.fromtimestamp(self.now(), timezone.utc).isoformat(),
@@ -320,6 +324,10 @@ def _watch(stop: threading.Event) -> None:
 
 
 def _arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Add what every stand-in is told on its command line, and read it.
+
+    读取通用命令行参数。
+    """
     number: dict[str, Any] = {"type": float, "metavar": "N"}
     parser.add_argument("--port", type=int, default=0, help="0 (default): the system chooses")
     parser.add_argument(

@@ -26,6 +26,8 @@ def _cases() -> list[tuple[list[list[int]], list[list[int]], list[tuple[int, int
     Corners are 0..3 counter-clockwise, 4 + i is the point on the edge from corner i to i + 1. Bit i
     of a case says that corner i is inside. Where two opposite corners are inside they are kept
     apart, so that no two parts ever touch in a single point.
+
+    十六种单元的切分方式。
     """
     cases = []
     for case in range(16):
@@ -45,7 +47,10 @@ def _cases() -> list[tuple[list[list[int]], list[list[int]], list[tuple[int, int
 
 
 def _walk(case: int, inner: bool) -> list[list[int]]:
-    """The polygons of one cell that lie inside, or outside, each counter-clockwise."""
+    """The polygons of one cell that lie inside, or outside, each counter-clockwise.
+
+    一个单元内外的多边形。
+    """
     wanted = [bool(case >> i & 1) == inner for i in range(4)]
     if inner and case in (0b0101, 0b1010):
         return [[i, 4 + i, 4 + (i - 1) % 4] for i in range(4) if wanted[i]]
@@ -103,7 +108,10 @@ def extrude(coverage: NDArray[Any], em: float) -> Mesh:
 
 
 def _places(coverage: NDArray[Any]) -> NDArray[Any]:
-    """Where nodes, points across and points upward lie, in pixels."""
+    """Where nodes, points across and points upward lie, in pixels.
+
+    网格点的位置。
+    """
     import numpy as np
 
     rows, columns = coverage.shape
@@ -122,7 +130,10 @@ def _places(coverage: NDArray[Any]) -> NDArray[Any]:
 
 
 def _plate(nodes: NDArray[Any], corner: int) -> NDArray[Any]:
-    """The plate's sides and back: its four back corners are numbered from `corner` on."""
+    """The plate's sides and back: its four back corners are numbered from `corner` on.
+
+    底板的侧面与背面。
+    """
     import numpy as np
 
     sides = (nodes[0, :], nodes[:, -1], nodes[-1, ::-1], nodes[::-1, 0])
@@ -202,7 +213,10 @@ def _face(x: NDArray[Any], y: NDArray[Any], z: NDArray[Any], uv: NDArray[Any]) -
 def _sides(
     front: NDArray[Any], back: NDArray[Any], half: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The two rings between the front's rim and the back's, pushed outward by the bevel."""
+    """The two rings between the front's rim and the back's, pushed outward by the bevel.
+
+    倒角处的两圈侧面。
+    """
     import numpy as np
 
     outward = np.isclose(np.abs(front[:, :2]), half) * np.sign(front[:, :2])

@@ -265,6 +265,10 @@ class Standin(Server):
             return refusal.answer()
 
     def _route(self, request: Request) -> Answer:
+        """Answer one request as Tripo does; raises Refusal.
+
+        按路径应答请求。
+        """
         first, *rest = request.path.strip("/").split("/")
         if first == "download" and len(rest) == 2 and request.method in ("GET", "HEAD"):
             return self._download(request, *rest)
@@ -301,6 +305,10 @@ class Standin(Server):
         return task
 
     def _describe(self, task: Task, hibernating: bool = False) -> dict[str, Any]:
+        """Describe a task as Tripo does; `hibernating` is a status that nobody has documented.
+
+        任务的对外表示。
+        """
         status, progress = task.state(self.now())
         data: dict[str, Any] = {
             "task_id": task.id,
@@ -324,6 +332,10 @@ class Standin(Server):
         return data
 
     def _list(self, request: Request, account: str) -> Answer:
+        """Describe many tasks of an account at once; unknown ids are left out. Raises Refusal.
+
+        批量查询任务。
+        """
         ids = parse(request).get("task_ids")
         if not isinstance(ids, list) or not 1 <= len(ids) <= 100 or {*map(type, ids)} != {str}:
             raise invalid("task_ids must be a list of 1 to 100 task ids")
@@ -339,6 +351,10 @@ class Standin(Server):
     # Creating.
 
     def _create(self, kind: str, body: dict[str, Any], account: str) -> Answer:
+        """Accept a task; raises Refusal. Words of the prompt say what goes wrong later.
+
+        接收任务。
+        """
         sources, error = self._validate(kind, body, account)
         prompt = str(body.get("prompt") or "").lower()
         if "forbidden" in prompt:
@@ -357,7 +373,10 @@ class Standin(Server):
         return success(data, headers=headers, task_id=task.id)
 
     def _room(self, tasks: list[Task], now: float) -> dict[str, str]:
-        """The rate-limit headers for one task more; raises Refusal 429/2000 without room for it."""
+        """The rate-limit headers for one task more; raises Refusal 429/2000 without room for it.
+
+        并发限额与相应的响应头。
+        """
         ends = sorted(task.created_at + task.seconds for task in tasks[-2000:])
         waits = [end - now for end in ends if end > now]
         wait = max(1, math.ceil(waits[0])) if waits else 0
@@ -381,7 +400,10 @@ class Standin(Server):
     def _validate(
         self, kind: str, body: dict[str, Any], account: str
     ) -> tuple[dict[str, str], str | None]:
-        """The files and tasks a request is about, and why the task will fail, if it will."""
+        """The files and tasks a request is about, and why the task will fail, if it will.
+
+        检查创建请求。
+        """
         if kind == "convert_model":
             return self._conversion(body, account)
         check_options(body)
@@ -417,6 +439,10 @@ class Standin(Server):
         return task
 
     def _file(self, text: str, account: str) -> File:
+        """Return the account's uploaded file of a token; raises Refusal.
+
+        按令牌取文件。
+        """
         if text.startswith(("http://", "https://")):
             raise invalid("this stand-in fetches nothing: upload the file and send its token")
         if text.startswith("data:"):
@@ -429,6 +455,10 @@ class Standin(Server):
         return file
 
     def _conversion(self, body: dict[str, Any], account: str) -> tuple[dict[str, str], str | None]:
+        """Check a conversion; the model it is about, and why it will fail, if it will.
+
+        检查转换请求。
+        """
         wanted = str(body.get("format") or "").upper()
         if wanted not in CONVERSIONS:
             raise invalid(f"format must be one of {' '.join(CONVERSIONS)} on this stand-in")
@@ -451,6 +481,10 @@ class Standin(Server):
         return success({"balance": left, "frozen": frozen})
 
     def _usage(self, request: Request, account: str) -> Answer:
+        """List the account's tasks, newest first, a page at a time; raises Refusal.
+
+        分页列出任务。
+        """
         try:
             limit = int(request.query.get("limit", 50))
             offset = int(request.query.get("offset", 0))
@@ -490,6 +524,10 @@ class Standin(Server):
         return Answer(content_type="text/plain")
 
     def _store(self, token: str, account: str, data: bytes, wanted: str | None) -> None:
+        """Keep an uploaded picture or model; raises Refusal for what Tripo would not take.
+
+        保存上传的文件。
+        """
         from infra.local.standins import modelling
 
         if not data:
@@ -525,6 +563,10 @@ class Standin(Server):
             return data
 
     def _build(self, task: Task, name: str) -> bytes:
+        """Return the bytes of one of a task's files, made now.
+
+        生成任务的文件。
+        """
         from infra.local.standins import modelling
 
         inputs = {view: self._bytes(source, view) for view, source in task.sources.items()}

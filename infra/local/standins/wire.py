@@ -276,6 +276,10 @@ class Handler(BaseHTTPRequestHandler):
         return bytes(body)
 
     def _read(self, size: int) -> bytes:
+        """Read so many bytes of a body, keeping no more than is needed to refuse it.
+
+        读取请求体。
+        """
         if size < 0:
             raise ValueError(f"a length below zero: {size}")
         data = bytearray()
@@ -288,6 +292,10 @@ class Handler(BaseHTTPRequestHandler):
         return bytes(data)
 
     def _send(self, answer: Answer) -> None:
+        """Send an answer; one that lies about its length, or drips, ends the connection.
+
+        发送应答。
+        """
         length = len(answer.body) if answer.length is None else answer.length
         # After a lie about the length the connection is of no further use.
         broken = length != len(answer.body) or answer.drips

@@ -200,7 +200,10 @@ class Neighbours:
         return str(submit(self._server.url, body, name)["id"])
 
     def _created(self, prompts: set[str]) -> dict[str, float]:
-        """When (seconds since 1970) the create of each came; one that does not is waited for."""
+        """When (seconds since 1970) the create of each came; one that does not is waited for.
+
+        各个创建请求到达的时间。
+        """
         end = time.monotonic() + 180
         while True:
             found = {

@@ -57,6 +57,10 @@ def main(argv: list[str] | None = None) -> int:
 def _siege(
     server: Server, standins: Mapping[str, str], receiver: Receiver, options: argparse.Namespace
 ) -> int:
+    """Ask for the jobs, kill the server again and again, and judge; the exit status.
+
+    反复杀死服务并检验结果。
+    """
     began = time.monotonic()
     server.start()
     try:
@@ -111,7 +115,10 @@ def _settings(standins: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _standin(name: str, faults: list[str]) -> Iterator[str]:
-    """The address of a stand-in in a process of its own."""
+    """The address of a stand-in in a process of its own.
+
+    在单独进程里运行替身。
+    """
     module, *more = _STANDINS[name]
     command = [sys.executable, "-m", module, *more, "--port", "0", "--watch-stdin"]
     command += ["--seconds", "2", "--hang-seconds", "3"]
@@ -128,6 +135,10 @@ def _standin(name: str, faults: list[str]) -> Iterator[str]:
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line.
+
+    读取命令行参数。
+    """
     parser = argparse.ArgumentParser(prog="scripts/prove siege", description=__doc__.split("\n")[0])
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--kills", type=int, default=5)

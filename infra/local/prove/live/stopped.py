@@ -47,6 +47,10 @@ def stopped_while_waited_for(place: Place, case: str) -> list[str]:
 
 
 def _stopped(server: Server, standin: Standin, receiver: Receiver) -> list[str]:
+    """Stop the server while a caller waits, start it again, and name what went wrong.
+
+    在等待途中停止服务并检验。
+    """
     body = {"kind": "text-to-3d", "prompt": "oak 1", "callback_url": f"{receiver.url}/hook/1"}
     answers: list[tuple[int, dict[str, Any]]] = []
     server.start()
@@ -73,7 +77,10 @@ def _stopped(server: Server, standin: Standin, receiver: Receiver) -> list[str]:
 
 
 def _wait(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Ask once, without a second try, and wait: the status and the body of the answer."""
+    """Ask once, without a second try, and wait: the status and the body of the answer.
+
+    提交一次并等待。
+    """
     headers = {
         "Content-Type": "application/json",
         "Idempotency-Key": "stopped",

@@ -85,7 +85,10 @@ class Previous(Trouble):
         return faults
 
     def _make_task(self, document: dict[str, Any]) -> None:
-        """The task of that create, at the generator that is there now."""
+        """The task of that create, at the generator that is there now.
+
+        在生成服务上补建任务。
+        """
         attempt, key = document["attempt"], self.scene.generator["TRIPO_API_KEY"]
         request = urllib.request.Request(
             self.scene.standin + attempt["path"],
