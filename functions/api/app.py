@@ -1,4 +1,4 @@
-"""The application put together: the gate around it, its routes, its error answers.
+"""The application put together: the middleware around it, its routes, its error answers.
 
 组装整个 HTTP 应用。
 """
@@ -12,12 +12,12 @@ from starlette.types import ExceptionHandler
 
 from functions.api.docs import page
 from functions.api.http import problems
-from functions.api.http.middleware import Gate
+from functions.api.http.middleware import Middleware
 from functions.api.routes import ROUTERS
 from shared.errors import MaquetteError
 
 HANDLED: tuple[type[Exception], ...] = (MaquetteError, HTTPException, RequestValidationError)
-"""Errors answered inside the framework; the gate answers every other."""
+"""Errors answered inside the framework; the middleware answers every other."""
 
 
 def make() -> FastAPI:
@@ -33,7 +33,7 @@ def make() -> FastAPI:
         application.add_exception_handler(kind, answer)
     for router in (*ROUTERS, page.router):
         application.include_router(router)
-    application.add_middleware(Gate)
+    application.add_middleware(Middleware)
     return application
 
 

@@ -11,7 +11,7 @@ from shared import events, wiring
 from shared.context import Pool
 from shared.jobs.polling import ask_for_help, poll, run_errands
 from shared.jobs.sweep import sweep
-from shared.work.leader import Watch
+from shared.work.leader import Leader
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
@@ -34,13 +34,13 @@ def handler(event: dict[str, Any], context: Any) -> None:
             ask_for_help(bundle.ports, bundle.settings.poll_helpers)
             run_errands(bundle.ports)
         name, seconds = context.aws_request_id, deadline.remaining()
-        watch = Watch(bundle.store, bundle.clock, name, seconds=seconds, take_over=on_timer)
+        leader = Leader(bundle.store, bundle.clock, name, seconds=seconds, take_over=on_timer)
         # Beside the poll, which it must not hold up.
         with Pool(1, "sweep") as beside:
             try:
                 if on_timer:
                     parts = (bundle.store, bundle.ports.jobs, bundle.bucket, bundle.clock)
                     beside.submit(sweep, *parts, deadline)
-                poll(bundle.ports, deadline, watch.stays, woken=isinstance(what, events.Wake))
+                poll(bundle.ports, deadline, leader.stays, woken=isinstance(what, events.Wake))
             finally:
-                watch.leave()
+                leader.leave()

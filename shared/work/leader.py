@@ -16,7 +16,7 @@ from shared.store.tables import RUNNERS
 _KEY = "poll"
 
 
-class Watch:
+class Leader:
     """One invocation's part in deciding who stays; `holder` is its own name.
 
     一次调用对值守权的争取。

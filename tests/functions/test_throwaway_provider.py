@@ -39,7 +39,7 @@ from shared.clock import Clock
 from shared.jobs.model import Job
 from shared.store.base import StoreUnavailable
 from shared.wiring import Outside
-from shared.work.leader import Watch
+from shared.work.leader import Leader
 from tests.fakes import FakeClock
 from tests.functions.gateway import get, post_json
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET, Build, House, created
@@ -249,7 +249,7 @@ def test_a_timers_poll_leaves_before_its_time_is_up(stage: Stage) -> None:
 
 
 def test_a_woken_poll_makes_one_pass_where_somebody_stays(stage: Stage) -> None:
-    other = Watch(stage.bundle.store, stage.clock, "other", seconds=900, take_over=True)
+    other = Leader(stage.bundle.store, stage.clock, "other", seconds=900, take_over=True)
     assert other.stays()
     job_id = stage.create()
     poll(wake_up(), Invocation(stage.clock, 900))

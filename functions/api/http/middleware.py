@@ -42,7 +42,7 @@ _UNWIRED = ("/health",)
 _logger = logging.getLogger("maquette.api")
 
 
-class Gate:
+class Middleware:
     """ASGI middleware around the whole application.
 
     包裹整个应用的中间件。
@@ -67,7 +67,7 @@ class Gate:
 
 
 class _Passage:
-    """One request on its way through the gate."""
+    """One request on its way through the middleware."""
 
     def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._app = app

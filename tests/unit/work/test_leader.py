@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shared.store.base import StoreUnavailable
-from shared.work.leader import Watch
+from shared.work.leader import Leader
 from tests.worlds import World, real_world
 
 
@@ -22,8 +22,8 @@ def world() -> World:
     return World()
 
 
-def watch(world: World, name: str, *, timer: bool = False, seconds: float = 900.0) -> Watch:
-    return Watch(world.store, world.clock, name, seconds=seconds, take_over=timer)
+def watch(world: World, name: str, *, timer: bool = False, seconds: float = 900.0) -> Leader:
+    return Leader(world.store, world.clock, name, seconds=seconds, take_over=timer)
 
 
 def test_a_timers_poll_takes_over_from_the_one_that_stays(world: World) -> None:

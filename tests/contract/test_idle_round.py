@@ -1,0 +1,103 @@
+"""What a poll asks a store while nothing is due: counted, over each store there is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from infra.aws import tables
+from infra.aws.emulator import Emulator
+from infra.migrations.migrate import upgrade
+from shared.aws import clients
+from shared.jobs.polling import poll
+from shared.store.dynamodb.store import DynamoStore
+from shared.store.sql.store import SqlStore
+from shared.work.leader import Leader
+from tests.wire import Wire
+from tests.worlds import World
+
+ROUNDS = 12
+PROVIDERS = ("second", "third")
+QUERIES = 10
+"""Of three providers: their queues, and one of the things that are looked at by turns."""
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[tuple[Any, Callable[[], Counter[str]]]]:
+    url = f"sqlite:///{folder / 'store.db'}"
+    upgrade(url)
+    store, asked = SqlStore(url), Counter[str]()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        words = statement.split()
+        table = words[words.index("FROM") + 1] if "FROM" in words else ""
+        asked["reads" if table == "runners" else "queries" if words[0] == "SELECT" else "rest"] += 1
+
+    sa.event.listen(store._engine, "before_cursor_execute", note)
+    yield store, lambda: asked
+    store.close()
+
+
+@contextmanager
+def dynamodb(emulator: Emulator, patch: pytest.MonkeyPatch) -> Iterator[Any]:
+    name = f"idle-{uuid4().hex}"
+    tables.create(name)
+    with Wire(emulator.url) as wire:
+        patch.setenv("AWS_ENDPOINT_URL", wire.url)
+        clients.forget()
+
+        def asked() -> Counter[str]:
+            named = {"Query": "queries", "GetItem": "reads", "BatchGetItem": "queries"}
+            return Counter(named.get(operation, "rest") for operation in wire.operations())
+
+        yield DynamoStore(name), asked
+    clients.forget()
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def counted(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Any, Callable[[], Counter[str]]]]:
+    if request.param == "sqlite":
+        with sqlite(tmp_path) as pair:
+            yield pair
+    else:
+        emulator = request.getfixturevalue("aws")
+        with dynamodb(emulator, monkeypatch) as pair:
+            yield pair
+
+
+def test_a_round_without_work_asks_at_most_ten_queries_of_three_providers(counted: Any) -> None:
+    store, asked = counted
+    world = World(store, others=PROVIDERS)
+    for name in world.providers:
+        job_id = world.create(provider=name)
+        world.until(job_id, "running")
+        job = world.job(job_id)
+        # Unfinished, and not due for long: what is counted is the looking alone.
+        world.repository.save(job, replace(job, due_at=world.clock.now() + 3_600_000))
+    ports, begun = world.worker(), world.clock.now()
+    leader = Leader(store, world.clock, "poll-1", seconds=900, take_over=True)
+    assert leader.stays()
+    asked().clear()
+
+    def stay() -> bool:
+        return world.clock.now() < begun + (ROUNDS - 1) * 1000 and leader.stays()
+
+    poll(ports, world.deadline(600), stay)
+    spent = Counter(asked())
+    assert spent["queries"] <= QUERIES * ROUNDS, spent
+    # Who stays is asked once a round, what rests every few seconds.
+    assert spent["reads"] <= 2 * ROUNDS
+    assert spent["rest"] == 0
+    asked().clear()
+    poll(world.worker(), world.deadline(600), lambda: False)
+    assert asked()["queries"] <= QUERIES
