@@ -105,14 +105,16 @@ class UnknownOutcome(ProviderError):
 
 
 class DownloadFailed(ProviderError):
-    """A result file could not be fetched whole; `expired` if a fresh link is needed.
+    """A result file could not be fetched whole; `expired` if a fresh link is needed, `broken` if
+    something else came in its place.
 
     结果文件没能完整下载。
     """
 
-    def __init__(self, message: str, *, expired: bool = False) -> None:
+    def __init__(self, message: str, *, expired: bool = False, broken: bool = False) -> None:
         super().__init__(message)
         self.expired = expired
+        self.broken = broken
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ No key goes along, but to where the adapter says so, each redirect asked about a
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -19,6 +20,12 @@ from shared.providers.http import Connections, cut_off
 
 CHUNK = 1 << 20
 MAX_REDIRECTS = 3
+# Storage gives megabytes a second. At this rate the largest file would take a day and a half, and
+# all the while a thread and a connection that others wait for.
+LEAST_RATE = 16 << 10
+"""Bytes a second, on the average of `RATE_SECONDS` of waiting."""
+RATE_SECONDS = 30.0
+GZIP = ("gzip", "x-gzip")
 # A fresh link may help. 400 is what S3 says when the credentials that signed the link have ended.
 EXPIRED = frozenset({400, 401, 403, 404, 410})
 # Errors that come with status 200.
@@ -53,7 +60,11 @@ def download(
     response = _follow(connections, url, deadline, headers)
     with cut_off(response, deadline):
         length = _announced(response, max_bytes)
-        yield Download(length, _chunks(response, length, deadline, max_bytes))
+        pieces = _pieces(response, length, deadline)
+        if _encoding(response) in GZIP:
+            # How long the file itself is, is not said.
+            length, pieces = None, _unzipped(pieces)
+        yield Download(length, _chunks(pieces, deadline, max_bytes))
 
 
 def _follow(
@@ -89,8 +100,8 @@ def _announced(response: httpx.Response, max_bytes: int) -> int | None:
         raise DownloadFailed(f"the result link answers {status}", expired=status in EXPIRED)
     found = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if found.endswith(NOTICES):
-        raise DownloadFailed(f"the result link gives {found}, not a file")
-    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise DownloadFailed(f"the result link gives {found}, not a file", broken=True)
+    if _encoding(response) not in ("identity", *GZIP):
         raise DownloadFailed("the result link gives an encoded file, which was not asked for")
     text = response.headers.get("Content-Length", "")
     length = int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
@@ -99,24 +110,62 @@ def _announced(response: httpx.Response, max_bytes: int) -> int | None:
     return length
 
 
-def _chunks(
-    response: httpx.Response, length: int | None, deadline: Deadline, max_bytes: int
-) -> Iterator[bytes]:
-    received = 0
+def _encoding(response: httpx.Response) -> str:
+    return str(response.headers.get("Content-Encoding", "identity")).strip().lower()
+
+
+def _chunks(pieces: Iterator[bytes], deadline: Deadline, max_bytes: int) -> Iterator[bytes]:
+    """What arrives, in chunks that are worth passing on; never none at all, and never too much."""
+    received, waiting = 0, bytearray()
+    for piece in pieces:
+        deadline.check()
+        received += len(piece)
+        if received > max_bytes:
+            raise DownloadFailed(f"the result has more than {max_bytes} bytes")
+        waiting += piece
+        if len(waiting) >= CHUNK:
+            yield bytes(waiting)
+            waiting.clear()
+    if received == 0:
+        raise DownloadFailed("the result is empty")
+    yield bytes(waiting)
+
+
+def _pieces(response: httpx.Response, length: int | None, deadline: Deadline) -> Iterator[bytes]:
+    """The body as it comes over the wire, at no less than the least rate, to its announced end."""
+    received = counted = 0
+    waited, before = 0.0, deadline.remaining()
     with _failures(deadline, "the result broke off"):
-        for chunk in response.iter_raw(CHUNK):
-            deadline.check()
-            received += len(chunk)
-            if received > max_bytes:
-                raise DownloadFailed(f"the result has more than {max_bytes} bytes")
-            yield chunk
+        for piece in response.iter_raw():
+            now = deadline.remaining()
+            # Only what the link takes: whoever reads may be slow as well.
+            waited, counted = waited + before - now, counted + len(piece)
+            if waited >= RATE_SECONDS:
+                if counted < LEAST_RATE * waited:
+                    raise DownloadFailed(f"the result comes at {counted / waited:.0f} bytes/s")
+                waited, counted = 0.0, 0
+            received += len(piece)
+            yield piece
+            before = deadline.remaining()
     if length is None:
         # A connection that was cut off looks like one that came to its end.
         deadline.check()
     elif received != length:
         raise DownloadFailed(f"the result ended after {received} of {length} bytes")
-    if received == 0:
-        raise DownloadFailed("the result is empty")
+
+
+def _unzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """What gzip holds, a bounded piece at a time."""
+    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        for piece in pieces:
+            while piece and not unzip.eof:
+                yield unzip.decompress(piece, CHUNK)
+                piece = unzip.unconsumed_tail
+    except zlib.error:
+        raise DownloadFailed("the result link gives a broken gzip file", broken=True) from None
+    if not unzip.eof:
+        raise DownloadFailed("the result ended within its gzip file")
 
 
 @contextmanager

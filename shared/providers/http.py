@@ -37,6 +37,8 @@ CREATE_SECONDS = 60.0
 # A create is not begun with less than this left: it would have to be given up halfway.
 CREATE_NEEDS = 2.0
 MAX_BODY = 16 << 20
+ANSWER_SECONDS = 30.0
+"""For the body of an answer from its first byte to the last: of one that drips no read is slow."""
 ATTEMPTS = 3
 # A wait longer than this is the caller's to plan: the job comes back when it is over.
 LONGEST_WAIT = 10.0
@@ -151,7 +153,7 @@ class Connections:
             client.close()
 
     def _whole(self, stream: AbstractContextManager[httpx.Response], deadline: Deadline) -> Answer:
-        with stream as response, cut_off(response, deadline):
+        with stream as response, cut_off(response, end := _sooner(deadline, ANSWER_SECONDS)):
             # Before the body is read: that may take a while, and the date stands at the head.
             skew.saw_date(self._part, response.headers)
             body = bytearray()
@@ -159,7 +161,7 @@ class Connections:
                 body += chunk
                 if len(body) > MAX_BODY:
                     raise ProviderUnavailable("the answer is too large")
-                if deadline.remaining() <= 0:
+                if end.remaining() <= 0:
                     raise ProviderUnavailable("the time ran out while the answer was read")
             return Answer(response.status_code, response.headers, bytes(body))
 
@@ -183,6 +185,11 @@ class Connections:
 def _tls() -> ssl.SSLContext:
     # Loading the certificates takes longer than anything else here; once is enough.
     return httpx.create_ssl_context()
+
+
+def _sooner(deadline: Deadline, seconds: float) -> Deadline:
+    ahead = max(0.0, deadline.remaining() - seconds)
+    return Deadline(lambda: deadline.remaining() - ahead)
 
 
 def _timeout(read: float, deadline: Deadline) -> httpx.Timeout:

@@ -17,6 +17,7 @@ from shared.providers.base import (
 )
 
 S = Status
+_BROKEN_TRIES = 5
 
 
 def refreshed(job: Job, state: TaskState, at: Moment) -> Job:
@@ -50,8 +51,10 @@ def stored(job: Job, index: int, key: str, size: int, sha256: str, at: Moment) -
     return moved(job, at, files=files, failures=0, due_at=job.due_at)
 
 
-def not_stored(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
+def not_stored(job: Job, reason: str, at: Moment, policy: Policy, *, broken: bool = False) -> Job:
     """A file could not be fetched or kept; tried again until the storing deadline.
+
+    `broken`: something else came in its place, which is tried again for a minute or so.
 
     结果文件保存失败。
     """
@@ -62,6 +65,9 @@ def not_stored(job: Job, reason: str, at: Moment, policy: Policy) -> Job:
         error = JobError("store_expired", message, retryable=True)
         return enter(job, S.EXPIRED, at, error=error)
     failures = job.failures + 1
+    if broken and failures > _BROKEN_TRIES:
+        error = JobError("artifact_invalid", f"The provider's file is broken: {reason}", True)
+        return fail(job, error, at)
     return moved(job, at, failures=failures, due_at=at.now + policy.pause(failures, at.chance))
 
 

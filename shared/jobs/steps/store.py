@@ -42,7 +42,12 @@ def store(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> Non
     except (ProviderError, BucketUnavailable) as error:
         log.warning("%s: storing failed: %s", job.id, error)
         at, reason = ports.moment(), str(error)
-        apply(ports, job, lambda now: lifecycle.not_stored(now, reason, at, ports.policy))
+        broken = isinstance(error, DownloadFailed) and error.broken
+        apply(
+            ports,
+            job,
+            lambda now: lifecycle.not_stored(now, reason, at, ports.policy, broken=broken),
+        )
 
 
 def _with_fresh_links(ports: Ports, job: Job, provider: Provider, deadline: Deadline) -> Job:

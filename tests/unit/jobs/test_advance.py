@@ -32,6 +32,7 @@ from shared.jobs.policy import Policy
 from shared.jobs.service import NewImage
 from shared.jobs.steps import advance
 from shared.providers.base import (
+    DownloadFailed,
     OutOfCredit,
     ProviderUnavailable,
     RateLimited,
@@ -772,6 +773,27 @@ def test_expired_links_are_taken_afresh(world: World) -> None:
     world.wait(job_id)
     assert world.step(job_id).status is Status.PROCESSING
     assert world.provider.calls["download"] == 2
+
+
+def other_than_the_file() -> DownloadFailed:
+    return DownloadFailed("the result link gives text/html, not a file", broken=True)
+
+
+def test_what_comes_in_a_files_place_for_a_while_costs_nothing(world: World) -> None:
+    job_id = ready_to_store(world)
+    world.provider.will("download", *(other_than_the_file() for _ in range(4)))
+    assert world.until(job_id, "processing").failures == 0
+
+
+def test_a_result_that_stays_something_else_is_invalid(world: World) -> None:
+    job_id = ready_to_store(world)
+    world.provider.will("download", *(other_than_the_file() for _ in range(50)))
+    begun = world.clock.now()
+    job = world.until(job_id, "failed")
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("artifact_invalid", True)
+    assert "text/html" in job.error.message
+    assert 30_000 < world.clock.now() - begun < 300_000, "neither at once nor after hours"
 
 
 def test_files_of_the_same_role_keep_their_own_links(world: World) -> None:

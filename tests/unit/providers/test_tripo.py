@@ -5,6 +5,7 @@ Tripo 适配器的单元测试。
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import logging
@@ -1023,6 +1024,82 @@ def test_a_file_of_unknown_length_is_left_once_it_is_too_large() -> None:
     )
     with pytest.raises(DownloadFailed, match="more than 3145728 bytes"):
         fetch(wire)
+
+
+ZIPPED = {"Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize("size", [1, 70_000])
+def test_a_file_that_comes_as_gzip_is_unzipped(size: int) -> None:
+    model = b"glTF" * 400_000
+    zipped = gzip.compress(model)
+    pieces = [zipped[at : at + size] for at in range(0, len(zipped), size)]
+    for name in ("gzip", "X-GZip"):
+        assert fetch(Wire(raw(200, {"Content-Encoding": name}, *pieces))) == model
+
+
+def test_a_small_gzip_that_holds_a_large_file_is_left_once_it_is_too_large() -> None:
+    wire = Wire(raw(200, ZIPPED, gzip.compress(bytes(64 << 20))))
+    wire.tripo = Tripo(
+        credentials=HELD,
+        clock=wire.clock,
+        max_download_bytes=3 << 20,
+        transport=httpx.MockTransport(wire),
+    )
+    with pytest.raises(DownloadFailed, match="more than 3145728 bytes"):
+        fetch(wire)
+
+
+@pytest.mark.parametrize(
+    ("body", "broken"),
+    [
+        (b"glTF and no gzip at all", True),
+        (gzip.compress(b"x" * 1000)[:-9], False),
+        (gzip.compress(b""), False),
+    ],
+)
+def test_a_gzip_that_holds_no_whole_file_is_no_file(body: bytes, broken: bool) -> None:
+    with pytest.raises(DownloadFailed) as caught:
+        fetch(Wire(raw(200, ZIPPED, body)))
+    assert caught.value.broken is broken
+
+
+def dripping(pieces: int, size: int, seconds: float) -> tuple[Wire, Deadline]:
+    """A file whose pieces each take so long, and the deadline whose time that is."""
+    left = [10_000.0]
+
+    def drip() -> Iterator[bytes]:
+        for _ in range(pieces):
+            left[0] -= seconds
+            yield bytes(size)
+
+    response = httpx.Response(200)
+    response.pieces = drip  # type: ignore[attr-defined]
+    return Wire(response), Deadline(lambda: left[0])
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "whole"),
+    [(1, 5, False), (16_000, 1, False), (17_000, 1, True), (400_000, 19, True), (9, 0.0001, True)],
+)
+def test_a_file_that_only_drips_is_left(size: int, seconds: float, whole: bool) -> None:
+    wire, deadline = dripping(100, size, seconds)
+    if whole:
+        assert len(fetch(wire, deadline=deadline)) == 100 * size
+        return
+    with pytest.raises(DownloadFailed, match="bytes/s"):
+        fetch(wire, deadline=deadline)
+    # After half a minute of it, and not after all of it.
+    assert 10_000 - deadline.remaining() <= 36
+
+
+def test_whoever_reads_a_file_may_be_as_slow_as_they_like() -> None:
+    wire, _ = dripping(100, 50_000, 0)
+    left = [10_000.0]
+    file = RemoteFile("model", LINK, "model/gltf-binary")
+    with wire.tripo.download(file, "main", Deadline(lambda: left[0])) as download:
+        for _ in download.chunks:
+            left[0] -= 60
 
 
 def test_an_empty_file_is_no_file() -> None:
