@@ -325,6 +325,7 @@ def build(
         help=_harmless(waker.help),
         measure_below=settings.measure_below_bytes,
         metrics=metrics,
+        absent=[name for name in PROVIDERS if name not in providers],
         alarm=alarm,
     )
     service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)

@@ -11,19 +11,23 @@ from functools import partial
 from itertools import cycle
 
 from shared.clock import Deadline
-from shared.jobs.model import PROCESS, queues_of
+from shared.jobs import lifecycle
+from shared.jobs.model import PROCESS, Job, queues_of
 from shared.jobs.ports import Ports
 from shared.jobs.repository import OldQueue
 from shared.jobs.saving import settle
 from shared.jobs.sources import Downloads, Looks, Processing, Steps
+from shared.jobs.steps import advance
+from shared.jobs.steps.check import look
 from shared.metrics import QUEUE_AGE
-from shared.store.base import StoreUnavailable
+from shared.store.base import Lease, StoreUnavailable
 from shared.work.loop import WIND_DOWN, HeldUnits, Loop, Source, Unit
 
 log = logging.getLogger("maquette.poll")
 
 BACKLOG = 30.0
 """Seconds that something due has waited when its provider counts as falling behind."""
+_ABSENT_LEASE = 60_000
 _REFILED = 100
 """Records of an old queue that are moved at once."""
 
@@ -98,13 +102,16 @@ def ask_for_help(ports: Ports, most: int) -> None:
 
 
 def run_errands(ports: Ports) -> None:
-    """Do every rare errand once; among them: move what lies in the queues of older versions.
+    """Do every rare errand once, if that was not done a while ago; among them: move what lies in
+    the queues of older versions.
 
     For a timer's `poll`: where nothing else is to be done it leaves before it has come to them in
     turn, and to what lies in an old queue nothing else leads.
 
     依次完成所有少见的杂务，包括迁移旧队列中的任务。
     """
+    if not ports.errands_once_more.is_time(ports.clock.now()):
+        return
     try:
         for errand in _rare(ports):
             errand()
@@ -205,7 +212,24 @@ def _rare(ports: Ports) -> list[Callable[[], object]]:
     old: list[Callable[[], object]] = [
         partial(_refile, ports, queue) for queue in ports.jobs.old_queues
     ]
-    return [*old, *(partial(_run, ports, errand) for errand in ports.errands)]
+    of_absent: list[Callable[[], object]] = [
+        partial(_carry_absent, ports, queue) for name in ports.absent for queue in queues_of(name)
+    ]
+    return [*old, *of_absent, *(partial(_run, ports, errand) for errand in ports.errands)]
+
+
+def _carry_absent(ports: Ports, queue: str) -> None:
+    """Jobs of a provider that is not configured here any more wait, and end by their deadlines."""
+    now = ports.clock.now()
+
+    def lease(job: Job) -> Lease:
+        return lifecycle.lease(job, ports.moment(), _ABSENT_LEASE, ports.policy)
+
+    for job in ports.jobs.claim(queue, now, lease, _REFILED):
+        if job.watched:
+            look(ports, job, None)
+        else:
+            advance(ports, job, Deadline.after(_ABSENT_LEASE / 1000))
 
 
 def _run(ports: Ports, errand: Callable[[int], object]) -> None:

@@ -23,6 +23,9 @@ from shared.providers.credentials import Credentials
 from shared.work.alarm import Alarm
 from shared.work.company import Company
 
+_ERRANDS = 600.0
+"""Seconds between two times that a timer's `poll` does all errands at once."""
+
 
 class Debts:
     """Claimed jobs that could not be given back while the store did not answer; for this process.
@@ -52,6 +55,29 @@ class Debts:
         return jobs
 
 
+class Seldom:
+    """Says when something that is done now and then is to be done again; for this process.
+
+    控制少见的工作隔多久做一次。
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._pause = round(seconds * 1000)
+        self._lock = threading.Lock()
+        self._again: int | None = None
+
+    def is_time(self, now: int) -> bool:
+        """Whether it is to be done now (ms): the first time, and when the pause is over.
+
+        现在是否该做。
+        """
+        with self._lock:
+            if self._again is not None and now < self._again:
+                return False
+            self._again = now + self._pause
+            return True
+
+
 @dataclass(frozen=True)
 class Ports:
     """All that jobs need of the world outside.
@@ -60,7 +86,8 @@ class Ports:
     may fail. Files of up to `measure_below` bytes are verified from a local copy, larger ones by
     ranges. `bells` wake other functions if there is work for them, `errands` are small things
     that a poll does now and then: each is given the time (ms), and costs one query where there is
-    nothing to do. `rests`, `notices`, `debts`, `company` and `alarm` are
+    nothing to do. `absent` are providers that
+    are known and not configured here. `rests`, `notices`, `debts`, `company` and `alarm` are
     one for all of a process.
 
     任务流转所需的外部接口。
@@ -80,7 +107,9 @@ class Ports:
     help: Callable[[str], None] = lambda provider: None
     measure_below: int = 64 * 2**20
     metrics: Metrics = OFF
+    absent: Sequence[str] = ()
     debts: Debts = field(default_factory=Debts)
+    errands_once_more: Seldom = field(default_factory=lambda: Seldom(_ERRANDS))
     company: Company = field(default_factory=Company)
     alarm: Alarm = field(default_factory=Alarm)
 

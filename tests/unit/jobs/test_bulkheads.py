@@ -492,6 +492,20 @@ def test_a_round_without_work_asks_ten_queries_of_three_providers() -> None:
     assert (world.store.calls - before)["first"] <= 10
 
 
+def test_a_job_of_a_provider_that_is_configured_no_more_ends_by_its_deadline(world: World) -> None:
+    queued, running = world.create("queued"), world.create("running")
+    world.until(running, "running")
+    ports = world.worker()
+    gone = {name: one for name, one in ports.providers.items() if name != "tripo"}
+    ports = replace(ports, providers=gone, absent=["tripo"])
+    for hours in (1, 3, 30):
+        world.clock.advance(hours * 3_600_000)
+        polling.run_errands(ports)
+    assert world.job(queued).status is Status.EXPIRED
+    assert world.job(running).status is Status.EXPIRED
+    assert world.provider.calls["submit"] == 1
+
+
 def test_records_of_the_notice_board_are_bounded(world: World) -> None:
     ports = world.worker()
     for _ in range(100):
