@@ -11,6 +11,7 @@ is concerned.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import operator
 import types
 import typing
@@ -30,6 +31,9 @@ FORMAT = "format"
 
 _SHORTEST, _LONGEST = 2_000, 3_600_000
 _NEWER = 10_000
+_LAST = 253_402_300_799_999  # the last millisecond of the year 9999
+
+log = logging.getLogger("maquette.records")
 
 
 class Unreadable(Exception):
@@ -156,6 +160,7 @@ def put_aside(record: Record, newer: bool, now: int) -> Lease:
 
 
 def claimed(
+    table: str,
     claim: Callable[[Callable[[Record], Lease]], list[Record]],
     load: Callable[[Record], T],
     lease: Callable[[T], Lease],
@@ -163,7 +168,8 @@ def claimed(
     aside: Callable[[Unreadable], None],
 ) -> list[tuple[Record, T]]:
     """What a claim took that can be read, each with its value as it was before the claim; what
-    cannot be read was put aside, and `aside` hears of it.
+    cannot be read was put aside, and `aside` hears of it. A record for which `lease` raises, or
+    names no instant, holds values that make no sense: it counts as one that cannot be read.
 
     认领可读的记录，搁置读不懂的。
     """
@@ -177,9 +183,16 @@ def claimed(
                 read[at] = load(record)
             except Unreadable as error:
                 unread[at] = error
-        if at in unread:
-            return put_aside(record, unread[at].newer, now)
-        return lease(read[at])
+        if at in read:
+            try:
+                taken = lease(read[at])
+                if 0 <= taken.due_at <= _LAST:
+                    return taken
+            except Exception:
+                log.warning("%s: no lease can be made out", record.key, exc_info=True)
+            del read[at]
+            unread[at] = Unreadable(table, record.key)
+        return put_aside(record, unread[at].newer, now)
 
     found = []
     for record in claim(take):

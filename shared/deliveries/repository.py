@@ -69,6 +69,7 @@ def claim(
         aside(error)
 
     taken = claimed(
+        DELIVERIES.name,
         lambda take: store.claim(DELIVERIES, "due", _DUE, now=now, lease=take, limit=limit),
         partial(from_record, own=True),
         lease,

@@ -201,6 +201,7 @@ class JobRepository:
         """
         where: dict[str, Value] = {"queue": queue, "lane": 0}
         taken = claimed(
+            JOBS.name,
             lambda take: self._store.claim(JOBS, "due", where, now=now, lease=take, limit=limit),
             partial(from_record, own=True),
             lease,
@@ -243,6 +244,7 @@ class JobRepository:
         """
         queue, lane = old
         taken = claimed(
+            JOBS.name,
             lambda take: self._store.claim(
                 JOBS, "due", {"queue": queue, "lane": lane}, now=now, lease=take, limit=limit
             ),

@@ -155,7 +155,37 @@ def test_a_claim_that_is_asked_twice_about_a_record_reads_it_once_and_tells_once
         return [lease.taken(one) for lease, one in zip(leases, records, strict=True)]
 
     found = claimed(
-        claim, load, lambda _: Lease(9, counted=True), NOW, lambda error: told.append(error.key)
+        "trees",
+        claim,
+        load,
+        lambda _: Lease(9, counted=True),
+        NOW,
+        lambda error: told.append(error.key),
     )
     assert [(record.key, record.claims, value) for record, value in found] == [("good", 1, "GOOD")]
     assert (loads, told) == (["good", "bad"], ["bad"])
+
+
+@pytest.mark.parametrize("due_at", [-1, 10**16, None])
+def test_a_record_whose_values_make_no_sense_costs_the_others_of_its_claim_nothing(
+    due_at: int | None,
+) -> None:
+    told: list[str] = []
+
+    def claim(take: Callable[[Record], Lease]) -> list[Record]:
+        records = [Record(key, {}, version=1) for key in ("odd", "good")]
+        return [take(record).taken(record) for record in records]
+
+    def lease(key: str) -> Lease:
+        if key == "good":
+            return Lease(NOW + 5, counted=True)
+        if due_at is None:
+            raise OverflowError("integer division result too large for a float")
+        return Lease(due_at, counted=True)
+
+    def load(record: Record) -> str:
+        return record.key
+
+    found = claimed("trees", claim, load, lease, NOW, lambda error: told.append(error.key))
+    assert [value for _, value in found] == ["good"]
+    assert told == ["odd"]
