@@ -25,6 +25,7 @@ from infra.local.prove.clock import ShiftedClock, ask
 from infra.local.prove.crash import KILLED, Death, Plan
 from infra.local.prove.generators import GENERATORS, Account, Generator
 from infra.local.prove.judge import judge, judge_left, tasks_in
+from infra.local.prove.leftovers import sweep_up
 from infra.local.prove.place import Addresses, Place
 from infra.local.prove.places import PLACES
 from infra.local.prove.scenario import CALLER, Scenario
@@ -135,6 +136,8 @@ class Slot:
             account = self._generator.close(self._standin, books, scenario, jobs[0], tasks)
         left = self._place.left(name)
         faults += [*account.faults, *judge_left(left, jobs, killed)]
+        with _bundle(settings, clock) as bundle:
+            faults += sweep_up(bundle.store, bundle.ports.jobs, bundle.bucket, clock)
         return {
             "number": case.number,
             "faults": [*faults, *trouble.judge(laid, self._place.rows(name), jobs)],

@@ -59,7 +59,7 @@ def report(tally: Tally) -> int:
         print(line)
     print(
         f"Left behind by the killed: {tally.left['incoming']} files under incoming/, "
-        f"{tally.left['uploads']} unfinished uploads"
+        f"{tally.left['uploads']} unfinished uploads; a sweep two days later takes all"
     )
     for label, faults in tally.broken:
         print(f"BROKEN  {label}: {'; '.join(faults)}")

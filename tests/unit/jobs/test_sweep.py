@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 
-from infra.local.prove.leftovers import left_behind
+from infra.local.prove.leftovers import left_behind, sweep_up
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Deadline, new_id
 from shared.errors import Unavailable
@@ -254,6 +254,19 @@ def test_uploads_that_never_ended_are_given_up_after_a_day(world: World) -> None
     with mock.patch.object(world.bucket, "clear_uploads", clear_uploads):
         assert swept(world) == Swept(uploads=3)
     assert asked == [world.clock.now() - 24 * HOUR]
+
+
+def test_the_proof_names_what_a_sweep_has_left(world: World) -> None:
+    parts = (world.store, world.repository, world.bucket, world.clock)
+    pictured(world)
+    lost = put(world, f"inputs/{new_id(world.clock)}/lost.png")
+    strange = put(world, "incoming/strange")
+    assert left_behind(world.bucket, world.repository) == [strange, lost]
+    assert sweep_up(*parts) == [f"{strange} was left behind"]
+    assert sweep_up(*parts) == ["the sweep did not come to its end"]
+    world.clock.advance(round(EVERY * 1000))
+    with mock.patch.object(world.bucket, "clear_uploads", side_effect=[0, 2]):
+        assert sweep_up(*parts)[1:] == ["2 uploads were left open"]
 
 
 # How much, how often, and whose turn it is
