@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from shared.buckets.base import Bucket
-from shared.jobs.model import Job
+from shared.errors import Unavailable
+from shared.jobs.model import FORMAT, Job
 from shared.jobs.retrying import takes_over_files
 
 AREAS = ("incoming", "inputs", "artifacts")
@@ -24,8 +25,8 @@ Family = Sequence[Job]
 def family_of(job: Job, get: Callable[[str], Job | None]) -> Family:
     """The job with those it is a retry of and those it was retried as, read anew by `get`.
 
-    What `get` raises for a member that cannot be read goes on: who does not know all of a family
-    does not know what it needs.
+    What `get` raises for a member that cannot be read goes on, and one that newer code has written
+    is `Unavailable` too: who does not know all of a family does not know what it needs.
 
     读取任务所在的重试链。
     """
@@ -34,6 +35,9 @@ def family_of(job: Job, get: Callable[[str], Job | None]) -> Family:
         members.insert(0, found)
     while (after := members[-1].retried_as) is not None and (found := get(after)) is not None:
         members.append(found)
+    if any(member.format > FORMAT for member in members):
+        message = "A newer version of Maquette keeps this job; ask again once all is updated."
+        raise Unavailable(message, code="record_newer")
     return members
 
 

@@ -164,10 +164,15 @@ def test_a_delete_that_was_killed_halfway_is_finished(
     assert keys(world) == []
 
 
-def test_whose_family_cannot_be_read_is_told_so_and_keeps_its_files(world: World) -> None:
+@pytest.mark.parametrize("members", [{"status": "of the future"}, {"needs": "inputs/…"}])
+def test_whose_family_is_not_all_known_is_told_so_and_keeps_its_files(
+    world: World, members: dict[str, Any]
+) -> None:
     old = unverified(world)
     fresh = world.service.retry(CALLER, old)
-    make_unreadable(world, fresh.id)
+    record = world.store.get(JOBS, fresh.id)
+    document = {**record.document, "format": FORMAT + 1, **members}
+    world.store.put(JOBS, replace(record, document=document))
     before = keys(world)
     with pytest.raises(Unavailable):
         world.service.delete(CALLER, old)
@@ -176,10 +181,16 @@ def test_whose_family_cannot_be_read_is_told_so_and_keeps_its_files(world: World
     assert keys(world) == before
 
 
-def make_unreadable(world: World, job_id: str) -> None:
+def test_what_newer_code_has_written_is_not_swept(world: World) -> None:
+    job_id = pictured(world)
+    world.settle()
+    left = put(world, f"incoming/{job_id}/of-the-future.glb")
     record = world.store.get(JOBS, job_id)
-    document = {**record.document, "format": FORMAT + 1, "status": "of the future"}
+    document = {**record.document, "format": FORMAT + 1, "drafts": [left]}
     world.store.put(JOBS, replace(record, document=document))
+    world.clock.advance(24 * HOUR)
+    assert swept(world) == Swept()
+    assert left in keys(world)
 
 
 # What the sweep removes
