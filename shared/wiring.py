@@ -97,6 +97,10 @@ class Outside:
 
 
 def _folder(settings: Settings, outside: Outside) -> Bucket:
+    """A folder as a bucket.
+
+    本地文件夹存储。
+    """
     from shared.buckets.folder import FolderBucket
 
     return FolderBucket(

@@ -134,6 +134,10 @@ def _files(given: Any) -> tuple[RemoteFile, ...] | None:
 
 
 def _is_file(given: Any) -> bool:
+    """Whether a file has a role, a link and a media type that can be kept and fetched.
+
+    判断结果文件是否可用。
+    """
     if not isinstance(given, RemoteFile):
         return False
     role, url, media_type = given.role, given.url, given.media_type

@@ -70,6 +70,10 @@ def download(
 def _follow(
     connections: Connections, url: str, deadline: Deadline, headers: Headers
 ) -> httpx.Response:
+    """Open a link and follow its redirects, each asked about anew.
+
+    打开链接并跟随重定向。
+    """
     target = _link(url)
     for _ in range(MAX_REDIRECTS + 1):
         with _failures(deadline, "the result link does not answer"):
@@ -95,6 +99,10 @@ def _link(text: str, source: httpx.URL | None = None) -> httpx.URL:
 
 
 def _announced(response: httpx.Response, max_bytes: int) -> int | None:
+    """The length that an answer announces, if it is a file's; raises `DownloadFailed` else.
+
+    读取应答声明的长度。
+    """
     status = response.status_code
     if status != 200:
         raise DownloadFailed(f"the result link answers {status}", expired=status in EXPIRED)
@@ -115,7 +123,10 @@ def _encoding(response: httpx.Response) -> str:
 
 
 def _chunks(pieces: Iterator[bytes], deadline: Deadline, max_bytes: int) -> Iterator[bytes]:
-    """What arrives, in chunks that are worth passing on; never none at all, and never too much."""
+    """What arrives, in chunks that are worth passing on; never none at all, and never too much.
+
+    把到达的数据合并成较大的块。
+    """
     received, waiting = 0, bytearray()
     for piece in pieces:
         deadline.check()
@@ -132,7 +143,10 @@ def _chunks(pieces: Iterator[bytes], deadline: Deadline, max_bytes: int) -> Iter
 
 
 def _pieces(response: httpx.Response, length: int | None, deadline: Deadline) -> Iterator[bytes]:
-    """The body as it comes over the wire, at no less than the least rate, to its announced end."""
+    """The body as it comes over the wire, at no less than the least rate, to its announced end.
+
+    逐段读取，并要求最低速度。
+    """
     received = counted = 0
     waited, before = 0.0, deadline.remaining()
     with _failures(deadline, "the result broke off"):
@@ -155,7 +169,10 @@ def _pieces(response: httpx.Response, length: int | None, deadline: Deadline) ->
 
 
 def _unzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What gzip holds, a bounded piece at a time."""
+    """What gzip holds, a bounded piece at a time.
+
+    解压 gzip 内容。
+    """
     unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         for piece in pieces:

@@ -28,6 +28,7 @@ from shared.providers.base import (
     Ask,
     Download,
     DownloadFailed,
+    NotReadYet,
     OutOfCredit,
     ProviderError,
     ProviderUnavailable,
@@ -208,7 +209,10 @@ class Guarded:
     def _states(
         self, ids: Sequence[str], credential: str, deadline: Deadline
     ) -> Mapping[str, TaskState]:
-        """One request of the adapter: the states of the tasks asked about that can be used."""
+        """One request of the adapter: the states of the tasks asked about that can be used.
+
+        查询一次，只返回可用的状态。
+        """
         with self._guard("check") as adapter:
             answer = adapter.check(ids, credential, deadline)
             states: dict[str, TaskState] = {}
@@ -249,7 +253,10 @@ class Guarded:
 
     @contextmanager
     def _kept(self, operation: str, unclear: type[ProviderError]) -> Iterator[None]:
-        """Whatever is raised inside is one of the family, its words fit for callers."""
+        """Whatever is raised inside is one of the family, its words fit for callers.
+
+        把任何异常归入统一的错误类型。
+        """
         try:
             yield
         except _OURS:
@@ -264,11 +271,15 @@ class Guarded:
             raise unclear(f"no answer that can be used ({type(error).__name__})") from None
 
     def _tell(self, operation: str, error: ProviderError) -> None:
-        """Note all of an error's words in the log, and leave those on it that callers may read."""
+        """Note all of an error's words in the log, and leave those on it that callers may read.
+
+        原话写入日志，只留下可公开的部分。
+        """
         raw = cleaning.clean(getattr(error, "raw", error), RAW_LENGTH)
         kind = type(error).__name__
         error.code = cleaning.code(getattr(error, "code", None))
-        log.warning("%s: %s: %s %s: %s", self.name, operation, kind, error.code or "", raw)
+        level = logging.INFO if isinstance(error, NotReadYet) else logging.WARNING
+        log.log(level, "%s: %s: %s %s: %s", self.name, operation, kind, error.code or "", raw)
         error.raw = raw
         fixed = (said for known, said in _OF_THE_ACCOUNT.items() if isinstance(error, known))
         words = cleaning.public(getattr(error, "message", "")) or "no message"
@@ -281,7 +292,10 @@ class Guarded:
 
     @contextmanager
     def _measured(self, operation: str) -> Iterator[None]:
-        """Only the provider's own errors count: not ours, and not that our time is up."""
+        """Only the provider's own errors count: not ours, and not that our time is up.
+
+        记录耗时与错误。
+        """
         begun = self._clock.now()
         about = {"provider": self.name, "operation": operation}
         try:
@@ -311,7 +325,10 @@ def _length(given: object) -> int | None:
 
 
 def _request(given: Request) -> Request:
-    """A create that can be kept as it is; raises `Rejected` for one too large to be kept."""
+    """A create that can be kept as it is; raises `Rejected` for one too large to be kept.
+
+    检查准备好的请求是否可以保存。
+    """
     if not isinstance(given, Request) or not isinstance(given.body, str):
         raise Broken("what was prepared is no request")
     if len(given.body.encode()) > LARGEST_BODY:

@@ -153,6 +153,10 @@ class Connections:
             client.close()
 
     def _whole(self, stream: AbstractContextManager[httpx.Response], deadline: Deadline) -> Answer:
+        """Read an answer to its end, which is bounded in bytes and in time.
+
+        读取完整应答。
+        """
         with stream as response, cut_off(response, end := _sooner(deadline, ANSWER_SECONDS)):
             # Before the body is read: that may take a while, and the date stands at the head.
             skew.saw_date(self._part, response.headers)
@@ -166,7 +170,10 @@ class Connections:
             return Answer(response.status_code, response.headers, bytes(body))
 
     def _client(self, keep: int) -> httpx.Client:
-        """The client that keeps up to this many idle connections."""
+        """The client that keeps up to this many idle connections.
+
+        取得 HTTP 客户端。
+        """
         with self._lock:
             if keep not in self._clients:
                 self._clients[keep] = httpx.Client(

@@ -124,7 +124,10 @@ class Look:
 
     def _piece(self, piece: Sequence[str]) -> ProviderError | None:
         """Read a piece, and say what went wrong; what breaks the adapter is halved until it is
-        alone."""
+        alone.
+
+        查询一批；出错则对半拆分。
+        """
         self._asked += 1
         try:
             self._states.update(self._ask(piece))

@@ -78,7 +78,7 @@ class QwenImage:
     def submit(self, request: Request, key: str, credential: str, deadline: Deadline) -> str:
         """Send the create once; with the same key, the service answers with the same job.
 
-        Raises as `qwen_image_answers` says for a refusal, `ProviderUnavailable` if the request
+        Raises as `answers` says for a refusal, `ProviderUnavailable` if the request
         never went out, and `UnknownOutcome` else.
 
         发送一次创建请求，返回任务编号。
@@ -191,7 +191,10 @@ class QwenImage:
 
 
 def _content(request: Request) -> tuple[str | Iterator[bytes], int]:
-    """A create's body as it goes out, and its length: each picture takes its name's place."""
+    """A create's body as it goes out, and its length: each picture takes its name's place.
+
+    生成请求内容及其长度。
+    """
     fields = json.loads(request.body)
     images = {
         role: image

@@ -155,6 +155,10 @@ def _error_of(said: Mapping[str, Any]) -> Mapping[str, Any]:
 def _failure(
     kind: type[ProviderError], answer: Answer, said: Mapping[str, Any], now: int
 ) -> ProviderError:
+    """An answer as the error it stands for; the request's id goes into the log alone.
+
+    把应答变成错误。
+    """
     error = _error_of(said)
     words = [error.get("message"), error.get("param")]
     told = ": ".join(clean(word) for word in words if isinstance(word, str) and word)

@@ -242,6 +242,10 @@ class Known:
             self.top.floor, self.top.ended = older.floor, older.ended
 
     def _shorten(self, stretch: Stretch, low: int) -> None:
+        """Forget the tasks at a stretch's lower end that nobody can be looking for.
+
+        忘记过旧的任务。
+        """
         while stretch.ids:
             last = self._tasks[stretch.ids[-1]]
             if not (last.at is not None and last.at < low) and len(self._tasks) <= MOST_TASKS:

@@ -9,6 +9,7 @@ Tripo 三维生成接口的适配器。
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ class Tripo:
     def submit(self, request: Request, key: str, credential: str, deadline: Deadline) -> str:
         """Send the create once, on a connection of its own; `key` is of no use to Tripo.
 
-        Raises as `tripo_errors.ERRORS` says for an answer in Tripo's own format,
+        Raises as `errors.ERRORS` says for an answer in Tripo's own format,
         `ProviderUnavailable` if the request never went out, and `UnknownOutcome` else.
 
         发送一次创建请求，返回任务编号。
@@ -178,7 +179,8 @@ class Tripo:
 
     def _search(self, credential: str, account: Account) -> Search:
         """The scan of an account; another key, and it may be another account."""
-        key = (credential, account.key.get_secret_value())
+        digest = hashlib.sha256(account.key.get_secret_value().encode()).hexdigest()
+        key = (credential, digest)
         with self._lock:
             return self._searches.setdefault(key, Search(self._clock))
 

@@ -45,7 +45,7 @@ class Account:
     deadline: Deadline
 
     def create(self, path: str, body: str) -> str:
-        """Send a create, once; the task's id. Raises as `tripo_errors.created` and `http.create`.
+        """Send a create, once; the task's id. Raises as `errors.created` and `http.create`.
 
         发送一次创建请求。
         """
@@ -118,6 +118,10 @@ class Account:
             raise ProviderUnavailable(fault.message, code=fault.code) from None
 
     def _post(self, image: InputImage) -> Any:
+        """Upload a picture as a form.
+
+        以表单上传图片。
+        """
         boundary = f"maquette-{self.clock.token(128):032x}"
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
@@ -147,6 +151,10 @@ class Account:
         return data
 
     def _bytes(self, image: InputImage) -> Iterator[bytes]:
+        """A picture's bytes, of exactly the length that was recorded.
+
+        读取图片内容。
+        """
         left = image.bytes
         with image.open() as reader:
             while left >= 0 and (chunk := reader.read(CHUNK)):
@@ -160,7 +168,10 @@ class Account:
 
 
 def _tasks(data: Any) -> dict[str, dict[str, Any] | None]:
-    """The tasks of a list by id, None for those the key does not know."""
+    """The tasks of a list by id, None for those the key does not know.
+
+    解读任务列表。
+    """
     given = data if isinstance(data, dict) else {}
     tasks, missed = given.get("tasks"), given.get("missed")
     if isinstance(tasks, list):

@@ -149,6 +149,10 @@ def _envelope(answer: Answer) -> _Envelope | None:
 def _error(
     kind: type[ProviderError], answer: Answer, said: _Envelope | None, now: int
 ) -> ProviderError:
+    """An answer as the error it stands for; the request's id goes into the log alone.
+
+    把应答变成错误。
+    """
     words = [said.message, said.suggestion] if said else []
     message = ": ".join(clean(word) for word in words if isinstance(word, str) and word)
     message = f"HTTP {answer.status}: {message or 'no message'}"

@@ -82,6 +82,10 @@ class ModelOptions(BaseModel):
     @field_validator("pbr", "geometry_quality", "face_limit", "smart_low_poly", "generate_parts")
     @classmethod
     def _goes_with_the_others(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what Tripo does not take together; raises `ValueError`.
+
+        检查选项之间的搭配。
+        """
         name, others = info.field_name, info.data
         if name == "pbr" and value and others.get("texture") is False:
             raise ValueError("texture: false needs pbr: false, or textures are made all the same")

@@ -139,7 +139,10 @@ class Search:
         return answers
 
     def _register(self, wanted: Wanted) -> Sought | None:
-        """What is sought, known from now on to whoever reads; None for what has no mark."""
+        """What is sought, known from now on to whoever reads; None for what has no mark.
+
+        登记要查找的创建。
+        """
         mark = wanted.request.mark
         if mark is None:
             return None
@@ -166,7 +169,10 @@ class Search:
             return [one for one in self._sought.values() if not one.found]
 
     def _advance(self, account: Account, deadline: Deadline) -> None:
-        """Read on; from the list's top where the last scan has ended or is too old."""
+        """Read on; from the list's top where the last scan has ended or is too old.
+
+        继续扫描列表。
+        """
         now = self._clock.now()
         if self._scan is None or self._is_outdated(self._scan, now):
             self._scan = self._begin(now)
@@ -210,7 +216,10 @@ class Search:
         return _Scan(now, low)
 
     def _page(self, account: Account, scan: _Scan) -> None:
-        """Read one page, where the first task that was not read should lie by now."""
+        """Read one page, where the first task that was not read should lie by now.
+
+        读取一页。
+        """
         now = self._clock.now()
         drift, elapsed = scan.drift(now), max(1, now - scan.asked_at)
         offset = scan.bottom + drift
@@ -241,7 +250,10 @@ class Search:
             raise ProviderUnavailable("the account's tasks cannot be read back")
 
     def _read_inputs(self, account: Account, deadline: Deadline, least: int) -> None:
-        """Read inputs while `least` of them are to be read, and see whose tasks they are."""
+        """Read inputs while `least` of them are to be read, and see whose tasks they are.
+
+        批量读取任务输入。
+        """
         while self._unfound() and deadline.remaining() >= _NEEDS:
             with self._lock:
                 unread = self._known.unread(BATCH)

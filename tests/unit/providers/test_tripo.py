@@ -158,7 +158,10 @@ def test_a_base_url_that_cannot_be_right_is_refused(url: str) -> None:
 
 
 def test_the_adapter_shows_no_key() -> None:
-    tripo = Tripo(credentials=HELD, clock=FixedClock())
+    answer = httpx.MockTransport(lambda _: httpx.Response(503))
+    tripo = Tripo(credentials=HELD, clock=FixedClock(), transport=answer)
+    with suppress(ProviderError):
+        tripo.find([Wanted(CREATE, NOW)], "main", soon(3))
     assert KEY not in repr(tripo) + str(vars(tripo))
 
 
