@@ -188,8 +188,7 @@ class Steps(_JobSource):
             jobs = self._claimed(room, self._ports.clock.now() - self._patience)
         else:
             return 0
-        for unit in self._units_of(jobs):
-            self._units.append(unit)
+        self._units.extend(self._units_of(jobs))
         return len(jobs)
 
     @property
@@ -200,12 +199,9 @@ class Steps(_JobSource):
         return self._ports.credentials.names(self._provider)
 
     def _room(self) -> int:
-        # A provider that is not configured here has nothing to rest: its jobs wait and expire.
-        if self._provider not in self._ports.providers:
-            return CREATES
-        return self._ports.rests.room(self._provider, self._names()) or (
-            0 if self._names() else CREATES
-        )
+        names = self._names()
+        # Without any there is nothing to rest: the jobs are tried, fail to, and end in time.
+        return self._ports.rests.room(self._provider, names) if names else CREATES
 
     def _put_off(self, job: Job) -> Lease | None:
         if job.attempt is None or self._step_of(job) is not Step.FIND:
@@ -251,8 +247,7 @@ class Steps(_JobSource):
         return lifecycle.step_of(job, self._ports.clock.now(), self._ports.policy)
 
     def _keyed(self) -> bool:
-        provider = self._ports.providers.get(self._provider)
-        return provider is None or provider.key_seconds is not None
+        return self._ports.providers[self._provider].key_seconds is not None
 
     def _is_known(self, credential: str) -> bool:
         return self._ports.credentials.get(self._provider, credential) is not None
@@ -296,27 +291,25 @@ class Looks(_JobSource):
 
         领取待查询的任务。
         """
-        provider = self._ports.providers.get(self._provider)
-        size = provider.check_limit if provider is not None else 1
+        size = self._ports.providers[self._provider].check_limit
         jobs = self._claimed(room * size)
-        for unit in self._units_of(provider, jobs):
-            self._units.append(unit)
+        self._units.extend(self._units_of(jobs))
         return -(-len(jobs) // size)
 
     def _put_off(self, job: Job) -> Lease | None:
         return None if job.attempt is None else self._bound(job, "read")
 
-    def _units_of(self, provider: Provider | None, jobs: Sequence[Job]) -> Iterator[Unit]:
+    def _units_of(self, jobs: Sequence[Job]) -> Iterator[Unit]:
+        provider = self._ports.providers[self._provider]
         groups: dict[str, list[Job]] = defaultdict(list)
         for job in jobs:
             credential = job.attempt.credential if job.attempt else ""
-            if provider and self._ports.credentials.get(provider.name, credential) is not None:
+            if self._ports.credentials.get(provider.name, credential) is not None:
                 groups[credential].append(job)
             else:
                 log.error("%s: nobody here may ask %s for its task", job.id, job.provider)
                 yield Unit(self._unseen(job))
         for credential, group in groups.items():
-            assert provider is not None
             for start in range(0, len(group), provider.check_limit):
                 batch = group[start : start + provider.check_limit]
                 yield Unit(self._check(provider, credential, batch))
