@@ -635,7 +635,7 @@ def test_a_save_in_between_makes_a_claim_lose_the_record(store: Store) -> None:
 
 
 def test_16_threads_claim_every_record_exactly_once(store: Store) -> None:
-    total = 240
+    total = 96
     fill(store, [job(f"k{n:03}", n % 7) for n in range(total)])
     taken: list[str] = []
 
@@ -706,14 +706,16 @@ def test_of_16_workers_racing_for_a_version_one_wins_in_each_of_60_rounds(store:
 
 @pytest.mark.timeout(300)
 def test_8_workers_claim_600_due_jobs_none_twice_none_missed(store: Store) -> None:
-    total, workers = 600, 8
-    fill(store, [job(f"k{n:04}", n % 99) for n in range(total)])
+    total, workers, queues = 600, 8, 4
+    fill(store, [job(f"k{n:04}", n % 99, lane=n % queues) for n in range(total)])
     taken: list[str] = []
 
     def work(number: int) -> None:
         rounds = 0
         while len(taken) < total and rounds < 4000:
-            claimed = store.claim(JOBS, "due", QUEUE, now=99, lease=lease_until(1000), limit=20)
+            # Two at a time meet in a queue, and all come to each.
+            where = {"queue": "poll", "lane": (number + rounds) % queues}
+            claimed = store.claim(JOBS, "due", where, now=99, lease=lease_until(1000), limit=50)
             taken.extend(keys(claimed))
             rounds += not claimed
 
