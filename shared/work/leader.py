@@ -44,7 +44,7 @@ class Leader:
                 self._mine = self._take()
             elif self._mine:
                 record = self._store.get(RUNNERS, _KEY)
-                self._mine = record is not None and record.document["holder"] == self._holder
+                self._mine = record is not None and record.document.get("holder") == self._holder
         except StoreUnavailable:
             return False
         return self._mine
@@ -58,7 +58,7 @@ class Leader:
             return
         try:
             record = self._store.get(RUNNERS, _KEY)
-            if record is not None and record.document["holder"] == self._holder:
+            if record is not None and record.document.get("holder") == self._holder:
                 self._write(record, 0)
         except (Conflict, StoreUnavailable):
             pass  # somebody else stays by now, or will when this one's time is over
@@ -66,7 +66,8 @@ class Leader:
     def _take(self) -> bool:
         now = self._clock.now()
         record = self._store.get(RUNNERS, _KEY)
-        if record is not None and not self._take_over and record.document["until"] > now:
+        until = record.document.get("until") if record is not None else None
+        if isinstance(until, int) and until > now and not self._take_over:
             return False
         try:
             self._write(record, now + round(self._seconds * 1000))
