@@ -22,7 +22,8 @@ import pytest
 from infra.local.prove import proof, slot
 from infra.local.prove.crash import KILLED, Death, Plan
 from infra.local.prove.generators import Tripo
-from infra.local.prove.place import Left
+from infra.local.prove.live.neighbours import PLIGHTS, measure
+from infra.local.prove.place import Left, LocalPlace
 from infra.local.prove.place_aws import PART, AwsPlace, Telling
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.scenario import Scenario
@@ -45,27 +46,54 @@ OAK = Scenario("text", "tripo", "text-to-3d", ("model", "preview"), prompt="oak"
 # A sample of the real thing.
 
 
+TROUBLES = (
+    *("killer-is-verified", "store-down", "bucket-down-later", "key-error-in-submit"),
+    *("key-error-for-one", "store-throttled", "strangers", "previous-version"),
+)
+"""One of each kind of trouble; `./scripts/prove --all` has them all."""
+
+
 def test_a_sample_of_the_proof_holds(tmp_path: Path) -> None:
-    sample = ("--scenario", "photo", "--events", "1", "--sample", "70")
+    sample = ["--scenario", "photo", "--events", "1", "--sample", "25", "--pairs", "2"]
+    for name in TROUBLES:
+        sample += ["--scenario", name]
     with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
-        assert command.wait(90) == 0, command.said + command.output
-    counted = re.search(r"(\d+) runs, (\d+) workers killed", command.output)
-    assert counted is not None
-    # The first run only counts the calls.
-    assert 2 <= int(counted[2]) < int(counted[1])
+        assert command.wait(180) == 0, command.said + command.output
+    runs, killed = _counted(command.output)
+    # Of the photo's runs the first only counts the calls; two workers die for each pair, and
+    # five of those that are given the killer.
+    assert runs >= len(TROUBLES) + 1 + 2 + 2
+    assert killed >= 2 + 2 * 2 + 5
+    assert "1  failed: worker_lost" in command.output
+    assert "1  expired" in command.output
     assert "Every job ended, none was created twice" in command.output
     assert "BROKEN" not in command.output
+
+
+def test_a_provider_that_hangs_costs_another_one_s_jobs_nothing() -> None:
+    hanging = replace(PLIGHTS["hangs"], jobs=24)
+    with LocalPlace() as place:
+        found = measure(place, "hangs", hanging, asked=4, every=0.1, window=0.1, patience=60)
+    assert found.faults == []
+    assert sum(found.ends.values()) == 24 + 4
+    # A create that hangs ends after a minute: whoever waited for one would wait for longer.
+    assert found.worst < 30
+
+
+def _counted(output: str) -> tuple[int, int]:
+    counted = re.search(r"(\d+) runs, (\d+) workers killed", output)
+    assert counted is not None, output
+    return int(counted[1]), int(counted[2])
 
 
 def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
     tmp_path: Path,
 ) -> None:
-    sample = ("--cloud", "aws", "--scenario", "photo", "--events", "1", "--sample", "60")
+    sample = ("--cloud", "aws", "--scenario", "photo", "--events", "1", "--sample", "40")
     with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
         assert command.wait(90) == 0, command.said + command.output
-    counted = re.search(r"(\d+) runs, (\d+) workers killed", command.output)
-    assert counted is not None
-    assert 2 <= int(counted[2]) < int(counted[1])
+    runs, killed = _counted(command.output)
+    assert 2 <= killed < runs
     told = re.search(r"photo, events x1, one job: (\d+) requests to AWS \((.+)\)", command.output)
     assert told is not None
     requests = {name: int(number) for name, number in re.findall(r"(\S+) (\d+)", told[2])}

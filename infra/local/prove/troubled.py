@@ -24,11 +24,12 @@ def troubled(text: Scenario, photo: Scenario) -> list[Scenario]:
 
     全部此类场景。
     """
-    one, five = replace(text, every=0), replace(text, every=0, jobs=5)
+    one = replace(text, every=0, options={"face_limit": 1000})
+    three, five = replace(one, jobs=3), replace(one, jobs=5)
     killed = replace(five, lives=20)
     lost = replace(one, faults=("drop_after:1:create:1",))
     unread = replace(lost, photo=photo.photo, kind=photo.kind, prompt=None)
-    cursed = replace(five, prompt="cursed", settings={"run_seconds": 300, "cancel_seconds": 120})
+    cursed = replace(three, prompt="cursed", settings={"run_seconds": 300, "cancel_seconds": 120})
     return [
         _with(killed, "killer-creates", Killer, part="provider", method="prepare"),
         _with(killed, "killer-is-fetched", Killer, part="provider", method="download"),
@@ -42,8 +43,8 @@ def troubled(text: Scenario, photo: Scenario) -> list[Scenario]:
         _with(replace(one, cancel=True), "key-error-in-cancel", KeyErrors, method="cancel"),
         _with(lost, "key-error-in-find", KeyErrors, method="find"),
         _with(cursed, "key-error-for-one", Cursed),
-        _with(five, "store-throttled", Throttled),
-        _with(five, "strangers", Strangers),
+        _with(three, "store-throttled", Throttled),
+        _with(three, "strangers", Strangers),
         _with(replace(one, jobs=2), "previous-version", Previous),
     ]
 

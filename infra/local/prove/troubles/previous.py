@@ -122,7 +122,13 @@ class Previous(Trouble):
 
     def _ask_again(self, bundle: Any, job_id: str) -> None:
         """The caller repeats the request that the queued job was made by."""
-        new = NewJob("text-to-3d", "tripo", prompt="elm 0", callback_url=f"{HOOKS}old-0")
+        new = NewJob(
+            "text-to-3d",
+            "tripo",
+            prompt="elm 0",
+            options={"face_limit": 1000},
+            callback_url=f"{HOOKS}old-0",
+        )
         key = idempotency_key(CALLER, "POST", "/api/v1/jobs", "elm 0", new)
         try:
             job, fresh = bundle.jobs.create(CALLER, new, key)
