@@ -47,23 +47,24 @@ OAK = Scenario("text", "tripo", "text-to-3d", ("model", "preview"), prompt="oak"
 
 
 TROUBLES = (
-    *("killer-is-verified", "store-down", "bucket-down-later", "key-error-in-submit"),
-    *("key-error-for-one", "store-throttled", "strangers", "previous-version"),
+    *("killer-is-verified", "store-down", "bucket-down-later", "key-error-for-one"),
+    *("store-throttled", "strangers", "previous-version"),
 )
 """One of each kind of trouble; `./scripts/prove --all` has them all."""
 
 
+@pytest.mark.timeout(300)
 def test_a_sample_of_the_proof_holds(tmp_path: Path) -> None:
-    sample = ["--scenario", "photo", "--events", "1", "--sample", "25", "--pairs", "2"]
+    sample = ["--scenario", "photo", "--events", "1", "--sample", "40", "--pairs", "1"]
     for name in TROUBLES:
         sample += ["--scenario", name]
     with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
-        assert command.wait(180) == 0, command.said + command.output
+        assert command.wait(280) == 0, command.said + command.output
     runs, killed = _counted(command.output)
-    # Of the photo's runs the first only counts the calls; two workers die for each pair, and
-    # five of those that are given the killer.
-    assert runs >= len(TROUBLES) + 1 + 2 + 2
-    assert killed >= 2 + 2 * 2 + 5
+    # Of the photo's runs the first only counts the calls; two workers die in the pair's, and five
+    # of those that are given the killer.
+    assert runs >= len(TROUBLES) + 3
+    assert killed >= 1 + 2 + 5
     assert "1  failed: worker_lost" in command.output
     assert "1  expired" in command.output
     assert "Every job ended, none was created twice" in command.output
@@ -98,8 +99,8 @@ def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
     assert told is not None
     requests = {name: int(number) for name, number in re.findall(r"(\S+) (\d+)", told[2])}
     assert sum(requests.values()) == int(told[1])
-    # The job with its idempotency record, and its end with its delivery.
-    assert requests["dynamodb.TransactWriteItems"] == 2
+    # The job with its idempotency record, then with its task's, and its end with its delivery.
+    assert requests["dynamodb.TransactWriteItems"] == 3
     # The model in parts; the photo, and the preview.
     assert requests["s3.CompleteMultipartUpload"] == 1
     assert requests["s3.PutObject"] == 2
