@@ -161,9 +161,9 @@ def put_aside(record: Record, newer: bool, now: int) -> Lease:
 
 def claimed(
     table: str,
-    claim: Callable[[Callable[[Record], Lease]], list[Record]],
+    claim: Callable[[Callable[[Record], Lease | None]], list[Record]],
     load: Callable[[Record], T],
-    lease: Callable[[T], Lease],
+    lease: Callable[[T], Lease | None],
     now: int,
     aside: Callable[[Unreadable], None],
 ) -> list[tuple[Record, T]]:
@@ -176,7 +176,7 @@ def claimed(
     read: dict[tuple[str, int], T] = {}
     unread: dict[tuple[str, int], Unreadable] = {}
 
-    def take(record: Record) -> Lease:
+    def take(record: Record) -> Lease | None:
         at = (record.key, record.version)
         if at not in read and at not in unread:
             try:
@@ -186,7 +186,7 @@ def claimed(
         if at in read:
             try:
                 taken = lease(read[at])
-                if 0 <= taken.due_at <= _LAST:
+                if taken is None or 0 <= taken.due_at <= _LAST:
                     return taken
             except Exception:
                 log.warning("%s: no lease can be made out", record.key, exc_info=True)

@@ -22,21 +22,15 @@ _DUE: dict[str, Value] = {"queue": QUEUE, "lane": 0}
 
 @dataclass(frozen=True)
 class Claimed:
-    """What a claim brought: deliveries leased to this worker, and when those put off come back.
+    """What a claim brought: deliveries leased to this worker, when those that were put off come
+    back, and whether more may lie behind what was looked at.
 
     一次领取的结果。
     """
 
     leased: tuple[Delivery, ...]
     put_off: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """How many records the claim touched.
-
-        涉及的记录数。
-        """
-        return len(self.leased) + len(self.put_off)
+    more: bool
 
 
 def claim(
@@ -44,30 +38,31 @@ def claim(
     limit: int,
     *,
     now: int,
-    until: int,
-    later: Callable[[Delivery], int | None],
+    choose: Callable[[Delivery], Lease | None],
     aside: Callable[[Unreadable], None] = lambda error: None,
 ) -> Claimed:
-    """Take due deliveries until `until`; all times are milliseconds since 1970.
+    """Look at up to `limit` due deliveries and take those that `choose` leases; `now` is
+    milliseconds since 1970.
 
-    `later` is asked once for each: None leases it, an instant puts it off until then. Putting
-    off is the same one write and counts as no claim. What cannot be read is put aside by itself,
-    and `aside` hears of it.
+    `choose` is asked once for each: a counted lease takes it, one that counts as nothing puts it
+    off, None leaves it. What cannot be read, or is a newer version's to write, is put aside by
+    itself, and `aside` hears of it.
 
     领取到期的通知。
     """
-    moments: dict[str, int | None] = {}
+    chosen: dict[str, Lease | None] = {}
 
-    def lease(delivery: Delivery) -> Lease:
-        if delivery.id not in moments:
-            moments[delivery.id] = later(delivery)
-        moment = moments[delivery.id]
-        return Lease(until, counted=True) if moment is None else Lease(moment, counted=False)
+    def lease(delivery: Delivery) -> Lease | None:
+        if delivery.id not in chosen:
+            chosen[delivery.id] = choose(delivery)
+        return chosen[delivery.id]
 
     def tell(error: Unreadable) -> None:
         log.warning("left alone: %s", error)
         aside(error)
+        unread.append(error)
 
+    unread: list[Unreadable] = []
     taken = claimed(
         DELIVERIES.name,
         lambda take: store.claim(DELIVERIES, "due", _DUE, now=now, lease=take, limit=limit),
@@ -76,13 +71,14 @@ def claim(
         now,
         tell,
     )
+    counted = [(record, one) for record, one in taken if (it := chosen[record.key]) and it.counted]
     return Claimed(
         leased=tuple(
             replace(one, due_at=record.due_at, claims=record.claims, version=record.version)
-            for record, one in taken
-            if moments[record.key] is None
+            for record, one in counted
         ),
-        put_off=tuple(at for record, _ in taken if (at := moments[record.key]) is not None),
+        put_off=tuple(it.due_at for it in chosen.values() if it is not None and not it.counted),
+        more=len(chosen) + len(unread) >= limit,
     )
 
 

@@ -20,7 +20,7 @@ from shared.deliveries.schedule import Outcome, next_try
 from shared.deliveries.send import Sender
 from shared.deliveries.url_policy import host_of
 from shared.records import Unreadable
-from shared.store.base import Store, StoreUnavailable
+from shared.store.base import Lease, Store, StoreUnavailable
 from shared.work.alarm import Alarm
 from shared.work.company import Company
 from shared.work.fair_queue import Caps, FairQueue, Key, Level
@@ -40,7 +40,9 @@ Observer = Callable[[Delivery, Outcome], None]
 It is called from many threads and must not raise.
 """
 
-_BATCH = 128
+_LOOKED_AT = 400
+"""Due deliveries that one claim looks at: more than one owner may have in hand."""
+_PUT_OFF = 8
 
 
 def _nobody(delivery: Delivery, outcome: Outcome) -> None:
@@ -113,6 +115,7 @@ class DeliverySource:
         self._queue: FairQueue[Delivery] = FairQueue(runner.caps, _key)
         self._flying: dict[Unit, Delivery] = {}
         self._expected = 0
+        self._crowded = False
         self._unsaved: deque[tuple[Delivery, Outcome]] = deque()
 
     def next_due(self) -> int | None:
@@ -133,27 +136,34 @@ class DeliverySource:
 
     def claim(self, room: int) -> int:
         """Take what is due, as much as the queue has room for: one owner's messages, which may not
-        run now, take no other's place. How many were found.
+        run now, take no other's place. How many were taken or put off.
+
+        Those without a place are put off a few at a time, so that their writes hold up nobody; all
+        of them, where they fill what is looked at and others may lie behind them.
 
         领取到期的通知。
         """
         now, promised = self._clock.now(), Counter[Level]()
+        until = now + int(self._deadline.remaining() * 1000) + self._runner.lease_margin_ms
+        spare = _LOOKED_AT if self._crowded else _PUT_OFF
 
-        def later(delivery: Delivery) -> int | None:
-            return self._queue.later(_key(delivery), promised, now)
+        def choose(delivery: Delivery) -> Lease | None:
+            nonlocal spare
+            key = _key(delivery)
+            if self._queue.has_place(key, promised):
+                return Lease(until, counted=True)
+            if not spare:
+                return None
+            spare -= 1
+            return Lease(self._queue.turn(key, promised, now), counted=False)
 
-        claimed = repository.claim(
-            self._store,
-            min(_BATCH, self._queue.room),
-            now=now,
-            until=now + int(self._deadline.remaining() * 1000) + self._runner.lease_margin_ms,
-            later=later,
-            aside=self._runner.aside,
-        )
+        aside = self._runner.aside
+        claimed = repository.claim(self._store, _LOOKED_AT, now=now, choose=choose, aside=aside)
+        self._crowded = claimed.more
         self._expected = max((self._expected, *claimed.put_off))
         for delivery in claimed.leased:
             self._queue.add(delivery)
-        return claimed.count
+        return len(claimed.leased) + len(claimed.put_off)
 
     def start(self) -> Unit | None:
         """The next that may be sent now; none while results cannot be saved.

@@ -315,16 +315,17 @@ class Store(Protocol):
         equals: Mapping[str, Value],
         *,
         now: int,
-        lease: Callable[[Record], Lease],
+        lease: Callable[[Record], Lease | None],
         limit: int,
     ) -> list[Record]:
         """Take due records for this worker: those of an index on `due_at` with `due_at` <= now.
 
         Each is one conditional write on the version seen: `due_at` moves to where `lease(record)`
         says, `claims` goes up if counted, `version` goes up by one; a table with queues lets it
-        move to another one as well. Records another worker took in
-        between are left out: no two claims take a record at the same version. Returns the records
-        as now stored, the longest waiting first; at most `limit`, and none for a limit under 1.
+        move to another one as well. What `lease` says None to is left as it is. Records another
+        worker took in between are left out: no two claims take a record at the same version.
+        Returns the records as now stored, the longest waiting first. At most `limit` are looked at,
+        and none for a limit under 1.
 
         `lease` may be called more than once for a record, and while a transaction is open: it must
         be quick and touch no store. Raises `KeyError` and `ValueError` as `query` does.

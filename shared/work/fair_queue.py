@@ -35,9 +35,9 @@ class Caps:
     total: int = 64
     per_owner: int = 16
     per_host: int = 4
-    held: int = 768
-    held_per_owner: int = 128
-    held_per_host: int = 48
+    held: int = 192
+    held_per_owner: int = 32
+    held_per_host: int = 16
 
     @property
     def in_air(self) -> tuple[int, int, int]:
@@ -103,21 +103,26 @@ class FairQueue(Generic[T]):
         """
         return self._next() is not None
 
-    def later(self, key: Key, promised: Counter[Level], now: int) -> int | None:
-        """None if one more of this key may be held besides those `promised`, and promises it; else
-        when it should come back (ms since 1970).
+    def has_place(self, key: Key, promised: Counter[Level]) -> bool:
+        """Whether one more of this key may be held besides those `promised`; it is promised then.
+
+        是否还有位置；有则预留。
+        """
+        if self._full(key, promised):
+            return False
+        promised.update(_levels(key))
+        return True
+
+    def turn(self, key: Key, promised: Counter[Level], now: int) -> int:
+        """When one for which there is no place should come back (ms since 1970).
 
         Each call names a later moment, at the rate at which the owner or the host that has no
         place has been served: a thousand of one host come back one after the other, not all again
         at once.
 
-        是否还有位置；没有则推算何时再来。
+        推算排不上的条目何时再来。
         """
-        full = [level for level in _levels(key) if self._is_full(level, promised)]
-        if not full:
-            promised.update(_levels(key))
-            return None
-        return max(self._turn(level, now) for level in full)
+        return max(self._turn(level, now) for level in self._full(key, promised))
 
     def add(self, item: T) -> None:
         """Hold an item until its turn.
@@ -186,8 +191,10 @@ class FairQueue(Generic[T]):
     def _has_air(self, level: Level) -> bool:
         return len(self._air.get(level, ())) < self._caps.in_air[len(level)]
 
-    def _is_full(self, level: Level, promised: Counter[Level]) -> bool:
-        return self._held[level] + promised[level] >= self._caps.waiting[len(level)]
+    def _full(self, key: Key, promised: Counter[Level]) -> list[Level]:
+        caps = self._caps.waiting
+        levels = _levels(key)
+        return [one for one in levels if self._held[one] + promised[one] >= caps[len(one)]]
 
     def _turn(self, level: Level, now: int) -> int:
         step = self._pace_of(level, now) / self._caps.in_air[len(level)]

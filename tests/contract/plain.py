@@ -78,7 +78,7 @@ class PlainStore:
         equals: Mapping[str, Value],
         *,
         now: int,
-        lease: Callable[[Record], Lease],
+        lease: Callable[[Record], Lease | None],
         limit: int,
     ) -> list[Record]:
         """Claims what the index says is due; those it is wrong about are lost to the version.
@@ -90,7 +90,10 @@ class PlainStore:
         claimed = []
         due = page_of(self.indexed(table), table, index, equals, high=now, limit=limit)
         for seen in (self.whole(table, record) for record in due.records):
-            taken = replace(lease(seen).taken(seen), version=seen.version)
+            given = lease(seen)
+            if given is None:
+                continue
+            taken = replace(given.taken(seen), version=seen.version)
             try:
                 claimed += self.transact([(table, taken)])
             except Conflict:

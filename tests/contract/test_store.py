@@ -607,6 +607,20 @@ def test_a_claim_moves_due_at_and_counts_if_the_lease_says_so(store: Store) -> N
         assert found.document == record.document == {"id": record.key}
 
 
+def test_a_claim_leaves_what_the_lease_says_none_to_as_it_is(store: Store) -> None:
+    fill(store, [job("a", 1), job("left", 2), job("b", 3), job("unseen", 4)])
+    before = store.get(JOBS, "left")
+
+    def lease(record: Record) -> Lease | None:
+        return None if record.key == "left" else Lease(100, counted=True)
+
+    taken = settled(store).claim(JOBS, "due", QUEUE, now=5, lease=lease, limit=3)
+    assert keys(taken) == ["a", "b"]
+    assert store.get(JOBS, "left") == before
+    assert settled(store).claim(JOBS, "due", QUEUE, now=5, lease=lambda _: None, limit=3) == []
+    assert keys(claim(settled(store), now=5)) == ["left", "unseen"]
+
+
 def test_a_lease_that_ran_out_is_claimed_again_and_counted_again(store: Store) -> None:
     store.put(JOBS, job("k", 1))
     for times, now in enumerate((10, 20, 30), start=1):

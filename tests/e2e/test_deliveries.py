@@ -755,7 +755,7 @@ def test_what_was_claimed_and_not_begun_is_handed_back_when_time_is_nearly_up(
         for number in range(20):
             save(store, make(receiver.url(), f"evt_{number}"))
         ends = Deadline(lambda: PLENTY if len(receiver.requests) < 3 else 2.0)
-        work = runner(store, clock, caps=Caps(total=1, per_host=1))
+        work = runner(store, clock, caps=Caps(total=1, per_host=1, held_per_host=20))
         assert work.run(ends) == 3
         left = [kept(store, f"evt_{number}") for number in range(20)]
         left = [delivery for delivery in left if delivery.status is DeliveryStatus.PENDING]

@@ -150,7 +150,7 @@ class DynamoStore:
         equals: Mapping[str, Value],
         *,
         now: int,
-        lease: Callable[[Record], Lease],
+        lease: Callable[[Record], Lease | None],
         limit: int,
     ) -> list[Record]:
         """Take due records for this worker, each by one conditional write on the version seen.
@@ -161,7 +161,7 @@ class DynamoStore:
             return []
         search = search_for(table, check_query(table, index, equals), equals, high=now)
         due = self._find(table, search, limit)
-        leased = [lease(record).taken(record) for record in due]
+        leased = [one.taken(record) for record in due if (one := lease(record))]
         if not leased:
             return []
         # This call's own pool: one that lived on would be missing in a process that forks.

@@ -156,7 +156,7 @@ class SqlStore:
         equals: Mapping[str, Value],
         *,
         now: int,
-        lease: Callable[[Record], Lease],
+        lease: Callable[[Record], Lease | None],
         limit: int,
     ) -> list[Record]:
         """Take due records for this worker, each by one conditional write on the version seen.
@@ -177,7 +177,7 @@ class SqlStore:
             # Others that write wait from here on: SQLite's for its lock, MySQL's for these rows.
             found = connection.execute(due.limit(limit).with_for_update()).all()
             seen = [_record(table, row) for row in found]
-            leased = [lease(record).taken(record) for record in seen]
+            leased = [one.taken(record) for record in seen if (one := lease(record))]
             if leased:
                 _take(connection, table, leased)
             return leased

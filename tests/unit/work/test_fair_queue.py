@@ -37,8 +37,10 @@ def started(queues: FairQueue[Item]) -> list[Item]:
 
 
 def later(queues: FairQueue[Item], owner: str, host: str, now: int = NOW) -> int | None:
-    moment = queues.later((owner, host), Counter(), now)
-    return None if moment is None else moment - now
+    promised: Counter[Level] = Counter()
+    if queues.has_place((owner, host), promised):
+        return None
+    return queues.turn((owner, host), promised, now) - now
 
 
 def fill(queues: FairQueue[Item], owner: str, host: str, count: int = 1) -> None:
@@ -85,7 +87,7 @@ def test_an_owner_with_a_thousand_silent_hosts_leaves_the_rest_to_others() -> No
     promised: Counter[Level] = Counter()
     held = 0
     for number in range(1000):
-        if queues.later(("anna", f"host{number}"), promised, NOW) is None:
+        if queues.has_place(("anna", f"host{number}"), promised):
             fill(queues, "anna", f"host{number}")
             promised.clear()
             held += 1
@@ -101,12 +103,12 @@ def test_places_are_counted_for_all_for_each_owner_and_for_each_host() -> None:
     fill(queues, "anna", "a", 5)
     assert queues.room == 5
     promised: Counter[Level] = Counter()
-    assert queues.later(("anna", "a"), promised, NOW) is None
-    assert queues.later(("anna", "a"), promised, NOW) is not None
-    assert queues.later(("anna", "b"), promised, NOW) is None
-    assert queues.later(("anna", "b"), promised, NOW) is None
-    assert queues.later(("anna", "b"), promised, NOW) is not None
-    assert queues.later(("ben", "a"), promised, NOW) is None
+    assert queues.has_place(("anna", "a"), promised)
+    assert not queues.has_place(("anna", "a"), promised)
+    assert queues.has_place(("anna", "b"), promised)
+    assert queues.has_place(("anna", "b"), promised)
+    assert not queues.has_place(("anna", "b"), promised)
+    assert queues.has_place(("ben", "a"), promised)
     assert len(queues.empty()) == 5
     assert (queues.waiting, queues.room) == (0, 10)
 
@@ -166,7 +168,7 @@ def test_whatever_comes_and_ends_caps_hold_and_everything_runs_in_the_end(
     while ran < len(keys):
         if coming and chance.random() < 0.6:
             item = coming.pop()
-            if queues.later((item.owner, item.host), Counter(), NOW) is None:
+            if queues.has_place((item.owner, item.host), Counter()):
                 queues.add(item)
             else:
                 coming.insert(0, item)
