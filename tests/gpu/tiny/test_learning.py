@@ -17,7 +17,7 @@ from gpu_inference.tiny import autoencode, checkpoint, flow, reading
 from gpu_inference.tiny.evaluate import load
 from gpu_inference.tiny.learn import Lesson, Share, learn
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def _lesson(module: torch.nn.Module, steps: int) -> Lesson:
