@@ -131,6 +131,7 @@ class Life:
             self._create(scenario, number, callback_url.format(number))
             for number in range(scenario.jobs)
         ]
+        before: int | None = None
         for _ in range(ROUNDS):
             self._trouble.round()
             self._timers()
@@ -140,7 +141,9 @@ class Life:
             due = self._due([*ids, *self._trouble.also])
             if due is None:
                 return
-            self._skip_to(due)
+            # Where nothing has moved only the next timer can bring something new.
+            self._skip_to(due if due != before else self._clock.now() + round(TIMER * 1000))
+            before = due
         raise AssertionError(f"not everything ended within {ROUNDS} rounds: {self._open(ids)}")
 
     def _create(self, scenario: Scenario, number: int, callback_url: str) -> str:
