@@ -202,7 +202,7 @@ class Search:
     def _is_outdated(self, scan: _Scan, now: int) -> bool:
         """Whether a scan began before what is looked for now, and not just now."""
         with self._lock:
-            latest = max(one.since for one in self._sought.values() if not one.found)
+            latest = max((one.since for one in self._sought.values() if not one.found), default=0)
         return latest > scan.begun and now - scan.begun > SCAN_MS
 
     def _begin(self, now: int) -> _Scan:
