@@ -125,7 +125,7 @@ def test_one_delivery_that_cannot_be_read_stops_no_other(store: Store) -> None:
         store.put(DELIVERIES, change(record))
     settled(store)
     claimed = delivery_records.claim(
-        store, 9, now=9, until=99, later=lambda _: None, aside=told.append
+        store, 9, now=9, choose=lambda _: Lease(99, counted=True), aside=told.append
     )
     assert [delivery.id for delivery in claimed.leased] == ["d3"]
     assert sorted((error.key, error.reason) for error in told) == [

@@ -19,7 +19,7 @@ from shared.deliveries import repository as delivery_records
 from shared.errors import KeyReused
 from shared.jobs.model import from_record, to_record
 from shared.jobs.service import NewImage, NewJob, idempotency_key
-from shared.store.base import Record
+from shared.store.base import Lease, Record
 from shared.store.sql.engine import connect, writing
 from shared.store.sql.store import SqlStore
 from shared.store.tables import JOBS, OLD_LANES
@@ -144,7 +144,8 @@ def test_deliveries_of_every_lane_are_refiled_and_sent(world: World) -> None:
         delivery_records.refile(world.store, lane, now, 100) for lane in range(1, OLD_LANES)
     )
     assert moved == sum(1 for row in rows if row["lane"])
-    claimed = delivery_records.claim(world.store, 100, now=now, until=now + 1, later=lambda _: None)
+    lease = Lease(now + 1, counted=True)
+    claimed = delivery_records.claim(world.store, 100, now=now, choose=lambda _: lease)
     assert {one.id for one in claimed.leased} == {row["id"] for row in rows}
     for row in rows:
         (kept,) = world.deliveries(row["document"]["job_id"])
