@@ -26,6 +26,7 @@ from shared.errors import Unavailable
 from shared.jobs.model import Status
 from shared.jobs.polling import poll, run_errands
 from shared.jobs.service import idempotency_key
+from shared.jobs.steps import process
 from shared.store.base import StoreUnavailable
 from shared.store.tables import DELIVERIES, JOBS
 
@@ -35,6 +36,8 @@ INVOCATION = 60
 """Seconds that an invocation may last."""
 TIMER = 60.0
 """Seconds between two calls by a timer, where nothing is known to be due sooner."""
+PREVIEW_SIDE = 64
+"""Pixels a side: a large picture takes a second, most of a run's time, and proves nothing more."""
 _DOWN = (StoreUnavailable, BucketUnavailable, Unavailable)
 
 T = TypeVar("T")
@@ -112,6 +115,8 @@ class Life:
         self._waiting: list[tuple[str, dict[str, Any]]] = []
         self._main = threading.current_thread()
         self._looking = False
+        self._moment = _MOMENT
+        process.PREVIEW_SIDE = PREVIEW_SIDE
         trouble.spoil()
         placed = place.wrap(plan, self._created)
         outside = wiring.Outside(wake=self._wake, on_created=self._created, clock=clock)
@@ -223,13 +228,15 @@ class Life:
         return [(r.fields, r.due_at, r.claims) for r in records if r and r.due_at is not None]
 
     def _skip_to(self, instant: int) -> None:
-        # What is due already and was not taken yet has its time a moment later.
-        ahead = max(instant - self._clock.now(), _MOMENT) / 1000
+        ahead = (instant - self._clock.now()) / 1000
+        # What is due already and was not taken has its time a moment later, or a longer one.
+        self._moment = min(2 * self._moment, TIMER) if ahead <= 0 else _MOMENT
+        ahead = max(ahead, self._moment)
         self._clock.sleep(ahead)
         move_clock(self._standin, ahead)
 
 
-_MOMENT = 500
+_MOMENT = 0.5
 _GLANCES = 10
 
 
