@@ -161,6 +161,10 @@ class Settings(BaseModel):
     @field_validator("store_url", "bucket_url", "wake_url", "secrets_url")
     @classmethod
     def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
+        """Refuse a URL of a scheme that nothing here serves.
+
+        检查地址的协议。
+        """
         known = SCHEMES[str(info.field_name)]
         try:
             parts = urlsplit(value)
@@ -337,7 +341,10 @@ def _of_interest(model: type[BaseModel], source: Mapping[str, Any]) -> dict[str,
 
 
 def _crossed(values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
-    """Pairs that do not fit each other; settings that are `wrong` by themselves are left out."""
+    """Pairs that do not fit each other; settings that are `wrong` by themselves are left out.
+
+    检查成对的设置。
+    """
     faults = []
     for low, high in _NOT_ABOVE:
         if {low, high} & set(wrong):
@@ -378,6 +385,10 @@ def _own_fields() -> list[str]:
 
 
 def _missing_outside_local(source: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
+    """What must be set in every stage but the local one, and is not.
+
+    非本地阶段缺少的设置。
+    """
     stage = given.get("stage") or source.get("MAQUETTE_STAGE") or "local"
     if stage == "local":
         return []

@@ -184,7 +184,10 @@ class Gathered:
             log.warning("measurements were lost", exc_info=True)
 
     def _keep(self, metric: Metric, value: float, dimensions: Mapping[str, str]) -> bool:
-        """Keep a value; whether it is time to write."""
+        """Keep a value; whether it is time to write.
+
+        累积一个指标值。
+        """
         named = {name: dimensions[name] for name in metric.dimensions}
         key = (metric.name, *named.values())
         with self._lock:

@@ -62,6 +62,10 @@ class Notices:
         self._change(name, None)
 
     def _change(self, name: str, entry: dict[str, Any] | None) -> None:
+        """Add, renew or remove one notice on record; what cannot be written now waits for the next.
+
+        修改一条告示。
+        """
         if self._store is None:
             return
         try:

@@ -79,6 +79,8 @@ def _write_json(level: str, handler: logging.Handler) -> None:
     well. Ids come from `shared.context` instead of `append_keys`, whose keys are one set for the
     whole process, while many jobs are worked on at once. The formatter alone would cost the same
     40 ms of import (beside boto3): the package imports everything.
+
+    由 Powertools 写 JSON 日志。
     """
     from aws_lambda_powertools import Logger
 

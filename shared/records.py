@@ -177,6 +177,10 @@ def claimed(
     unread: dict[tuple[str, int], Unreadable] = {}
 
     def take(record: Record) -> Lease | None:
+        """The lease of a record that can be read, and that a lease can be made of; else None.
+
+        为可读的记录取得租约。
+        """
         at = (record.key, record.version)
         if at not in read and at not in unread:
             try:
@@ -230,7 +234,10 @@ def _nested(hint: Any) -> tuple[str, type[Any]] | None:
 
 def _gathered(document: Mapping[str, Any], shape: _Shape) -> Mapping[str, Any]:
     """The document with what is not known of each value moved into its `extra`; itself, where all
-    is known."""
+    is known.
+
+    收起不认识的字段。
+    """
     values = document
     if not shape.names.issuperset(document):
         values = {name: document[name] for name in document if name in shape.names}

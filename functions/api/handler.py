@@ -75,6 +75,10 @@ def _plain(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unreadable() -> dict[str, Any]:
+    """The answer to an event that is no request Mangum can read.
+
+    无法读取的请求的响应。
+    """
     message = "This request cannot be read."
     body = {
         "type": "urn:maquette:problem:bad_request",

@@ -68,7 +68,10 @@ def new_job(
 
 
 def _with_pictures(form: Form) -> Form:
-    """A JSON body's pictures, sent as Base64, as the files of a form."""
+    """A JSON body's pictures, sent as Base64, as the files of a form.
+
+    解码 JSON 中的图片。
+    """
     fields, files = dict(form.fields), {}
     for role in ROLES:
         text = fields.pop(role, None)
@@ -83,7 +86,10 @@ def _with_pictures(form: Form) -> Form:
 
 
 def _read_fields(form: Form, *, flat: bool) -> tuple[CreateModel, dict[str, Any]]:
-    """The known fields, and those that may be single options: of a form, or of a `flat` body."""
+    """The known fields, and those that may be single options: of a form, or of a `flat` body.
+
+    读取请求的字段。
+    """
     fields = dict(form.fields)
     loose: dict[str, Any] = {}
     if form.is_multipart:
@@ -111,6 +117,10 @@ def _unknown(name: str) -> InvalidInput:
 
 
 def _kind_name(asked: CreateModel, form: Form, needed: bool, door: str | None) -> str:
+    """The kind asked for, or meant by what was sent; raises InvalidInput.
+
+    确定任务的种类。
+    """
     if door is not None:
         if asked.kind not in (None, door):
             raise InvalidInput(f"kind is {door} here.", param="kind")
@@ -133,6 +143,10 @@ def _kind_name(asked: CreateModel, form: Form, needed: bool, door: str | None) -
 
 
 def _check_roles(kind: Kind, files: Mapping[str, bytes]) -> None:
+    """Raise InvalidInput for a picture that the kind does not take, or one that it lacks.
+
+    检查图片角色。
+    """
     for role in files:
         if role not in kind.image_roles:
             raise InvalidInput(f"{kind.name} takes no {role}.", param=role)
@@ -146,6 +160,10 @@ def _check_roles(kind: Kind, files: Mapping[str, bytes]) -> None:
 
 
 def _prompt(kind: Kind, prompt: str | None, longest: int) -> str | None:
+    """The prompt, stripped, where the kind takes one; raises InvalidInput.
+
+    检查提示词。
+    """
     if not kind.takes_prompt:
         if prompt is not None:
             raise InvalidInput(f"{kind.name} takes no prompt.", param="prompt")
@@ -165,7 +183,10 @@ def _prompt(kind: Kind, prompt: str | None, longest: int) -> str | None:
 def _options(
     model: type[BaseModel], options: Mapping[str, Any], loose: Mapping[str, Any], as_text: bool
 ) -> dict[str, Any]:
-    """What the provider's model makes of the options; `loose` ones of a form are texts."""
+    """What the provider's model makes of the options; `loose` ones of a form are texts.
+
+    检查选项。
+    """
     values = dict(options)
     for name, given in loose.items():
         if name not in model.model_fields:
@@ -226,6 +247,10 @@ def _pictures(files: Mapping[str, bytes], settings: Settings) -> dict[str, NewIm
 
 
 def _picture(role: str, data: bytes, settings: Settings) -> NewImage:
+    """A picture of the request, sure to be whole and within the limits; raises InvalidInput.
+
+    检查一张图片。
+    """
     limits = ImageLimits(
         min_side=settings.image_min_side,
         max_side=settings.image_max_side,

@@ -53,6 +53,10 @@ def lines(stage: str, gathered: Sequence[Series]) -> Iterator[str]:
 
 
 def _line(stage: str, group: Sequence[Series]) -> str:
+    """One line of CloudWatch's embedded metric format for series of the same dimensions.
+
+    一行 EMF 指标。
+    """
     from aws_lambda_powertools.metrics import EphemeralMetrics
 
     # No service, else a variable of Powertools' could add a dimension.

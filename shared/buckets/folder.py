@@ -262,6 +262,10 @@ class FolderBucket:
             yield file
 
     def _publish(self, aside: Path, key: str) -> ObjectInfo:
+        """Move a written file to its place under the key, and tell of it.
+
+        把写好的文件放到位。
+        """
         path = self.path(key)
         with _answering():
             info = _info(key, aside.stat())
@@ -325,7 +329,10 @@ def _answering() -> Iterator[None]:
 
 
 def _files_under(folder: Path, above: str, prefix: str, after: str) -> Iterator[str]:
-    """The keys in a folder, whose own ends with "/", in the order of whole keys."""
+    """The keys in a folder, whose own ends with "/", in the order of whole keys.
+
+    按键的顺序列出文件。
+    """
     try:
         entries = [
             entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name

@@ -208,7 +208,10 @@ class S3Bucket:
         """
 
     def _upload(self, key: str, media_type: str, parts: Iterable[bytearray]) -> int:
-        """Stores a body of several parts; gives its size."""
+        """Stores a body of several parts; gives its size.
+
+        分段上传。
+        """
         upload = self._call(
             "create_multipart_upload", key, ContentType=media_type, ChecksumAlgorithm="CRC32"
         )["UploadId"]
@@ -238,6 +241,10 @@ class S3Bucket:
             _log.warning("an unfinished upload of %s stays for now: %s", key, error)
 
     def _body(self, key: str, start: int, length: int | None) -> _Body:
+        """An object's bytes from `start` on, as a stream; raises ObjectMissing.
+
+        打开对象的一段内容。
+        """
         if length == 0:  # a range cannot say this
             if self.head(key) is None:
                 raise ObjectMissing(key)
@@ -308,7 +315,10 @@ class _Refused(BucketUnavailable):
 @contextmanager
 def _answering(operation: str) -> Iterator[None]:
     """Turns what botocore raises into `BucketUnavailable`, with codes and names only: a message of
-    S3 may quote what was sent."""
+    S3 may quote what was sent.
+
+    统一 S3 的错误。
+    """
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
@@ -326,6 +336,8 @@ def _in_parts(chunks: Iterable[bytes]) -> Iterator[tuple[bytearray, bool]]:
     """The chunks as parts of `PART` bytes, the last (marked so) shorter or empty.
 
     A part is good until the next is asked for: each would else be in memory beside the next.
+
+    把数据切成分段。
     """
     part = bytearray()
     for chunk in chunks:

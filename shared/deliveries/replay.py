@@ -102,7 +102,10 @@ def replay_range(store: Store, caller: str, wanted: Range, clock: Clock) -> Repl
 
 def _page(store: Store, caller: str, wanted: Range) -> tuple[list[Record], bool]:
     """Up to `limit` records by their ids, whose time is about that of the event; whether more
-    follow."""
+    follow.
+
+    读取一页投递记录。
+    """
     low = first_id(max(0, (wanted.since or 0) - _CLOCKS))
     high = None if wanted.until is None else first_id(max(0, wanted.until) + _CLOCKS)
     page = store.query(
@@ -129,7 +132,10 @@ def _within(delivery: Delivery, wanted: Range) -> bool:
 
 
 def _again(store: Store, record: Record, caller: str, now: int) -> tuple[Delivery, bool]:
-    """The delivery on a new schedule, and whether that is this call's doing."""
+    """The delivery on a new schedule, and whether that is this call's doing.
+
+    重新安排一次投递。
+    """
     for _ in range(_ATTEMPTS):
         delivery = from_record(record)
         if delivery.status is DeliveryStatus.PENDING and not delivery.tries:

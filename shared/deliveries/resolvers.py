@@ -77,6 +77,11 @@ class Resolvers:
     def _begin(
         self, owner: str, host: str, port: int, answer: SimpleQueue[Sequence[str] | Exception]
     ) -> None:
+        """Ask in a thread; what is found, or the error, is put where it is waited for.
+
+        在线程中开始解析。
+        """
+
         def ask() -> None:
             try:
                 answer.put(self._resolver(host, port))

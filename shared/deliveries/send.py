@@ -111,6 +111,10 @@ class Sender:
         return resolve(delivery.url, self._policy, look_up)
 
     def _post(self, pinned: Pinned, delivery: Delivery, budget: Deadline, head: AnswerHead) -> None:
+        """Send the request on the pinned connection, and read the head of the answer.
+
+        发送请求并读取响应头。
+        """
         target = pinned.target
         body = delivery.payload
         url = httpcore.URL(
@@ -128,6 +132,10 @@ class Sender:
             self._drain(response)
 
     def _headers(self, delivery: Delivery, host: str, body: bytes) -> _Headers:
+        """The headers of a delivery, signed now.
+
+        带签名的请求头。
+        """
         trace = {name.lower(): value for name, value in delivery.trace.items()}
         headers = {
             "host": host,
@@ -162,7 +170,10 @@ _FAILURES = (
 
 
 def _milliseconds(retry_after: str | None, now: int) -> int | None:
-    """The wait that a Retry-After asks for: whole seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    """The wait that a Retry-After asks for: whole seconds or an HTTP date (RFC 9110, 10.2.3).
+
+    解析重试等待时间。
+    """
     text = (retry_after or "").strip()
     if re.fullmatch(r"[0-9]{1,10}", text):
         return int(text) * 1000
@@ -190,7 +201,10 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def _describe(problem: BaseException) -> str:
-    """A few fixed words for a network error: its own text may hold addresses."""
+    """A few fixed words for a network error: its own text may hold addresses.
+
+    用固定的话描述网络错误。
+    """
     causes: list[BaseException] = []
     cause: BaseException | None = problem
     while cause is not None and cause not in causes:

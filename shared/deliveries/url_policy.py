@@ -193,6 +193,10 @@ def read_url(url: str) -> Target:
 
 
 def _host_and_port(authority: str, usual: int) -> tuple[str, int]:
+    """Host and port of a URL's authority; raises TargetRefused for any unusual spelling.
+
+    解析主机与端口。
+    """
     found = _AUTHORITY.fullmatch(authority)
     if not found:
         raise TargetRefused("has no host, or one that is not written in the usual form")
@@ -226,7 +230,10 @@ _RISKY = frozenset({2049, 5060, 5061, 6000, 6379, 6697, 11211, *range(6665, 6670
 
 
 def _admit(target: Target, policy: Policy) -> None:
-    """Raise `TargetRefused` if scheme, port or host are not allowed, as far as text can tell."""
+    """Raise `TargetRefused` if scheme, port or host are not allowed, as far as text can tell.
+
+    检查地址是否允许。
+    """
     if policy.lists(target.host):
         return
     if target.scheme == "http" and not policy.stage_is_local:

@@ -157,6 +157,10 @@ class _Sources:
         return [*self._fixed, *self._of_ended_rests(), self._errands]
 
     def _of_ended_rests(self) -> Iterator[Source]:
+        """The queues of credentials whose rest is over: what waited there may be claimed again.
+
+        休息结束的凭据的队列。
+        """
         for provider in self._providers:
             wanted: list[tuple[type[Steps] | type[Looks], str]] = [
                 (Steps, name) for name in self._ports.rests.ended(provider, "create")
@@ -219,7 +223,10 @@ def _rare(ports: Ports) -> list[Callable[[], object]]:
 
 
 def _carry_absent(ports: Ports, queue: str) -> None:
-    """Jobs of a provider that is not configured here any more wait, and end by their deadlines."""
+    """Jobs of a provider that is not configured here any more wait, and end by their deadlines.
+
+    处理未配置的生成服务的任务。
+    """
     now = ports.clock.now()
 
     def lease(job: Job) -> Lease:

@@ -144,6 +144,10 @@ def _members(value: Any) -> dict[str, Any]:
 
 
 def _input(job: Job) -> dict[str, Any]:
+    """What was asked for, as callers see it: pictures by their type, size and hash.
+
+    任务的输入说明。
+    """
     shown: dict[str, Any] = {}
     if job.input.prompt is not None:
         shown["prompt"] = job.input.prompt

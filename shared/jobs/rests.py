@@ -233,7 +233,10 @@ class Rests:
                     self._window[name] = 1
 
     def _save(self, name: _Name) -> None:
-        """Tell other polls; what cannot be told they find out by themselves."""
+        """Tell other polls; what cannot be told they find out by themselves.
+
+        把休息状态告诉其他轮询。
+        """
         if self._store is None:
             return
         try:
@@ -271,7 +274,10 @@ def _entries(record: Record | None) -> Iterator[tuple[_Name, Rest]]:
 
 
 def _entry(item: Any) -> tuple[_Name, Rest] | None:
-    """One rest on record; None for what newer code may have written there."""
+    """One rest on record; None for what newer code may have written there.
+
+    读取一条休息记录。
+    """
     if not isinstance(item, Mapping) or item.get("reason") not in (
         "busy",
         "unauthorized",

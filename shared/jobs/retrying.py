@@ -63,6 +63,10 @@ def retry(
 
 
 def _may_retry(job: Job) -> None:
+    """Raise Refused for a job that cannot be retried.
+
+    检查任务能否重试。
+    """
     if not job.status.terminal:
         raise Refused(
             f"The job is {job.status.value}: only one that has ended can be retried.",
@@ -87,7 +91,10 @@ def _may_ask_again(old: Job, at: Moment, key_seconds: float | None) -> bool:
 
 
 def _task_is_useful(old: Job) -> bool:
-    """Whether asking for the old task again, for free, may still give the result."""
+    """Whether asking for the old task again, for free, may still give the result.
+
+    原任务是否还有用。
+    """
     code = old.error.code if old.error else ""
     if old.task_id is None:
         return False
@@ -101,7 +108,10 @@ def _task_is_useful(old: Job) -> bool:
 
 
 def _with_attempt(fresh: Job, old: Job, at: Moment) -> Job:
-    """The retry with the old job's create, that it sends once more: one key, one charge."""
+    """The retry with the old job's create, that it sends once more: one key, one charge.
+
+    沿用未得到答复的创建请求。
+    """
     assert old.attempt is not None
     return _take_over(
         fresh,
@@ -126,6 +136,10 @@ def takes_over_files(old: Job) -> bool:
 
 
 def _inherit(fresh: Job, old: Job, at: Moment) -> Job:
+    """The retry with the old job's task and files, where these are still of use.
+
+    继承原任务的成果。
+    """
     if not _task_is_useful(old):
         return fresh
     inherited = replace(

@@ -95,6 +95,10 @@ class NewJob:
         return _hashed(self._canonical())
 
     def _canonical(self) -> dict[str, Any]:
+        """The fields that make two requests the same one, the files by their hashes.
+
+        请求的规范形式。
+        """
         return {
             "kind": self.kind,
             "provider": self.provider,
@@ -367,6 +371,10 @@ class JobService:
         )
 
     def _change(self, caller: str, job_id: str, change: Callable[[Job, Moment], Job]) -> Job:
+        """Apply a change to a caller's job and save it, again on whatever somebody else has saved.
+
+        修改并保存任务。
+        """
         for _ in range(_TRIES):
             job = self.get(caller, job_id)
             new = change(job, Moment(self._clock.now()))

@@ -93,7 +93,10 @@ class _JobSource(HeldUnits):
         return self._ports.clock.now() < self._quiet_until
 
     def _claimed(self, limit: int, now: int | None = None) -> list[Job]:
-        """Up to `limit` due jobs, most urgent first, without those that were only put off."""
+        """Up to `limit` due jobs, most urgent first, without those that were only put off.
+
+        领取到期的任务。
+        """
         ports, at = self._ports, self._ports.moment()
         lasts = round((max(0.0, self._deadline.remaining()) + ports.policy.lease_margin) * 1000)
         put_off: set[str] = set()
@@ -215,6 +218,10 @@ class Steps(_JobSource):
         return None
 
     def _units_of(self, jobs: Iterable[Job]) -> Iterator[Unit]:
+        """Units of work for the claimed jobs: searches of one credential together, all else alone.
+
+        把任务分成工作单元。
+        """
         sought: dict[str, list[Job]] = defaultdict(list)
         for job in jobs:
             known = job.attempt is not None and self._is_known(job.attempt.credential)
@@ -227,6 +234,10 @@ class Steps(_JobSource):
             yield self._search(credential, group)
 
     def _search(self, credential: str, jobs: list[Job]) -> Unit:
+        """One search of a credential for the tasks of several jobs.
+
+        一次共同的查找。
+        """
         ports, provider = self._ports, self._ports.providers[self._provider]
         self._searching += 1
 
@@ -300,6 +311,10 @@ class Looks(_JobSource):
         return None if job.attempt is None else self._bound(job, "read")
 
     def _units_of(self, jobs: Sequence[Job]) -> Iterator[Unit]:
+        """Checks of what one credential sees, as many tasks at once as the provider takes.
+
+        按凭据分批查询。
+        """
         provider = self._ports.providers[self._provider]
         groups: dict[str, list[Job]] = defaultdict(list)
         for job in jobs:

@@ -99,6 +99,10 @@ class _Turn:
 
     @classmethod
     def take(cls, store: Store, clock: Clock) -> _Turn | None:
+        """The turn to sweep, if it is time and nobody else has taken it.
+
+        取得一次清扫的机会。
+        """
         seen = store.get(RUNNERS, _KEY)
         kept = seen.document if seen is not None else {}
         now, due = clock.now(), kept.get("next_at")
@@ -135,7 +139,10 @@ class _Round:
     _families: dict[str, Family | None] = field(default_factory=dict)
 
     def through(self, area: str, after: str | None) -> str | None:
-        """Look through an area from a key on; the key to go on from, None once it is at its end."""
+        """Look through an area from a key on; the key to go on from, None once it is at its end.
+
+        清扫一个区域。
+        """
         self._left = REQUESTS
         while True:
             self._left -= 1

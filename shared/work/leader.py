@@ -64,6 +64,10 @@ class Leader:
             pass  # somebody else stays by now, or will when this one's time is over
 
     def _take(self) -> bool:
+        """Whether this one leads now: nobody else does, or it takes over.
+
+        尝试成为领导者。
+        """
         now = self._clock.now()
         record = self._store.get(RUNNERS, _KEY)
         until = record.document.get("until") if record is not None else None

@@ -198,7 +198,10 @@ class Loop:
         return self._ran
 
     def _round(self) -> bool:
-        """One look around; False when it is time to leave."""
+        """One look around; False when it is time to leave.
+
+        循环一轮。
+        """
         self.each_round()
         tracks = [self._track(source) for source in self.sources()]
         for track in tracks:
@@ -221,7 +224,10 @@ class Loop:
         return known
 
     def _look(self, track: _Track) -> None:
-        """Claim what is due at a source, if there is room for it and it is time to look."""
+        """Claim what is due at a source, if there is room for it and it is time to look.
+
+        领取到期的工作。
+        """
         source, now = track.source, self.clock.now()
         room = source.threads - len(track.air) - source.held()
         room = min(room, self.company.room(source.name, source.threads))
@@ -251,6 +257,10 @@ class Loop:
             track.blink = BLINK
 
     def _start(self, track: _Track) -> None:
+        """Start the source's units while there are threads, room and time for them.
+
+        开始执行工作单元。
+        """
         source = track.source
         while (
             len(track.air) < source.threads
@@ -277,7 +287,10 @@ class Loop:
                 self._give_back_alone()
 
     def _run_alone(self) -> None:
-        """Begin what must run alone, once nothing else runs; give it back if that takes long."""
+        """Begin what must run alone, once nothing else runs; give it back if that takes long.
+
+        执行必须单独运行的工作。
+        """
         if not self._alone:
             return
         if self.company.enter_alone():
@@ -315,7 +328,10 @@ class Loop:
         )
 
     def _collect(self) -> None:
-        """Note what has ended, and look soon where it may have put something."""
+        """Note what has ended, and look soon where it may have put something.
+
+        收集已完成的工作。
+        """
         groups: set[str] = set()
         for track in self._tracks.values():
             for future in [one for one in track.air if one.done()]:
@@ -343,7 +359,10 @@ class Loop:
         return min(longest, max(BLINK, soonest))
 
     def _rest(self, tracks: Sequence[_Track]) -> bool:
-        """Wait for what is due later; False if there is nothing, or nobody to wait for it."""
+        """Wait for what is due later; False if there is nothing, or nobody to wait for it.
+
+        等待下一次到期。
+        """
         now = self.clock.now()
         if any(track.again for track in tracks) and self.deadline.remaining() > WIND_DOWN:
             self._ears.wait(self._pause([t for t in tracks if t.again], NAP), idle=True)

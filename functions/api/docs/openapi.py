@@ -125,7 +125,10 @@ def _chinese(route: APIRoute) -> str:
 
 
 def _shapes() -> dict[str, Any]:
-    """Every body and answer. FastAPI's own would be used, but it drops the nulls of examples."""
+    """Every body and answer. FastAPI's own would be used, but it drops the nulls of examples.
+
+    全部请求与响应的结构。
+    """
     bodies: list[type[BaseModel]] = [
         requests.CreateModel,
         requests.CreateJob,
@@ -159,7 +162,10 @@ def _shapes() -> dict[str, Any]:
 
 
 def _options(bundle: Bundle, parts: dict[str, Any]) -> list[dict[str, str]]:
-    """Add every provider's options of every kind to `parts`; references to them."""
+    """Add every provider's options of every kind to `parts`; references to them.
+
+    各生成服务的选项。
+    """
     found = []
     for provider in bundle.providers.values():
         for kind, model in provider.options.items():
@@ -176,7 +182,10 @@ def _options(bundle: Bundle, parts: dict[str, Any]) -> list[dict[str, str]]:
 def _form(
     schema: dict[str, Any], roles: tuple[str, ...], example: dict[str, str]
 ) -> dict[str, Any]:
-    """The same fields as a form: objects as JSON text, and the pictures."""
+    """The same fields as a form: objects as JSON text, and the pictures.
+
+    表单形式的请求。
+    """
     form = copy.deepcopy(schema)
     form["title"] += "Form"
     for name in ("options", "metadata"):
@@ -205,7 +214,10 @@ def _drop_validation(operation: dict[str, Any]) -> None:
 
 
 def _add_examples(operation: dict[str, Any], parts: dict[str, Any]) -> None:
-    """Give every body and every answer an example."""
+    """Give every body and every answer an example.
+
+    补上示例。
+    """
     bodies = [operation.get("requestBody", {})]
     for status, response in operation["responses"].items():
         if response["description"] == "Successful Response":

@@ -108,6 +108,10 @@ def _tag(document: dict[str, Any], tag: dict[str, str], server: str) -> str:
 
 
 def _operation(method: str, path: str, operation: dict[str, Any], server: str) -> str:
+    """One operation as HTML: its parameters, bodies, answers, and lines to try it with.
+
+    一个接口的说明。
+    """
     parameters = [
         (item["name"], item["in"], item.get("description", ""))
         for item in operation.get("parameters", [])
@@ -132,7 +136,10 @@ def _operation(method: str, path: str, operation: dict[str, Any], server: str) -
 
 
 def _curls(method: str, path: str, operation: dict[str, Any], server: str) -> Iterator[str]:
-    """Lines to paste into a shell, one for each type of body."""
+    """Lines to paste into a shell, one for each type of body.
+
+    命令行示例。
+    """
     start = f'curl "{server}{path}"' + ("" if method == "get" else f" -X {method.upper()}")
     if operation.get("security"):
         start += ' \\\n  -H "Authorization: Bearer $API_KEY"'
@@ -153,6 +160,10 @@ def _field(name: str, text: str) -> str:
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:
+    """One shape as HTML: a row for each of its fields.
+
+    一个结构的说明。
+    """
     required = schema.get("required", [])
     rows = [
         (
@@ -171,6 +182,10 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 
 
 def _type(item: dict[str, Any]) -> str:
+    """A field's type in words, with links to the shapes.
+
+    字段类型的说明。
+    """
     if "$ref" in item:
         return _link(item)
     several = item.get("anyOf")

@@ -122,6 +122,10 @@ class _Reader:
         self._param = param
 
     def read(self, text: str) -> Any:
+        """The value of a JSON text; raises InvalidInput, with the place, for what cannot be kept.
+
+        读取 JSON。
+        """
         try:
             return json.loads(
                 text,
@@ -166,7 +170,10 @@ class _Reader:
 
 
 def _check_value(value: Any, param: str, depth: int) -> None:
-    """Refuse what cannot be kept everywhere: NUL, half characters, nesting without end."""
+    """Refuse what cannot be kept everywhere: NUL, half characters, nesting without end.
+
+    检查值能否保存。
+    """
     if depth > DEEPEST:
         raise InvalidInput(f"{param} is nested more than {DEEPEST} deep.", param=param)
     if isinstance(value, str):
@@ -188,6 +195,10 @@ def _check_text(text: str, param: str) -> None:
 
 
 def _from_parts(parts: list[Part]) -> Form:
+    """The fields and the files of a multipart body; raises InvalidInput for a name that repeats.
+
+    由各部分组成表单。
+    """
     fields: dict[str, Any] = {}
     files: dict[str, bytes] = {}
     for part in parts:

@@ -79,7 +79,10 @@ class _Passage:
         self._status = 0
 
     async def run(self) -> None:
-        """Answer the request, whatever happens."""
+        """Answer the request, whatever happens.
+
+        应答一个请求。
+        """
         begun = time.perf_counter()
         request = Request(self._scope, self._receive)
         if self._method == "HEAD":
@@ -95,6 +98,10 @@ class _Passage:
             self._log(1000 * (time.perf_counter() - begun))
 
     async def _answer(self, request: Request) -> None:
+        """Answer a preflight here, and pass on what comes by the public address.
+
+        检查并转交请求。
+        """
         if request.scope["path"] not in _UNWIRED:
             self._settings = wiring.current().settings
         asked = request.headers
@@ -149,7 +156,10 @@ def _is_let_in(asked: Headers, settings: Settings) -> bool:
 
 
 def _add_cors(headers: MutableHeaders, origins: tuple[str, ...], asked: Headers) -> None:
-    """Let pages of the configured origins read the answer; others are told nothing."""
+    """Let pages of the configured origins read the answer; others are told nothing.
+
+    添加跨域响应头。
+    """
     if not origins:
         return
     anybody = "*" in origins

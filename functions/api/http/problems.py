@@ -127,6 +127,10 @@ def clean(text: str, longest: int) -> str:
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:
+    """The problem that an exception is shown as; one that nobody foresaw is an internal error.
+
+    把异常转成错误响应。
+    """
     if isinstance(error, errors.MaquetteError):
         return _told(error)
     if isinstance(error, RequestValidationError):

@@ -85,7 +85,10 @@ def ready(request: Request) -> Response:
 
 
 def _check(bundle: Bundle) -> _Checked:
-    """Each part's state. One check at a time: who comes meanwhile gets the same answer."""
+    """Each part's state. One check at a time: who comes meanwhile gets the same answer.
+
+    检查各部分的状态。
+    """
     global _last
     with held(_lock, readiness.SECONDS + 1):
         now = bundle.clock.now()

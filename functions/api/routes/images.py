@@ -86,6 +86,10 @@ def info(caller: Caller) -> Response:
 
 
 def _info(bundle: Bundle) -> dict[str, Any]:
+    """What pictures can be asked for here: kinds, providers and limits.
+
+    图片生成的说明。
+    """
     settings = bundle.settings
     kinds = [
         {

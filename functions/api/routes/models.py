@@ -96,6 +96,10 @@ def get_result(job_id: str, request: Request, caller: Caller) -> Response:
 
 
 def _result(bundle: Bundle, job: Job) -> dict[str, Any]:
+    """A finished job as the flat answer of this route: its link, preview and facts.
+
+    任务结果的简明形式。
+    """
     artifacts = present(job, bundle.links)["artifacts"]
     main = next(item for item in artifacts if item["role"] == KINDS[job.kind].result_role)
     previews = (item["url"] for item in artifacts if item["role"] in ("preview", "thumbnail"))

@@ -264,6 +264,10 @@ class Cloud:
             self._invoke(name, event)
 
     def _invoke(self, name: str, event: Mapping[str, Any]) -> None:
+        """Run a function on an event, again after a failure, as often as the platform would.
+
+        调用一个函数。
+        """
         function = self.functions[name]
         for attempt in range(1, _TRIES + 1):
             context = Context(function, self.stop)

@@ -141,6 +141,10 @@ class EmulatedMachine:
                 artifact["path"] = str(path.absolute())
 
     def _fetch(self, link: str, path: Path) -> None:
+        """Copy what a permanent link leads to into a file.
+
+        下载一个成果。
+        """
         parts = urlsplit(link.removeprefix(self.settings.public_url))
         headers = (("host", "localhost"),)
         answer = self.gateway.request(HttpRequest("GET", parts.path, parts.query, headers)).result()
@@ -205,6 +209,10 @@ class HttpApi:
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _answer(self, request: HttpRequest) -> HttpAnswer:
+        """Send a request to the emulated HTTP API; raises EventTooLarge as Lambda would refuse it.
+
+        转发一个请求。
+        """
         event = payloads.http_event(request, "", round(time() * 1000))
         if payloads.size(event) > payloads.PAYLOAD_BYTES:
             raise EventTooLarge

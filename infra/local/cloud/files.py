@@ -100,6 +100,10 @@ class BucketFiles:
     async def _get(
         self, key: str, query: Mapping[str, str], wanted: str, method: str, send: Send
     ) -> None:
+        """Answer GET or HEAD of an object, whole or a range of it.
+
+        读取一个文件。
+        """
         with ExitStack() as stack:
             info = await self._in_thread(lambda: self._bucket.head(key))
             if info is None:
@@ -166,7 +170,10 @@ class _Body:
 
 
 def _span(wanted: str, size: int) -> tuple[int, int, int]:
-    """Start, end and status for a Range header (RFC 9110 14.2); several ranges count as none."""
+    """Start, end and status for a Range header (RFC 9110 14.2); several ranges count as none.
+
+    解析范围请求。
+    """
     match = _RANGE.fullmatch(wanted)
     if match is None or not any(match.groups()):
         return 0, size, 200
@@ -187,6 +194,10 @@ def _span(wanted: str, size: int) -> tuple[int, int, int]:
 def _headers(
     info: ObjectInfo, query: Mapping[str, str], start: int, end: int, status: int
 ) -> list[tuple[str, str]]:
+    """The headers that go with these bytes of an object.
+
+    文件的响应头。
+    """
     headers = [
         ("content-type", info.media_type),
         ("content-length", str(end - start)),

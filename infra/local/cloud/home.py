@@ -72,6 +72,10 @@ class Home:
         config.load(self._completed(made, _read(path) if path.exists() else _fresh()))
 
     def _completed(self, made: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
+        """All settings: those given go before those made, and these before the home's own.
+
+        补全各项设置。
+        """
         given = {name: value for name, value in self.environ.items() if value}
         if self.needs_standin:
             # Without a key the real Tripo is no use: the stand-in's address goes first.
@@ -108,7 +112,10 @@ def open_home(environ: Mapping[str, str] | None = None) -> Home:
 
 
 def _secrets(path: Path) -> dict[str, str]:
-    """This machine's secrets, made by whichever process comes first; only the owner may read."""
+    """This machine's secrets, made by whichever process comes first; only the owner may read.
+
+    读取或生成本机密钥。
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{uuid4().hex}")

@@ -79,6 +79,10 @@ class Front:
             await _send(send, await self._invoke(scope, receive))
 
     async def _invoke(self, scope: Mapping[str, Any], receive: Receive) -> HttpAnswer:
+        """Give a request to the gateway, and wait for its answer for as long as is allowed.
+
+        转交请求并等待应答。
+        """
         body = await _read(receive, PAYLOAD_BYTES)
         if body is None:
             return _too_large()
@@ -145,6 +149,11 @@ class _Server(uvicorn.Server):
 
 
 async def _run(server: _Server, listener: socket.socket, stop: Stop) -> None:
+    """Run the server until a stop is asked for.
+
+    运行服务器直到停止。
+    """
+
     async def watch() -> None:
         await asyncio.to_thread(stop.wait)
         server.should_exit = True
@@ -158,6 +167,10 @@ async def _run(server: _Server, listener: socket.socket, stop: Stop) -> None:
 
 
 def _request(scope: Mapping[str, Any], body: bytes) -> HttpRequest:
+    """An ASGI request as the gateway takes it.
+
+    转换请求的形式。
+    """
     headers = (
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
     )
@@ -174,7 +187,10 @@ def _request(scope: Mapping[str, Any], body: bytes) -> HttpRequest:
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
-    """The body, or None if it has more than `limit` bytes; never more than that in memory."""
+    """The body, or None if it has more than `limit` bytes; never more than that in memory.
+
+    读取请求体。
+    """
     chunks: list[bytes] = []
     size, more = 0, True
     while more and size <= limit + _DRAIN_BYTES:
@@ -218,7 +234,10 @@ def _busy() -> HttpAnswer:
 
 
 def _problem(status: int, code: str, message: str, *headers: tuple[str, str]) -> HttpAnswer:
-    """An error of the cloud's own, in the form that the API gives its errors (RFC 9457)."""
+    """An error of the cloud's own, in the form that the API gives its errors (RFC 9457).
+
+    本地平台自身的错误响应。
+    """
     identifier = str(uuid4())
     family = "server_error" if status >= 500 else "invalid_request_error"
     body = {

@@ -77,6 +77,10 @@ def _one(
     mask: str | None,
     note: Callable[[str], None],
 ) -> Wanted:
+    """The job for one argument, words or a picture's file; raises InputError.
+
+    由一个参数得到任务。
+    """
     path = Path(argument).expanduser()
     if _exists(path):
         usual = "image-to-3d" if prompt is None else "image-to-image"
@@ -122,6 +126,10 @@ def _check_words(text: str) -> None:
 
 
 def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted:
+    """The job for a set of views; raises InputError.
+
+    由多个视图得到任务。
+    """
     roles = KINDS["multiview-to-3d"].image_roles
     paths: dict[str, Path] = {}
     for part in text.split(","):
@@ -197,6 +205,10 @@ def _is_picture(data: bytes) -> bool:
 
 
 def _shrunk(path: Path, data: bytes, limit: int) -> tuple[bytes, int]:
+    """The picture as a JPEG of at most `limit` bytes, and its longer side; raises InputError.
+
+    缩小图片。
+    """
     from PIL import Image, ImageOps
 
     try:

@@ -162,6 +162,10 @@ class Standin:
             process.wait()
 
     def _keep(self) -> None:
+        """Run the server, again when it has died, while this machine's lock is held.
+
+        保持服务器运行。
+        """
         assert self._lock is not None
         with self._lock as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -175,6 +179,10 @@ class Standin:
                     log.warning("%s ended; it is started again", self._server.label)
 
     def _launch(self) -> subprocess.Popen[str] | None:
+        """Start the server and wait for its address; None if all is being closed.
+
+        启动服务器。
+        """
         port = self._free_port()
         with self._guard, self._said() as said:
             if self._closing.is_set():

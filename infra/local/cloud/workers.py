@@ -91,6 +91,10 @@ class Workers:
             slot.process.kill()
 
     def _replace(self, slot: _Slot) -> None:
+        """Start another worker for one that has died, after a pause that grows if it dies at once.
+
+        替换死去的工作进程。
+        """
         now = time.monotonic()
         if slot.again_at is None:
             if now - slot.since > _STEADY:
@@ -103,6 +107,10 @@ class Workers:
             slot.process, slot.since, slot.again_at = self._spawn(), now, None
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start a worker with the listener and the pipes that it inherits.
+
+        启动一个工作进程。
+        """
         handles = (self._listener.fileno(), self._life, self._say_ready)
         return subprocess.Popen(
             [
@@ -125,6 +133,10 @@ class Workers:
             self._on_ready()
 
     def _end(self) -> None:
+        """Ask every worker to stop, and kill those that have not after a while.
+
+        结束全部工作进程。
+        """
         for slot in self._slots:
             if slot.process.poll() is None:
                 slot.process.send_signal(signal.SIGTERM)

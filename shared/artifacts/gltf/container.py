@@ -168,7 +168,10 @@ def _check_chunk(start: int, length: int, size: int) -> None:
 
 
 def _find_bin(reader: RangeReader, start: int) -> tuple[int, int | None]:
-    """Where the BIN data starts and its length; it must come right after the JSON, if at all."""
+    """Where the BIN data starts and its length; it must come right after the JSON, if at all.
+
+    找到 BIN 数据块。
+    """
     first, bin_start, bin_length = start, 0, None
     for _ in range(MAX_CHUNKS):
         if start == reader.size:
@@ -186,6 +189,10 @@ def _find_bin(reader: RangeReader, start: int) -> tuple[int, int | None]:
 
 
 def _parse(text: bytes) -> Any:
+    """Read the JSON chunk, within a bound on its values; raises BrokenModel.
+
+    解析 JSON 块。
+    """
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_VALUES:
         raise BrokenModel(f"the JSON holds more than {MAX_JSON_VALUES} values")
 

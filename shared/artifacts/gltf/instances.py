@@ -86,7 +86,10 @@ def _worlds(container: Container) -> dict[int, Array]:
 
 
 def _local(node: Node) -> Array:
-    """A node's own 4x4 matrix, for column vectors."""
+    """A node's own 4x4 matrix, for column vectors.
+
+    节点自身的变换矩阵。
+    """
     if node.matrix is not None:
         return np.array(node.matrix, dtype=np.float64).reshape(4, 4).T
     x, y, z, w = np.array(node.rotation) / (np.linalg.norm(node.rotation) or 1)
@@ -109,6 +112,8 @@ def _pose(
     """Joint matrix times inverse bind matrix of every joint; a joint outside the scene stays put.
 
     One matrix where the joints have not parted from one another; None where it cannot be read.
+
+    骨骼的姿态矩阵。
     """
     matrices = np.stack([worlds.get(int(joint), np.eye(4)) for joint in raw["joints"]])
     if "inverseBindMatrices" in raw:
@@ -179,7 +184,10 @@ class _Following:
         self._weights = np.where(total > 0, weights / np.where(total > 0, total, 1), 0.25)
 
     def moved(self, vectors: Array, turns: Array, shifts: Array) -> Array:
-        """The next vectors, each turned and shifted."""
+        """The next vectors, each turned and shifted.
+
+        移动后的向量。
+        """
         if len(turns) == 1:
             alone: Array = vectors @ turns[0].T + shifts[0]
             return alone

@@ -97,7 +97,10 @@ def inspect_model(
 
 
 def _declared(part: Drawn, container: Container) -> Array:
-    """The eight corners of the declared box in the world, of each joint's; none if undeclared."""
+    """The eight corners of the declared box in the world, of each joint's; none if undeclared.
+
+    声明的包围盒的八个角。
+    """
     import numpy as np
 
     from shared.artifacts.gltf.mesh import normalised
@@ -114,7 +117,10 @@ def _declared(part: Drawn, container: Container) -> Array:
 
 
 def _bounds(groups: Iterable[Array]) -> tuple[list[list[float]] | None, int]:
-    """The extremes of some points to six digits, and how many points are no place."""
+    """The extremes of some points to six digits, and how many points are no place.
+
+    点集的范围。
+    """
     import numpy as np
 
     found, lost = [], 0
@@ -140,7 +146,10 @@ def _watertight(container: Container, parts: list[Drawn]) -> bool | None:
 
 
 def _is_closed(container: Container, parts: Sequence[Primitive]) -> bool:
-    """Whether every edge has two triangles, once vertices at the same place are taken as one."""
+    """Whether every edge has two triangles, once vertices at the same place are taken as one.
+
+    网格是否封闭。
+    """
     import numpy as np
     import trimesh
 

@@ -77,6 +77,10 @@ def read_chunks(container: Container, accessor: Accessor) -> Iterator[tuple[int,
 
 
 def _replaced(container: Container, accessor: Accessor) -> tuple[Array, Array]:
+    """The rows that a sparse accessor replaces, and their values; none of one that is not.
+
+    稀疏数据替换的行与值。
+    """
     if accessor.sparse is None:
         return np.zeros(0, np.int64), np.zeros((0, accessor.width))
     parts = (

@@ -68,7 +68,10 @@ def check_references(root: Mapping[str, Any]) -> None:
 
 
 def _spots(value: object, parts: Sequence[str], place: str) -> Iterator[tuple[str, object]]:
-    """Every (place, value) that a pattern finds: `[]` walks a list, `{}` an object's values."""
+    """Every (place, value) that a pattern finds: `[]` walks a list, `{}` an object's values.
+
+    按路径模式找到各个值。
+    """
     if not parts:
         yield place, value
     elif parts[0] == "[]":

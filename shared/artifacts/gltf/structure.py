@@ -81,7 +81,10 @@ def _extension(item: Mapping[str, Any], names: Sequence[str], place: str) -> dic
 
 
 def _buffers(root: Mapping[str, Any], bin_length: int | None) -> Iterator[int]:
-    """Each buffer's length: the first is the BIN chunk, others stand in for compressed data."""
+    """Each buffer's length: the first is the BIN chunk, others stand in for compressed data.
+
+    各缓冲区的长度。
+    """
     for index, item in enumerate(entries(root, "buffers")):
         place = f"buffers[{index}]"
         length = as_whole(item.get("byteLength"), f"{place}.byteLength", low=1)
@@ -109,6 +112,10 @@ def _views(root: Mapping[str, Any], buffers: Sequence[int], has_bin: bool) -> It
 
 
 def _view(item: Mapping[str, Any], buffers: Sequence[int], place: str, compressed: bool) -> View:
+    """A buffer view, sure to lie within its buffer; raises BrokenModel.
+
+    检查一个缓冲视图。
+    """
     buffer = as_whole(item.get("buffer"), f"{place}.buffer", high=len(buffers) - 1)
     offset = as_whole(item.get("byteOffset", 0), f"{place}.byteOffset")
     length = as_whole(item.get("byteLength"), f"{place}.byteLength", low=1)
@@ -122,6 +129,10 @@ def _view(item: Mapping[str, Any], buffers: Sequence[int], place: str, compresse
 
 
 def _accessors(root: Mapping[str, Any], views: Sequence[View]) -> Iterator[Accessor]:
+    """The accessors, each sure to lie within its view; raises BrokenModel.
+
+    检查各个访问器。
+    """
     for index, item in enumerate(entries(root, "accessors")):
         place = f"accessors[{index}]"
         kind = item.get("type")
@@ -146,7 +157,10 @@ def _accessor(
     views: Sequence[View],
     place: str,
 ) -> Accessor:
-    """An array whose whole range lies in its view, aligned."""
+    """An array whose whole range lies in its view, aligned.
+
+    检查一个访问器。
+    """
     component = as_whole(item.get("componentType"), f"{place}.componentType")
     if component not in components:
         raise BrokenModel(f"{place}.componentType is {component}, not one of {list(components)}")
@@ -175,6 +189,10 @@ def _extreme(item: Mapping[str, Any], key: str, place: str, width: int) -> tuple
 def _sparse(
     item: Mapping[str, Any], over: Accessor, views: Sequence[View], place: str
 ) -> tuple[Accessor, Accessor]:
+    """The rows and the values of a sparse accessor, each as an accessor; raises BrokenModel.
+
+    稀疏访问器的行与值。
+    """
     place = f"{place}.sparse"
     sparse = as_object(item["sparse"], place)
     count = as_whole(sparse.get("count"), f"{place}.count", low=1, high=over.count)
@@ -195,6 +213,10 @@ def _sparse(
 def _meshes(
     root: Mapping[str, Any], accessors: Sequence[Accessor], warnings: list[str]
 ) -> Iterator[tuple[Primitive, ...]]:
+    """Each mesh's primitives; raises BrokenModel, and warns of positions without bounds.
+
+    各网格的图元。
+    """
     unbounded = 0
     for index, mesh in enumerate(entries(root, "meshes")):
         primitives = entries(mesh, "primitives")
@@ -212,6 +234,10 @@ def _meshes(
 
 
 def _primitive(item: Mapping[str, Any], accessors: Sequence[Accessor], place: str) -> Primitive:
+    """A primitive whose attributes are of one length; raises BrokenModel.
+
+    检查一个图元。
+    """
     attributes = as_object(item.get("attributes"), f"{place}.attributes")
     attributes = {name: int(value) for name, value in attributes.items()}
     counts = {accessors[index].count for index in attributes.values()}
@@ -242,6 +268,10 @@ def _primitive(item: Mapping[str, Any], accessors: Sequence[Accessor], place: st
 
 
 def _nodes(root: Mapping[str, Any]) -> Iterator[Node]:
+    """The nodes as they are written down; raises BrokenModel.
+
+    读取各个节点。
+    """
     for index, item in enumerate(entries(root, "nodes")):
         place = f"nodes[{index}]"
 
@@ -262,6 +292,10 @@ def _nodes(root: Mapping[str, Any]) -> Iterator[Node]:
 
 
 def _check_skins(root: Mapping[str, Any], accessors: Sequence[Accessor]) -> None:
+    """Raise BrokenModel for a skin without joints, or with too few matrices for them.
+
+    检查蒙皮。
+    """
     for index, skin in enumerate(entries(root, "skins")):
         if not skin.get("joints"):
             raise BrokenModel(f"skins[{index}] has no joints")
@@ -275,7 +309,10 @@ def _check_skins(root: Mapping[str, Any], accessors: Sequence[Accessor]) -> None
 
 
 def _roots(root: Mapping[str, Any], nodes: Sequence[Node]) -> tuple[int, ...]:
-    """The nodes of the shown scene, once it is sure that the nodes are trees."""
+    """The nodes of the shown scene, once it is sure that the nodes are trees.
+
+    场景的根节点。
+    """
     parents: dict[int, int] = {}
     for index, node in enumerate(nodes):
         for child in node.children:

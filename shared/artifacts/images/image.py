@@ -154,7 +154,10 @@ def _supported(data: bytes) -> str:
 
 
 def _name_of(data: bytes) -> str:
-    """What a file that is none of the three is, in words."""
+    """What a file that is none of the three is, in words.
+
+    说明这是什么文件。
+    """
     if not data:
         return "an empty file"
     if data[4:8] == b"ftyp":
@@ -182,7 +185,10 @@ def _name_of(data: bytes) -> str:
 
 
 def _open(data: bytes, media_type: str) -> Image.Image:
-    """Read the header only; Pillow's own bomb limits stay on beneath the caller's."""
+    """Read the header only; Pillow's own bomb limits stay on beneath the caller's.
+
+    只读取图片头部。
+    """
     from PIL import Image
 
     try:
@@ -208,6 +214,10 @@ def _decode(image: Image.Image, smallest: bool = False) -> None:
 
 
 def _unreadable(error: Exception, data: bytes, media_type: str) -> BrokenImage:
+    """Which of a picture's faults an error of Pillow's stands for.
+
+    把读取错误归为图片的毛病。
+    """
     words = str(error)
     if "MAX_TEXT" in words or "too large" in words:
         return BrokenImage("image_metadata_too_large", "the picture's texts unpack to too much")
@@ -239,7 +249,10 @@ def _check_ends(data: bytes, media_type: str) -> None:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """Whether an end-of-image marker follows; what comes after it (a video, a map) is not ours."""
+    """Whether an end-of-image marker follows; what comes after it (a video, a map) is not ours.
+
+    JPEG 是否完整。
+    """
     place = 2
     while match := _JPEG_MARKER.search(data, place):
         marker = data[match.end() - 1]
@@ -254,7 +267,10 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def _png_ends(data: bytes) -> bool:
-    """Whether the chunks lead to IEND; each critical one must match its checksum."""
+    """Whether the chunks lead to IEND; each critical one must match its checksum.
+
+    PNG 是否完整。
+    """
     place = len(_PNG_START)
     while place + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)

@@ -128,6 +128,10 @@ class Shelf:
         )
 
     def _texture(self, info: Mapping[str, Any]) -> Texture | None:
+        """The texture that a material names, decoded; None where it names none.
+
+        材质引用的贴图。
+        """
         if "index" not in info:
             return None
         texture = entries(self._raw, "textures")[int(info["index"])]
@@ -165,6 +169,10 @@ class Shelf:
         return base64.b64decode(uri.partition(",")[2])
 
     def _decode(self, data: bytes) -> Array:
+        """A texture's picture as an array, within the bounds on pixels; raises Unreadable.
+
+        解码贴图。
+        """
         from PIL import Image
 
         with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:

@@ -126,7 +126,10 @@ class ZBuffer:
 
 
 def _spans(start: Array, right: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """From which column of a row, and how many: where no corner's weight is negative."""
+    """From which column of a row, and how many: where no corner's weight is negative.
+
+    每行覆盖的列范围。
+    """
     for value, slope in (
         (start[:, 0], right[:, 0]),
         (start[:, 1], right[:, 1]),

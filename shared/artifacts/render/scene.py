@@ -71,6 +71,10 @@ def read_scene(container: Container) -> Scene:
 
 
 def _read(container: Container, parts: list[Drawn]) -> Scene:
+    """All parts as one scene, with the surfaces of their materials.
+
+    把各部分合成一个场景。
+    """
     named = sorted({p.primitive.material for p in parts if p.primitive.material is not None})
     shelf = Shelf(container, len(named))
     surfaces = (PLAIN, *(shelf.surface(index) for index in named))
@@ -110,7 +114,10 @@ def _read(container: Container, parts: list[Drawn]) -> Scene:
 
 
 def _centred(points: Array, faces: Array) -> tuple[Array, Array, float]:
-    """Points moved and scaled, and by what; those that no triangle uses are left out as NaN."""
+    """Points moved and scaled, and by what; those that no triangle uses are left out as NaN.
+
+    居中并缩放。
+    """
     used = np.zeros(len(points), bool)
     used[faces] = True
     used &= np.isfinite(points).all(axis=1)

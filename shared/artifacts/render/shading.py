@@ -119,7 +119,10 @@ class Frame:
         return self._perspective(faces, second, third)
 
     def _colours(self, faces: Array, row: Array, column: Array) -> Array:
-        """Linear red, green, blue and alpha of these faces at these samples."""
+        """Linear red, green, blue and alpha of these faces at these samples.
+
+        采样点的颜色。
+        """
         weights = self._weights(faces, row, column)
         colour = self._base_colours(faces, weights)
         scale = np.float32(2 / self.solid.side)
@@ -141,7 +144,10 @@ class Frame:
         return _unit(normal)
 
     def _lit(self, normal: Array, view: Array, base: Array) -> Array:
-        """Key light from the upper left, a soft sky over a warm ground, a little shine and rim."""
+        """Key light from the upper left, a soft sky over a warm ground, a little shine and rim.
+
+        光照计算。
+        """
         facing = _dot(normal, view)
         normal = np.where(facing < 0, -normal, normal)
         camera = self.camera
@@ -156,7 +162,10 @@ class Frame:
         return _toned(base * strength + np.float32(0.05) * shine + np.float32(0.05) * rim * up)
 
     def _base_colours(self, faces: Array, weights: Array) -> Array:
-        """Vertex colour times factor times texture, linear, with alpha."""
+        """Vertex colour times factor times texture, linear, with alpha.
+
+        采样点的基础颜色。
+        """
         corners = self.scene.faces[faces]
         colours: Array = np.ones((len(faces), 4), np.float32)
         if self.scene.colours is not None:

@@ -83,6 +83,10 @@ def _watched(job: Job, seen: Job, state: TaskState, at: Moment, policy: Policy) 
 
 
 def _progressed(job: Job, seen: Job, state: TaskState, at: Moment, policy: Policy) -> Job:
+    """The job with the task's progress and its expected end; itself, if that is no news.
+
+    更新进度与预计完成时间。
+    """
     progress = max(job.progress, min(state.progress or 0, 99))
     eta = job.eta_at
     if state.eta_seconds is not None:

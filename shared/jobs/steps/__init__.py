@@ -49,6 +49,10 @@ def advance(ports: Ports, job: Job, deadline: Deadline) -> None:
 
 
 def _failed(ports: Ports, job: Job, reason: str) -> None:
+    """Note that a step of a job failed, if the job is still under this lease.
+
+    记录一次失败的步骤。
+    """
     at = ports.moment()
 
     def fact(now: Job) -> Job:

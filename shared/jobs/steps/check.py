@@ -69,6 +69,10 @@ def _seen(ports: Ports, state: TaskState | None) -> Fact:
 def _cancel_at_provider(
     ports: Ports, provider: Provider, credential: str, job: Job, deadline: Deadline
 ) -> None:
+    """Ask the provider to stop the task; where it cannot, the task is watched until it ends.
+
+    请生成服务取消任务。
+    """
     assert job.task_id is not None
     try:
         stopped = provider.cancel(job.task_id, credential, deadline)

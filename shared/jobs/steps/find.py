@@ -66,7 +66,10 @@ def find(
 def _settle(
     ports: Ports, provider: Provider, job: Job, ids: Sequence[str] | None, deadline: Deadline
 ) -> None:
-    """What a search means for one job; `ids` is None where it could not be read to its end."""
+    """What a search means for one job; `ids` is None where it could not be read to its end.
+
+    处理一个任务的查找结果。
+    """
     with context.job(job.id):
         try:
             if ids is None:

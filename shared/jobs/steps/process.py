@@ -116,6 +116,8 @@ def _published(ports: Ports, job: Job, deadline: Deadline) -> tuple[list[Artifac
 
     Where the fuller checks stumble over a file, for a fault of theirs, it is published after the
     container check alone: it is paid for.
+
+    全部文件的成果。
     """
     artifacts: list[Artifact] = []
     warnings: list[str] = []
@@ -136,7 +138,10 @@ def _published(ports: Ports, job: Job, deadline: Deadline) -> tuple[list[Artifac
 def _publish(
     ports: Ports, job: Job, file: ResultFile, index: int, deadline: Deadline
 ) -> tuple[list[Artifact], list[str]]:
-    """The artifacts one stored file gives, in the bucket already, and what to warn of."""
+    """The artifacts one stored file gives, in the bucket already, and what to warn of.
+
+    发布一个文件。
+    """
     deadline.check()
     assert file.key is not None
     info = ports.bucket.head(file.key)
@@ -151,6 +156,10 @@ def _publish(
 def _model(
     ports: Ports, job: Job, file: ResultFile, index: int, info: ObjectInfo, deadline: Deadline
 ) -> tuple[list[Artifact], list[str]]:
+    """Check, measure, draw and publish a model; its artifacts, and what to warn of.
+
+    处理一个模型。
+    """
     reader = BucketReader(ports.bucket, info.key, info.bytes)
     with TemporaryDirectory(prefix="maquette-") as folder:
         local = None
@@ -173,6 +182,10 @@ def _model(
 def _picture(
     ports: Ports, job: Job, file: ResultFile, index: int, info: ObjectInfo, deadline: Deadline
 ) -> tuple[list[Artifact], list[str]]:
+    """Check and publish a picture with its thumbnail; its artifacts, and what to warn of.
+
+    处理一张图片。
+    """
     limits, careful = ImageLimits(), job.claims > _CAREFUL_CLAIMS
     if info.bytes > limits.max_bytes:
         raise BrokenFile(f"the picture has {info.bytes} bytes, more than {limits.max_bytes}")
@@ -200,6 +213,10 @@ def _picture(
 def _copy_checked(
     bucket: Bucket, info: ObjectInfo, copy: IO[bytes], sha256: str | None, deadline: Deadline
 ) -> None:
+    """Copy an object, hashed on the way; raises BrokenFile if it is not what was stored.
+
+    复制并校验文件。
+    """
     digest = hashlib.sha256()
     with bucket.open(info.key) as reader:
         while chunk := reader.read(_CHUNK):
@@ -229,7 +246,10 @@ def _drawn(
     draw: Callable[[], Drawing],
     warnings: list[str],
 ) -> list[Artifact]:
-    """A drawing as an artifact, or nothing and a warning: the file is paid for either way."""
+    """A drawing as an artifact, or nothing and a warning: the file is paid for either way.
+
+    绘制预览。
+    """
     try:
         picture, width, height = draw()
     except Exception as error:  # a drawing that fails must never cost the file

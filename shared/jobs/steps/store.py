@@ -62,6 +62,10 @@ def _with_fresh_links(ports: Ports, job: Job, provider: Provider, deadline: Dead
 def _store_file(
     ports: Ports, job: Job, provider: Provider, index: int, deadline: Deadline
 ) -> Job | None:
+    """Stream one file from the provider into the bucket; the job as saved, None if it is lost.
+
+    把一个文件存入存储桶。
+    """
     file = job.files[index]
     # The version makes the key this claim's own: two workers never write the same object.
     key = f"incoming/{job.id}/{job.version}-{index}-{file.role}{extension(file.media_type)}"

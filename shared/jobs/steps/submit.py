@@ -147,6 +147,10 @@ def _not_now(ports: Ports, job: Job, provider: Provider, names: Sequence[str]) -
 def _submit_with(
     ports: Ports, job: Job, provider: Provider, credential: str, deadline: Deadline
 ) -> None:
+    """Prepare, save and send the create by this credential, and save what came of it.
+
+    用此凭据创建任务。
+    """
     ask = Ask(job.kind, job.input.prompt, images(ports, job), job.input.options)
     try:
         request = provider.prepare(ask, credential, deadline)
@@ -176,6 +180,10 @@ def _not_submitted(
     error: ProviderError,
     attempt: Attempt | None = None,
 ) -> None:
+    """Save what a refusal, or no answer, to the create means for the job.
+
+    处理未成功的创建。
+    """
     at = refused(ports, provider, credential, error)
     log.warning("%s: not submitted: %s", job.id, error)
     keyed = provider.key_seconds is not None

@@ -90,6 +90,10 @@ class Calls:
                 self._pause(tries)
 
     def _send(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """One call, tried again while it is throttled or fails; raises Refused, StoreUnavailable.
+
+        发送一次请求。
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         code = ""
@@ -115,7 +119,10 @@ class Calls:
 
 
 def _code(response: Mapping[str, Any]) -> str:
-    """What an error answer amounts to; raises `Refused` if it is that a condition failed."""
+    """What an error answer amounts to; raises `Refused` if it is that a condition failed.
+
+    错误代码。
+    """
     code: str = response.get("Error", {}).get("Code", "unknown")
     if code == "ConditionalCheckFailedException":
         raise Refused({0: response.get("Item", {})})

@@ -155,7 +155,10 @@ def size(item: Item) -> int:
 
 
 def _index_attributes(table: Table, record: Record) -> Item:
-    """X and X_sort of every index X that has the record; one that lacks a value is in none."""
+    """X and X_sort of every index X that has the record; one that lacks a value is in none.
+
+    记录的索引属性。
+    """
     known = {**record.fields, "key": record.key, "due_at": record.due_at}
     attributes = {}
     for index in table.indexes:

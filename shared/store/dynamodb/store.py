@@ -209,6 +209,10 @@ class DynamoStore:
         """
 
     def _put(self, table: Table, record: Record, token: str) -> dict[str, Any]:
+        """The put of a record, on condition that it stands at the version before, or is not there.
+
+        带条件的写入。
+        """
         put = {
             "Item": items.to_item(table, record.written(), token, self._clock.now()),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -223,7 +227,10 @@ class DynamoStore:
         }
 
     def _take(self, table: Table, leased: Record) -> bool:
-        """Write a lease if the record still stands at the version before; whether it did."""
+        """Write a lease if the record still stands at the version before; whether it did.
+
+        写入租约。
+        """
         token = secrets.token_hex(16)
         changes = items.changing(table, leased, token, self._clock.now())
         values = {f":{name}": value for name, value in changes.items()}
@@ -247,6 +254,8 @@ class DynamoStore:
         A record that the index still shows where it no longer belongs is left out, and more is
         read in its stead. One that has only moved comes at its new place, if the index was read
         that far: who looks right after a claim still sees what was claimed.
+
+        按索引查找记录。
         """
         found: dict[str, tuple[str, Record]] = {}
         settled: list[tuple[str, Record]] = []

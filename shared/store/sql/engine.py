@@ -39,6 +39,10 @@ _MYSQL_IDLE_SECONDS = 280  # below the 300 s after which proxies drop an idle co
 
 
 def _declare(metadata: sa.MetaData, table: Table) -> sa.Table:
+    """A kind of record as an SQL table: a column for each field, an index for each index.
+
+    声明一张表。
+    """
     fields = [
         sa.Column(name, sa.String(TEXT_LENGTH) if kind is str else sa.BigInteger)
         for name, kind in table.fields.items()
@@ -182,7 +186,10 @@ def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 
 def _write_ahead(connection: Any) -> None:
-    """Readers and a writer do not wait for each other; a property the file keeps."""
+    """Readers and a writer do not wait for each other; a property the file keeps.
+
+    启用 WAL 模式。
+    """
     end = time.monotonic() + _MODE_SECONDS
     while True:
         try:

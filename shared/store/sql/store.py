@@ -263,7 +263,10 @@ def _select(
     descending: bool,
     after: tuple[Value, str] | None,
 ) -> sa.Select[Any]:
-    """Rows of an index, in its order, so written that both databases answer from the index."""
+    """Rows of an index, in its order, so written that both databases answer from the index.
+
+    构造索引查询。
+    """
     columns = SQL_TABLES[table.name].c
     key, sort = columns.id, columns[sort_column(index)]
     lowest: Any = low
@@ -300,7 +303,10 @@ def _write(connection: sa.Connection, target: sa.Table, row: dict[str, Any], see
 
 
 def _take(connection: sa.Connection, table: Table, leased: list[Record]) -> None:
-    """Writes the leases in one round; all rows stand at the version seen, or none is written."""
+    """Writes the leases in one round; all rows stand at the version seen, or none is written.
+
+    一次写入全部租约。
+    """
     target = SQL_TABLES[table.name]
     mine = (target.c.id == sa.bindparam("seen_id")) & (
         target.c.version == sa.bindparam("seen_version")

@@ -121,7 +121,10 @@ class Previous(Trouble):
             return data
 
     def _ask_again(self, bundle: Any, job_id: str) -> None:
-        """The caller repeats the request that the queued job was made by."""
+        """The caller repeats the request that the queued job was made by.
+
+        调用方重复同一请求。
+        """
         new = NewJob(
             "text-to-3d",
             "tripo",
