@@ -140,12 +140,12 @@ def test_a_create_that_is_asked_for_again_by_its_key_is_one_create(bundle: Bundl
     assert judged(bundle, DONE, log=[CREATE, LOOK, CREATE]) == []
 
 
-def test_what_no_killed_worker_can_have_left_is_named() -> None:
+def test_what_a_sweep_may_not_leave_is_named() -> None:
     files = ("incoming/J/1", "incoming/J/2")
-    assert judge.judge_left(Left(1, files[:1], ("inputs/J/1", "inputs/K/1")), [DONE], 1) == []
+    assert judge.judge_left(Left(0, (), ("inputs/J/1",)), [DONE]) == []
     failed = replace(DONE, status=Status.FAILED, error=REFUSED)
-    assert judge.judge_left(Left(0, files), [failed], 0) == []  # for a retry
-    assert judge.judge_left(Left(1, files, ("inputs/K/1",)), [DONE], 0) == [
+    assert judge.judge_left(Left(0, files), [failed]) == []  # for a retry
+    assert judge.judge_left(Left(1, files, ("inputs/K/1",)), [DONE]) == [
         "1 uploads were left open",
         "2 files were left under incoming/",
         "inputs were left of 1 jobs that do not exist",

@@ -54,23 +54,21 @@ def judge(
     return faults
 
 
-def judge_left(left: Left, jobs: Sequence[Job], killed: int) -> list[str]:
-    """What is wrong with what a run left behind. A death may leave one upload, and each of the
-    files of a job; what an unsuccessful job had is kept for its retry.
+def judge_left(left: Left, jobs: Sequence[Job]) -> list[str]:
+    """What is wrong with what a run left behind after a sweep: nothing may be, but what an
+    unsuccessful job had, which is kept for its retry.
 
-    判断遗留内容是否合理。
+    清扫之后不应再有遗留。
     """
-    faults = []
     kept = {job.id for job in jobs if job.status is not Status.SUCCEEDED}
-    files = sum(max(1, len(job.files)) for job in jobs)
     incoming = [key for key in left.incoming if key.split("/")[1] not in kept]
-    known = {job.id for job in jobs}
-    orphans = {key.split("/")[1] for key in left.inputs} - known
-    if left.uploads > killed:
+    orphans = {key.split("/")[1] for key in left.inputs} - {job.id for job in jobs}
+    faults = []
+    if left.uploads:
         faults.append(f"{left.uploads} uploads were left open")
-    if len(incoming) > killed * files:
+    if incoming:
         faults.append(f"{len(incoming)} files were left under incoming/")
-    if len(orphans) > killed:
+    if orphans:
         faults.append(f"inputs were left of {len(orphans)} jobs that do not exist")
     return faults
 

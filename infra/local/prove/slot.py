@@ -25,7 +25,7 @@ from infra.local.prove.clock import ShiftedClock, ask
 from infra.local.prove.crash import KILLED, Death, Plan
 from infra.local.prove.generators import GENERATORS, Account, Generator
 from infra.local.prove.judge import judge, judge_left, tasks_in
-from infra.local.prove.leftovers import sweep_up
+from infra.local.prove.leftovers import left_behind
 from infra.local.prove.place import Addresses, Place
 from infra.local.prove.places import PLACES
 from infra.local.prove.scenario import CALLER, Scenario
@@ -130,14 +130,14 @@ class Slot:
             jobs = [job for job in listed if job.id not in known]
             heard = [case.heard(number) for number in range(len(jobs))]
             faults = judge(scenario, trouble, jobs, log, bundle.bucket, heard)
+            needless = left_behind(bundle.bucket, bundle.ports.jobs)
+            faults += [f"{key} was left behind" for key in needless]
         account = Account()
         if len(jobs) == 1:
             tasks = tasks_in(log)
             account = self._generator.close(self._standin, books, scenario, jobs[0], tasks)
         left = self._place.left(name)
-        faults += [*account.faults, *judge_left(left, jobs, killed)]
-        with _bundle(settings, clock) as bundle:
-            faults += sweep_up(bundle.store, bundle.ports.jobs, bundle.bucket, clock)
+        faults += [*account.faults, *judge_left(left, jobs)]
         return {
             "number": case.number,
             "faults": [*faults, *trouble.judge(laid, self._place.rows(name), jobs)],

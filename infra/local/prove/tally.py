@@ -58,8 +58,8 @@ def report(tally: Tally) -> int:
     for line in tally.told:
         print(line)
     print(
-        f"Left behind by the killed: {tally.left['incoming']} files under incoming/, "
-        f"{tally.left['uploads']} unfinished uploads; a sweep two days later takes all"
+        f"Left behind, after a sweep: {tally.left['incoming']} files under incoming/, "
+        f"{tally.left['uploads']} unfinished uploads"
     )
     for label, faults in tally.broken:
         print(f"BROKEN  {label}: {'; '.join(faults)}")

@@ -27,6 +27,7 @@ from shared.jobs.model import Status
 from shared.jobs.polling import poll, run_errands
 from shared.jobs.service import idempotency_key
 from shared.jobs.steps import process
+from shared.jobs.sweep import UPLOAD_AGE, YOUNG, sweep
 from shared.store.base import StoreUnavailable
 from shared.store.tables import DELIVERIES, JOBS
 
@@ -115,7 +116,6 @@ class Life:
         self._waiting: list[tuple[str, dict[str, Any]]] = []
         self._main = threading.current_thread()
         self._looking = False
-        self._moment = _MOMENT
         process.PREVIEW_SIDE = PREVIEW_SIDE
         trouble.spoil()
         placed = place.wrap(plan, self._created)
@@ -126,7 +126,7 @@ class Life:
         wiring.install(self._bundle)
 
     def run(self, scenario: Scenario, callback_url: str) -> None:
-        """Ask for the jobs (again), then let timers and events work until all is done.
+        """Ask for the jobs (again), let timers and events work until all is done, then sweep.
 
         `callback_url` holds a place for the job's number.
 
@@ -145,6 +145,7 @@ class Life:
                 self._cancel(ids)
             due = self._due([*ids, *self._trouble.also])
             if due is None:
+                self._sweep()
                 return
             # Where nothing has moved only the next timer can bring something new.
             self._skip_to(due if due != before else self._clock.now() + round(TIMER * 1000))
@@ -227,16 +228,23 @@ class Life:
         records = [self._bundle.store.get(JOBS, job_id) for job_id in (*ids, *self._trouble.also)]
         return [(r.fields, r.due_at, r.claims) for r in records if r and r.due_at is not None]
 
+    def _sweep(self) -> None:
+        """A day later, when all that nobody needs may go."""
+        ports = self._bundle.ports
+        for _ in range(_SWEEPS):
+            self._skip_to(self._clock.now() + round(1000 * (UPLOAD_AGE + YOUNG)))
+            deadline = wiring.deadline_of(Context(self._clock))
+            if sweep(self._bundle.store, ports.jobs, ports.bucket, self._clock, deadline):
+                return
+
     def _skip_to(self, instant: int) -> None:
-        ahead = (instant - self._clock.now()) / 1000
-        # What is due already and was not taken has its time a moment later, or a longer one.
-        self._moment = min(2 * self._moment, TIMER) if ahead <= 0 else _MOMENT
-        ahead = max(ahead, self._moment)
+        ahead = max(_MOMENT, (instant - self._clock.now()) / 1000)
         self._clock.sleep(ahead)
         move_clock(self._standin, ahead)
 
 
 _MOMENT = 0.5
+_SWEEPS = 20
 _GLANCES = 10
 
 
