@@ -182,6 +182,9 @@ class Loop:
     def run(self) -> int:
         """Work until there is nothing to do or no time to do it in; how many units ran.
 
+        Raises StoreUnavailable where no source could be read even once: whoever runs this is to
+        see that nothing was looked at.
+
         执行循环，返回完成的数量。
         """
         self._tracks: dict[str, _Track] = {}
@@ -190,11 +193,15 @@ class Loop:
         self._alone_since = 0
         self._ran = 0
         self._news = False
+        self._unread: StoreUnavailable | None = None
+        self._has_read = False
         try:
             while self._round():
                 pass
         finally:
             self._leave()
+        if self._unread is not None and not self._has_read:
+            raise self._unread
         return self._ran
 
     def _round(self) -> bool:
@@ -241,7 +248,9 @@ class Loop:
         except StoreUnavailable as error:
             log.warning("%s: the queue could not be read: %s", source.name, error)
             track.due = track.look_at = now + round(NAP * 1000)
+            self._unread = error
             return
+        self._has_read = True
         if taken:
             self._news = True
             track.blink = BLINK

@@ -1,4 +1,4 @@
-"""The loop at its end: what it holds and cannot begin is given back at once.
+"""The loop at its end: what it cannot begin is given back, what was never read is told.
 
 测试循环结束时交还未开始的工作。
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from shared.clock import Deadline
+from shared.store.base import StoreUnavailable
 from shared.work.company import Company
 from shared.work.loop import HeldUnits, Loop, Unit
 from tests.fakes import FakeClock
@@ -66,3 +67,29 @@ def test_who_waits_to_be_alone_when_the_time_runs_out_is_given_back() -> None:
     loop = Loop(lambda: (source,), FakeClock(), Deadline(lambda: left[0]), company=company)
     assert loop.run() == 0
     assert done == ["back"]
+
+
+class Locked(Claimed):
+    """A source of nothing, that cannot even be read where it is locked."""
+
+    def __init__(self, name: str, locked: bool) -> None:
+        super().__init__([60.0], Unit(lambda: None))
+        self.name = name
+        self._locked = locked
+
+    def next_due(self) -> int | None:
+        if self._locked:
+            raise StoreUnavailable("not now")
+        return None
+
+
+def test_who_could_read_no_queue_at_all_says_so_at_the_end() -> None:
+    sources = (Locked("one", True), Locked("two", True))
+    loop = Loop(lambda: sources, FakeClock(), Deadline(lambda: 60.0))
+    with pytest.raises(StoreUnavailable, match="not now"):
+        loop.run()
+
+
+def test_a_queue_that_cannot_be_read_beside_one_that_can_is_no_error() -> None:
+    sources = (Locked("one", True), Locked("two", False))
+    assert Loop(lambda: sources, FakeClock(), Deadline(lambda: 60.0)).run() == 0
