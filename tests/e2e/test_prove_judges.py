@@ -24,14 +24,19 @@ from infra.local.prove.clock import ShiftedClock
 from infra.local.prove.generators import GENERATORS, Tripo
 from infra.local.prove.live import judge as live
 from infra.local.prove.live.neighbours import Measured
-from infra.local.prove.place import Left
+from infra.local.prove.place import Left, Row
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.scenario import Scenario
 from infra.local.prove.trouble import Scene
 from infra.local.prove.troubles.killer import Killer
+from infra.local.prove.troubles.outage import Outage
+from infra.local.prove.troubles.strangers import Strangers
+from infra.local.prove.troubles.throttle import Throttled
 from shared.buckets.folder import FolderBucket
 from shared.deliveries.signing import new_secret
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
+from shared.providers.base import UnknownOutcome
+from shared.store.base import StoreUnavailable
 from tests.fakes import FakeClock
 
 SOON = 20.0
@@ -91,9 +96,8 @@ def judged(
     scenario: Scenario = OAK,
 ) -> list[str]:
     entries = [CREATE, LOOK] if log is None else log
-    scene = Scene(ShiftedClock(multiprocessing.Value("q", 0)), "", {}, "", Path())
     heards = [heard] * len(jobs)
-    return judge.judge(scenario, scenario.trouble(scene), jobs, entries, bundle.bucket, heards)
+    return judge.judge(scenario, scenario.trouble(scene()), jobs, entries, bundle.bucket, heards)
 
 
 def test_kept_promises_are_found_kept(bundle: Bundle) -> None:
@@ -186,6 +190,68 @@ def test_every_generator_has_its_usual_scenarios() -> None:
         known = {scenario.name: scenario for scenario in one.scenarios()}
         assert set(one.usual) <= set(known)
         assert {scenario.provider for scenario in known.values()} == {name}
+
+
+# Troubles.
+
+
+def scene(folder: Path = Path()) -> Scene:
+    return Scene(ShiftedClock(multiprocessing.Value("q", 0)), "", {}, "", folder)
+
+
+def test_what_cannot_be_read_must_stay_to_the_byte() -> None:
+    laid = [Row("jobs", key, '{"format": 99}', 1) for key in "abc"]
+    later = [replace(laid[0], version=7), replace(laid[1], document='{"format":99}')]
+    assert Strangers(scene()).judge(laid, later, []) == [
+        "b, which this code cannot read, was changed",
+        "c, which this code cannot read, was gone",
+    ]
+
+
+class Store:
+    """A store that can be asked one thing."""
+
+    def get(self) -> str:
+        return "there"
+
+
+class Provider:
+    """A provider whose answer is lost."""
+
+    def submit(self) -> None:
+        raise UnknownOutcome("no answer")
+
+
+def test_an_outage_begins_as_the_answer_is_lost_and_ends_after_sixteen_minutes() -> None:
+    outage = Outage(scene(), "store", "provider.submit")
+    store, provider = outage.wrap("store", Store()), outage.wrap("provider tripo", Provider())
+    assert store.get() == "there"
+    for minutes in (0, 10):  # the second loss does not begin it anew
+        outage.scene.clock.sleep(60 * minutes)
+        with pytest.raises(UnknownOutcome):
+            provider.submit()
+        with pytest.raises(StoreUnavailable):
+            store.get()
+    outage.scene.clock.sleep(6 * 60)
+    assert store.get() == "there"
+
+
+def test_a_throttled_store_refuses_about_half_before_anything_is_done() -> None:
+    store = Throttled(scene()).wrap("store", Store())
+    refused = 0
+    for _ in range(200):
+        try:
+            store.get()
+        except StoreUnavailable:
+            refused += 1
+    assert 70 < refused < 130
+
+
+def test_the_killer_is_known_to_every_later_life(tmp_path: Path) -> None:
+    Killer(scene(tmp_path), "bucket", "open").created(0, "J")
+    later = Killer(scene(tmp_path), "bucket", "open")
+    later.created(1, "K")
+    assert (later._is_culprit("J"), later._is_culprit("K")) == (True, False)
 
 
 # The siege's judge, and the receiver both judges trust.
