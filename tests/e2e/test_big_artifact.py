@@ -102,7 +102,9 @@ def store(url: str, folder: Path) -> None:
     from shared.jobs.steps import advance
     from shared.links import Links
     from shared.notices import Notices
+    from shared.providers.guarded import Guarded
     from shared.providers.tripo.adapter import Tripo
+    from shared.providers.tripo.declaration import TRIPO
     from shared.store.sql.store import SqlStore
     from tests.credentials import keys
 
@@ -112,7 +114,8 @@ def store(url: str, folder: Path) -> None:
     store, links = SqlStore(database), Links("http://localhost", b"s")
     bucket = FolderBucket(folder / "bucket", base_url="http://localhost", secret=b"s", clock=clock)
     credentials = keys("tripo", main="tsk_test")
-    tripo = Tripo(credentials=credentials, base_url=url, clock=clock)
+    made = Tripo(credentials=credentials, base_url=url, clock=clock)
+    tripo = Guarded(TRIPO, lambda: made, credentials, clock)
     jobs = JobRepository(store, (event_at_end(links, lambda: new_id(clock)),))
     woken: list[str] = []
     rests, notices = Rests(store, clock), Notices(store, clock)
@@ -130,7 +133,7 @@ def store(url: str, folder: Path) -> None:
     after = peak()
     done = jobs.get(job.id)
     assert done is not None
-    tripo.close()
+    made.close()
     store.close()
     kept = {"status": done.status.value, "bytes": done.files[0].bytes, "woken": woken}
     print(json.dumps({**kept, "sha256": done.files[0].sha256, "before": before, "after": after}))
