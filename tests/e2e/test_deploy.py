@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from shared.aws.clients import client
 STAGE = "try"
 STACK = f"maquette-{STAGE}"
 OWN = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+UNUSED = ("numpy*", "PIL", "pillow*", "trimesh*", "scipy*")
+"""Packages that are imported once there is a model or a picture; two thirds of what SAM packs."""
 SECRETS = {"MAQUETTE_API_KEYS", "MAQUETTE_LINK_SECRET", "MAQUETTE_WEBHOOK_SECRETS"}
 
 
@@ -67,8 +70,19 @@ def account(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
         for name, value in own.environ.items():
             patch.setenv(name, value)
         clients.forget()
-        yield Account(built, {**plain, **own.environ, "HOME": home})
+        yield Account(
+            _light(built, tmp_path_factory.mktemp("light")), {**plain, **own.environ, "HOME": home}
+        )
         clients.forget()
+
+
+def _light(built: Path, folder: Path) -> Path:
+    """The build without what no function imports here: it is packed three times."""
+    light = shutil.copytree(built, folder / "build", copy_function=os.link)
+    for pattern in UNUSED:
+        for package in light.glob(f"*/python/{pattern}"):
+            shutil.rmtree(package)
+    return light
 
 
 def parameters() -> dict[str, str]:
