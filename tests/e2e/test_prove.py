@@ -55,7 +55,8 @@ TROUBLES = (
 
 @pytest.mark.timeout(300)
 def test_a_sample_of_the_proof_holds(tmp_path: Path) -> None:
-    sample = ["--scenario", "photo", "--events", "1", "--sample", "40", "--pairs", "1"]
+    sample = ["--scenario", "photo", "--events", "1", "--jobs", "1"]
+    sample += ["--sample", "40", "--pairs", "1"]
     for name in TROUBLES:
         sample += ["--scenario", name]
     with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
@@ -90,7 +91,8 @@ def _counted(output: str) -> tuple[int, int]:
 def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
     tmp_path: Path,
 ) -> None:
-    sample = ("--cloud", "aws", "--scenario", "photo", "--events", "1", "--sample", "40")
+    sample = ["--cloud", "aws", "--scenario", "photo", "--events", "1"]
+    sample += ["--sample", "50", "--jobs", "1"]
     with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
         assert command.wait(90) == 0, command.said + command.output
     runs, killed = _counted(command.output)
