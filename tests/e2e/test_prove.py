@@ -94,7 +94,7 @@ def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
     sample = ["--cloud", "aws", "--scenario", "photo", "--events", "1"]
     sample += ["--sample", "50", "--jobs", "1"]
     with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
-        assert command.wait(90) == 0, command.said + command.output
+        assert command.wait(110) == 0, command.said + command.output
     runs, killed = _counted(command.output)
     assert 2 <= killed < runs
     told = re.search(r"photo, events x1, one job: (\d+) requests to AWS \((.+)\)", command.output)
