@@ -144,7 +144,7 @@ class Slot:
             "killed": killed,
             "figures": {"creates in the log": len(tasks_in(log)), **account.figures},
             "calls": names,
-            "left": {"uploads": left.uploads, "incoming": len(left.incoming)},
+            "left": {"uploads": left.uploads, "objects": len(needless)},
             "ends": [_end_of(job) for job in jobs],
         }
 

@@ -58,7 +58,7 @@ def report(tally: Tally) -> int:
     for line in tally.told:
         print(line)
     print(
-        f"Left behind, after a sweep: {tally.left['incoming']} files under incoming/, "
+        f"Left behind, after a sweep: {tally.left['objects']} objects that no job needs, "
         f"{tally.left['uploads']} unfinished uploads"
     )
     for label, faults in tally.broken:

@@ -76,6 +76,12 @@ class Trouble:
         每轮定时之前。
         """
 
+    def end(self) -> None:
+        """In each life, once all jobs have ended: whatever it was, it is over.
+
+        任务全部结束后，麻烦随之结束。
+        """
+
     def excuses(self, number: int, job: Job) -> bool:
         """Whether a job, by its number among the run's, may end as it did, if not well.
 

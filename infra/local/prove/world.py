@@ -230,6 +230,7 @@ class Life:
 
     def _sweep(self) -> None:
         """A day later, when all that nobody needs may go."""
+        self._trouble.end()
         ports = self._bundle.ports
         for _ in range(_SWEEPS):
             self._skip_to(self._clock.now() + round(1000 * (UPLOAD_AGE + YOUNG)))
@@ -244,7 +245,7 @@ class Life:
 
 
 _MOMENT = 0.5
-_SWEEPS = 20
+_SWEEPS = 3
 _GLANCES = 10
 
 

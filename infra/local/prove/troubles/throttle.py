@@ -24,6 +24,7 @@ class Throttled(Trouble):
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._dice, self._lock = random.Random(0), threading.Lock()
+        self._over = False
 
     def wrap(self, name: str, part: Any) -> Any:
         """The store, half of the time.
@@ -32,8 +33,15 @@ class Throttled(Trouble):
         """
         return Around(part, _ASKED.__contains__, self._refuse) if name == "store" else part
 
+    def end(self) -> None:
+        """The sweep that comes now is to be whole.
+
+        清扫时不再限流。
+        """
+        self._over = True
+
     def _refuse(self) -> None:
         with self._lock:
-            refused = self._dice.random() < 0.5
+            refused = not self._over and self._dice.random() < 0.5
         if refused:
             raise StoreUnavailable("throttled")
