@@ -106,3 +106,17 @@ def log_records() -> Iterator[list[logging.LogRecord]]:
     yield records
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """What a test has printed and logged goes from process to process as UTF-8: half a surrogate
+    pair in it would end the whole run.
+
+    测试输出在进程间以 UTF-8 传递，先处理无法编码的字符。
+    """
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report

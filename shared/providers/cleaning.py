@@ -57,6 +57,14 @@ _PRIVATE = re.compile("|".join((*_LABELS, *_FORMS)), re.IGNORECASE)
 _LEFTOVERS = re.compile(r"[(\[{（]\s*…?\s*[)\]}）]|…(?:[\s:=,;]*…)+")
 
 
+def loggable(text: str) -> str:
+    """A text of any length that every log can be written in: half a surrogate pair is spelled out.
+
+    把文本变成任何日志都能写出的形式。
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def clean(text: object, length: int = MESSAGE_LENGTH) -> str:
     """Foreign text fit for the log: no keys, no URL queries, no control characters, not long.
 

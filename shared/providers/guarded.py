@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
@@ -267,7 +268,9 @@ class Guarded:
             self._tell(operation, known)
             raise known from None
         except Exception as error:
-            log.error("%s: %s broke", self.name, operation, exc_info=error)
+            # Foreign texts may hold what no log can be written in.
+            told = "".join(traceback.format_exception(error))
+            log.error("%s: %s broke\n%s", self.name, operation, cleaning.loggable(told))
             raise unclear(f"no answer that can be used ({type(error).__name__})") from None
 
     def _tell(self, operation: str, error: ProviderError) -> None:
