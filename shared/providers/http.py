@@ -26,6 +26,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from shared import skew
+from shared.buckets.base import BucketUnavailable
 from shared.clock import Clock, Deadline
 from shared.providers.base import ProviderUnavailable, RateLimited, UnknownOutcome
 from shared.providers.cleaning import clean
@@ -90,7 +91,8 @@ class Connections:
         """POST what creates something: once, never again, on a connection of its own.
 
         Raises `ProviderUnavailable` if it certainly never went out (too little time, no connection
-        made), and `UnknownOutcome` for everything that can go wrong after that.
+        made), `BucketUnavailable` if its body could not be read to its end, so that it went out
+        in part, and `UnknownOutcome` for everything else that can go wrong.
 
         发送一次创建请求，绝不重发。
         """
@@ -106,6 +108,9 @@ class Connections:
             return self._whole(stream, deadline)
         except NOT_SENT as fault:
             raise ProviderUnavailable(f"no connection ({type(fault).__name__})") from None
+        except BucketUnavailable:
+            # Of less than its length nobody makes anything; it is no try that had an outcome.
+            raise
         except Exception as fault:
             raise UnknownOutcome(f"no readable answer ({type(fault).__name__})") from None
 

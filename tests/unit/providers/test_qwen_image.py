@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from shared.buckets.base import BucketUnavailable
 from shared.clock import Deadline
 from shared.providers.base import (
     Ask,
@@ -239,6 +240,18 @@ def test_a_bucket_that_gives_few_bytes_at_a_time_changes_nothing() -> None:
     wire = Wire(answered({"id": "job-7"}, 202))
     wire.submit(wire.prepare("image-to-image", images={"image": slow}))
     assert base64.b64decode(json.loads(wire.bodies[0])["image"]) == data
+
+
+def test_a_bucket_that_fails_in_the_middle_of_a_create_is_no_try_of_unknown_outcome() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise BucketUnavailable("it is down")
+
+    lost = InputImage("image/png", 9, "0" * 64, lambda: nullcontext(Failing()))
+    wire = Wire(answered({"id": "job-7"}, 202))
+    with pytest.raises(BucketUnavailable):
+        wire.submit(wire.prepare("image-to-image", images={"image": lost}))
+    assert wire.sent == []
 
 
 def test_the_same_request_goes_out_in_the_same_bytes() -> None:
