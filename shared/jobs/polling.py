@@ -145,16 +145,20 @@ class _Sources:
         self._providers = providers
         self._parked: dict[str, Steps | Looks] = {}
         self._errands = _Errands(ports)
-        self._fixed: list[Source] = []
-        for name in providers:
-            self._fixed += [
+        self._of: dict[str, list[Source]] = {
+            name: [
                 Steps(ports, deadline, name),
                 Looks(ports, deadline, name),
                 Downloads(ports, deadline, name),
             ]
+            for name in providers
+        }
 
     def __call__(self) -> list[Source]:
-        return [*self._fixed, *self._of_ended_rests(), self._errands]
+        # Who was refused lately has a long queue, maybe, and to look at it takes its time.
+        names = sorted(self._of, key=self._ports.rests.refused_lately)
+        fixed = [source for name in names for source in self._of[name]]
+        return [*fixed, *self._of_ended_rests(), self._errands]
 
     def _of_ended_rests(self) -> Iterator[Source]:
         """The queues of credentials whose rest is over: what waited there may be claimed again.

@@ -32,6 +32,7 @@ _REFRESH = 5_000
 """Milliseconds between two looks at what other polls have learned."""
 _KEPT = 24 * 3_600_000
 """Milliseconds that an ended rest stays on record: so long its queue is still looked at."""
+_LATELY = 60_000
 _TRIES = 3
 _STUMBLES = 5
 """Requests in a row without an answer, after which a credential rests."""
@@ -135,6 +136,18 @@ class Rests:
                 for (whose, name, what), rest in self._known.items()
                 if whose == provider and what == purpose and rest.until <= now
             ]
+
+    def refused_lately(self, provider: str) -> bool:
+        """Whether a credential of this provider rests, or did so within the last minute.
+
+        该服务的凭证最近是否休息过。
+        """
+        since = self._clock.now() - _LATELY
+        with self._lock:
+            return any(
+                whose == provider and rest.until > since
+                for (whose, _, _), rest in self._known.items()
+            )
 
     def begin(
         self, provider: str, names: Sequence[str], job_id: str, purpose: Purpose = "create"
