@@ -518,7 +518,10 @@ def test_a_long_pause_does_not_carry_a_job_past_its_deadline() -> None:
         assert error.code == "queue_expired"
 
 
-def test_a_second_credential_is_used_while_the_first_rests() -> None:
+def test_a_second_credential_is_used_while_the_first_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one_at_a_time(monkeypatch)
     world = World(credentials=("one", "two"))
     world.provider.will("submit", RateLimited("busy", retry_after=3600.0))
     job_ids = [world.create(f"chair {number}") for number in range(6)]
