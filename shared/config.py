@@ -128,6 +128,7 @@ class Settings(BaseModel):
     prompt_characters: Annotated[int, Field(gt=0, le=20_000)] = 1024
     artifact_bytes: Bytes = 2 * 2**30
     measure_below_bytes: Bytes = 64 * 2**20
+    preview: Literal["on", "off"] = "on"
     artifact_link_seconds: Annotated[int, Field(ge=10, le=7 * 24 * 3600)] = 900
     wait_seconds: Annotated[int, Field(ge=0, le=25)] = 20
 

@@ -328,6 +328,7 @@ def build(
         errands=[partial(_refile_deliveries, store, lane) for lane in range(1, OLD_LANES)],
         help=_harmless(waker.help),
         measure_below=settings.measure_below_bytes,
+        draws_previews=settings.preview == "on",
         metrics=metrics,
         absent=[name for name in PROVIDERS if name not in providers],
         alarm=alarm,

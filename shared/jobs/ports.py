@@ -84,10 +84,10 @@ class Ports:
 
     `wake` tells a function that work waits, `help` asks for one more `poll` for a provider; neither
     may fail. Files of up to `measure_below` bytes are verified from a local copy, larger ones by
-    ranges. `bells` wake other functions if there is work for them, `errands` are small things
-    that a poll does now and then: each is given the time (ms), and costs one query where there is
-    nothing to do. `absent` are providers that
-    are known and not configured here. `rests`, `notices`, `debts`, `company` and `alarm` are
+    ranges; `draws_previews` says whether models get one. `bells` wake other functions if there is
+    work for them, `errands` are small things that a poll does now and then: each is given the time
+    (ms), and costs one query where there is nothing to do. `absent` are providers that are known
+    and not configured here. `rests`, `notices`, `debts`, `company` and `alarm` are
     one for all of a process.
 
     任务流转所需的外部接口。
@@ -106,6 +106,7 @@ class Ports:
     errands: Sequence[Callable[[int], object]] = ()
     help: Callable[[str], None] = lambda provider: None
     measure_below: int = 64 * 2**20
+    draws_previews: bool = True
     metrics: Metrics = OFF
     absent: Sequence[str] = ()
     debts: Debts = field(default_factory=Debts)

@@ -58,6 +58,11 @@ def build(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) ->
         bundle.close()
 
 
+def test_previews_are_drawn_unless_they_are_switched_off(build: Build) -> None:
+    assert build().ports.draws_previews
+    assert not build(preview="off").ports.draws_previews
+
+
 @pytest.mark.parametrize(
     ("setting", "url", "scheme"),
     [

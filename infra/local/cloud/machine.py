@@ -193,7 +193,10 @@ class LocalMachine:
 
         在后台预先加载较慢的模块。
         """
-        threading.Thread(target=_import_slow_parts, name="warm-up", daemon=True).start()
+        drawing = self.settings.preview == "on"
+        threading.Thread(
+            target=_import_slow_parts, args=(drawing,), name="warm-up", daemon=True
+        ).start()
 
     def look_round(self) -> None:
         """Ask every part once, in the background: the log says which is silent, whose clock is off.
@@ -365,7 +368,9 @@ def leave(status: int, left: Mapping[str, int], servers: Beside) -> int:
     return status
 
 
-def _import_slow_parts() -> None:
+def _import_slow_parts(drawing: bool) -> None:
     import shared.artifacts.gltf.mesh
-    import shared.artifacts.render.preview
-    import shared.jobs.steps.process  # noqa: F401
+    import shared.jobs.steps.process
+
+    if drawing:
+        import shared.artifacts.render.preview  # noqa: F401

@@ -174,6 +174,8 @@ def _model(
         warnings = list(found.warnings)
         deadline.check()
         model = _artifact(ports, job, file, index, info, dict(found.facts))
+        if not ports.draws_previews:
+            return [model], warnings
         source = local or reader
         preview = _drawn(ports, job, "preview", index, lambda: _preview(source), warnings)
     return [model, *preview], warnings

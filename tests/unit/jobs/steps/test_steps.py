@@ -873,6 +873,14 @@ def test_a_failed_preview_is_a_warning(world: World, monkeypatch: pytest.MonkeyP
     assert "no preview could be drawn: no light" in job.warnings
 
 
+def test_where_previews_are_switched_off_a_model_is_published_without_one(world: World) -> None:
+    world.plain = replace(world.plain, draws_previews=False)
+    job = world.until(ready_to_store(world), "succeeded")
+    assert [item.role for item in job.artifacts] == ["model"]
+    assert job.warnings == ()
+    assert "triangles" in job.artifacts[0].facts
+
+
 def test_the_third_worker_publishes_after_the_container_check_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
