@@ -15,6 +15,7 @@ COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 FLOAT = 5126
 POINTS, LINES, LINE_LOOP, LINE_STRIP, TRIANGLES, STRIP, FAN = range(7)
 DRACO = "KHR_draco_mesh_compression"
+INSTANCING = "EXT_mesh_gpu_instancing"
 MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 
 _EXACT = 2**53
@@ -83,7 +84,8 @@ class Accessor:
 class Primitive:
     """One draw call of a mesh: its mode, attribute accessors, indices and material.
 
-    `elements` is how many vertices it draws, `triangles` how many triangles that makes.
+    `elements` is how many vertices it draws, `triangles` how many triangles that makes, `targets`
+    the attributes of each morph target.
 
     这个类描述网格里的一次绘制。
     """
@@ -95,6 +97,7 @@ class Primitive:
     compressed: bool
     vertices: int
     elements: int
+    targets: tuple[Mapping[str, int], ...] = ()
 
     @property
     def triangles(self) -> int:
@@ -112,6 +115,8 @@ class Node:
     """One node: what it draws, its children, and its local transform.
 
     `matrix` is 16 numbers by columns, or None for translation, rotation (x, y, z, w) and scale.
+    `weights` are those of its mesh's morph targets, None where the mesh's own hold; `instances`
+    the accessors of EXT_mesh_gpu_instancing.
 
     这个类描述场景树上的一个节点。
     """
@@ -123,13 +128,16 @@ class Node:
     translation: tuple[float, ...]
     rotation: tuple[float, ...]
     scale: tuple[float, ...]
+    weights: tuple[float, ...] | None = None
+    instances: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Document:
     """A checked glTF document. `raw` is the JSON itself, for materials, textures and samplers.
 
-    `roots` are the nodes of the scene that viewers show.
+    `roots` are the nodes of the scene that viewers show, `weights` the default weights of each
+    mesh's morph targets.
 
     这个类保存检查过的整份 glTF 文档。
     """
@@ -141,6 +149,7 @@ class Document:
     nodes: tuple[Node, ...] = field(repr=False)
     roots: tuple[int, ...] = field(repr=False)
     warnings: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
 
 
 def entries(root: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

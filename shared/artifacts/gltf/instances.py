@@ -16,7 +16,10 @@ import numpy as np
 
 from shared.artifacts.gltf.container import Container
 from shared.artifacts.gltf.document import BrokenModel, Node, Primitive, entries
+from shared.artifacts.gltf.instancing import count_instances, instance_matrices
 from shared.artifacts.gltf.mesh import Array, Unreadable, read_attribute, read_chunks, read_floats
+from shared.artifacts.gltf.morphs import displacement
+from shared.artifacts.gltf.transforms import local
 
 MAX_DRAWN = 100_000
 """Nodes times primitives: a small file could otherwise ask for thousands of millions of parts."""
@@ -30,7 +33,9 @@ class Drawn:
     """One primitive of a mesh at one place of the scene.
 
     `matrices` (j, 4, 4) take its points to the world: one for all of them, or one for each joint of
-    a skeleton in the pose the file is in.
+    a skeleton in the pose the file is in. `weights` are those of its morph targets. `mirrored`: its
+    node turns triangles inside out, so that their fronts are wound clockwise; as three.js has it,
+    neither joints nor instances within the node change that.
 
     这个类表示场景中一次绘制及其世界变换矩阵。
     """
@@ -38,11 +43,15 @@ class Drawn:
     mesh: int
     primitive: Primitive
     matrices: Array
+    weights: tuple[float, ...] = ()
+    mirrored: bool = False
 
 
 @np.errstate(all="ignore")
 def drawn(container: Container) -> list[Drawn]:
-    """Every primitive with vertices that the shown scene draws, once for each node that draws it.
+    """Every primitive with vertices that the shown scene draws, once for each place it is drawn at.
+
+    Raises BrokenModel, and Unreadable where the places of instances cannot be read.
 
     这个函数列出场景实际绘制的所有部件。
     """
@@ -50,26 +59,35 @@ def drawn(container: Container) -> list[Drawn]:
     worlds = _worlds(container)
     users = [(document.nodes[index], world) for index, world in worlds.items()]
     users = [(node, world) for node, world in users if node.mesh is not None]
-    total = sum(len(document.meshes[node.mesh or 0]) for node, _ in users)
+    total = sum(_parts(container, node) for node, _ in users)
     if total > MAX_DRAWN:
         raise BrokenModel(f"the scene draws {total} parts, more than {MAX_DRAWN}")
-    poses: dict[int, Array | None] = {}
-    result, joints = [], 0
+    poses = _Poses(container, worlds)
+    result = []
     for node, world in users:
         assert node.mesh is not None
-        if node.skin is not None and node.skin not in poses:
-            raw = entries(document.raw, "skins")[node.skin]
-            joints += len(raw["joints"])
-            poses[node.skin] = _pose(container, worlds, raw) if joints <= MAX_JOINTS else None
-        pose = poses.get(node.skin) if node.skin is not None else None
-        for primitive in document.meshes[node.mesh]:
-            matrices = world[None]
-            if pose is not None and {"JOINTS_0", "WEIGHTS_0"} <= primitive.attributes.keys():
-                joints += len(pose)
-                matrices = pose if joints <= MAX_JOINTS else matrices
-            if primitive.vertices:
-                result.append(Drawn(node.mesh, primitive, matrices))
+        weights = document.weights[node.mesh] if node.weights is None else node.weights
+        mirrored = bool(np.linalg.det(world[:3, :3]) < 0)
+        primitives = [part for part in document.meshes[node.mesh] if part.vertices]
+        count = count_instances(container, node.instances, document.meshes[node.mesh])
+        if count is not None:
+            for place in world @ instance_matrices(container, node.instances, count):
+                result += [
+                    Drawn(node.mesh, primitive, place[None], weights, mirrored)
+                    for primitive in primitives
+                ]
+            continue
+        result += [
+            Drawn(node.mesh, primitive, poses.of(node, primitive, world), weights, mirrored)
+            for primitive in primitives
+        ]
     return result
+
+
+def _parts(container: Container, node: Node) -> int:
+    primitives = container.document.meshes[node.mesh or 0]
+    count = count_instances(container, node.instances, primitives)
+    return len(primitives) * (1 if count is None else count)
 
 
 def _worlds(container: Container) -> dict[int, Array]:
@@ -80,30 +98,37 @@ def _worlds(container: Container) -> dict[int, Array]:
     while waiting:
         index, above = waiting.pop()
         if index not in found:
-            found[index] = above @ _local(nodes[index])
+            found[index] = above @ local(nodes[index])
             waiting += [(child, found[index]) for child in reversed(nodes[index].children)]
     return found
 
 
-def _local(node: Node) -> Array:
-    """A node's own 4x4 matrix, for column vectors.
+class _Poses:
+    """The poses of skeletons, each read once, within a bound on all their joints."""
 
-    节点自身的变换矩阵。
-    """
-    if node.matrix is not None:
-        return np.array(node.matrix, dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = np.array(node.rotation) / (np.linalg.norm(node.rotation) or 1)
-    turn = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    matrix = np.eye(4)
-    matrix[:3, :3] = turn * np.array(node.scale)
-    matrix[:3, 3] = node.translation
-    return matrix
+    def __init__(self, container: Container, worlds: Mapping[int, Array]) -> None:
+        self._container, self._worlds = container, worlds
+        self._poses: dict[int, Array | None] = {}
+        self._joints = 0
+
+    def of(self, node: Node, primitive: Primitive, world: Array) -> Array:
+        """The matrices that a node's primitive follows: its joints', or the node's own.
+
+        部件跟随的矩阵。
+        """
+        if node.skin is None or not {"JOINTS_0", "WEIGHTS_0"} <= primitive.attributes.keys():
+            return world[None]
+        if node.skin not in self._poses:
+            raw = entries(self._container.document.raw, "skins")[node.skin]
+            self._joints += len(raw["joints"])
+            allowed = self._joints <= MAX_JOINTS
+            found = _pose(self._container, self._worlds, raw) if allowed else None
+            self._poses[node.skin] = found
+        pose = self._poses[node.skin]
+        if pose is None:
+            return world[None]
+        self._joints += len(pose)
+        return pose if self._joints <= MAX_JOINTS else world[None]
 
 
 def _pose(
@@ -139,8 +164,12 @@ def placed_points(container: Container, part: Drawn) -> Iterator[Array]:
     if part.primitive.compressed:
         raise Unreadable("the triangles are compressed with Draco")
     follow = _Following(container, part)
+    moved, first = displacement(container, part.primitive, part.weights, "POSITION"), 0
     position = part.primitive.attributes["POSITION"]
     for points in read_floats(container, position, np.float64):
+        if moved is not None:
+            points += moved[first : first + len(points)]
+            first += len(points)
         yield follow.moved(points, part.matrices[:, :3, :3], part.matrices[:, :3, 3])
 
 
@@ -152,6 +181,9 @@ def placed_normals(container: Container, part: Drawn) -> Array:
     normals = read_attribute(container, part.primitive, "NORMAL", 3)
     if not normals.any():
         return normals
+    moved = displacement(container, part.primitive, part.weights, "NORMAL")
+    if moved is not None:
+        normals = normals + moved
     turns = part.matrices[:, :3, :3]
     if len(turns) == 1:
         turns = _upright(turns[0])[None]
@@ -181,7 +213,8 @@ class _Following:
         self._joints = np.clip(joints, 0, len(part.matrices) - 1).astype(np.int32)
         weights = read_attribute(container, part.primitive, "WEIGHTS_0", 4)
         total = weights.sum(axis=1, keepdims=True)
-        self._weights = np.where(total > 0, weights / np.where(total > 0, total, 1), 0.25)
+        # As three.js has it: what follows nothing follows its first joint.
+        self._weights = np.where(total > 0, weights / np.where(total > 0, total, 1), [1, 0, 0, 0])
 
     def moved(self, vectors: Array, turns: Array, shifts: Array) -> Array:
         """The next vectors, each turned and shifted.

@@ -9,6 +9,7 @@ normalised, sparse rows replaced, strips and fans unrolled.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,19 @@ def read_floats(container: Container, index: int, dtype: type = np.float32) -> I
     for _, chunk in read_chunks(container, accessor):
         values: Array = chunk.astype(dtype)
         yield normalised(values, accessor.component) if accessor.normalized else values
+
+
+def read_rows(container: Container, index: int, count: int) -> Array:
+    """The first `count` rows of an accessor as 64-bit floats; raises Unreadable.
+
+    这个函数读出访问器开头的若干行。
+    """
+    accessor = container.document.accessors[index]
+    if accessor.sparse is None:
+        accessor = replace(accessor, count=min(count, accessor.count))
+    chunks = [chunk for _, chunk in read_chunks(container, accessor)]
+    rows: Array = np.concatenate(chunks)[:count].astype(np.float64)
+    return normalised(rows, accessor.component) if accessor.normalized else rows
 
 
 def read_attribute(

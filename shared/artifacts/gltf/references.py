@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.artifacts.gltf.document import DRACO, MESHOPT, BrokenModel, as_object, as_whole, entries
+from shared.artifacts.gltf.document import (
+    DRACO,
+    INSTANCING,
+    MESHOPT,
+    BrokenModel,
+    as_object,
+    as_whole,
+    entries,
+)
 
 _REFERENCES = (
     ("bufferViews/[]/buffer", "buffers"),
@@ -22,6 +30,7 @@ _REFERENCES = (
     ("nodes/[]/mesh", "meshes"),
     ("nodes/[]/skin", "skins"),
     ("nodes/[]/camera", "cameras"),
+    (f"nodes/[]/extensions/{INSTANCING}/attributes/{{}}", "accessors"),
     ("meshes/[]/primitives/[]/attributes/{}", "accessors"),
     ("meshes/[]/primitives/[]/targets/[]/{}", "accessors"),
     ("meshes/[]/primitives/[]/indices", "accessors"),

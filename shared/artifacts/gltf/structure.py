@@ -18,6 +18,7 @@ from shared.artifacts.gltf.document import (
     DRACO,
     FAN,
     FLOAT,
+    INSTANCING,
     MESHOPT,
     TRIANGLES,
     Accessor,
@@ -35,7 +36,7 @@ from shared.artifacts.gltf.references import check_references
 
 _INDEX_COMPONENTS = (5121, 5123, 5125)
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-_UNDERSTOOD = {"KHR_mesh_quantization", "KHR_materials_unlit", "EXT_texture_webp"}
+_UNDERSTOOD = {INSTANCING, "KHR_mesh_quantization", "KHR_materials_unlit", "EXT_texture_webp"}
 """Extensions that a file may require and that are measured and drawn like the rest."""
 
 
@@ -58,7 +59,11 @@ def check_document(raw: object, bin_length: int | None) -> Document:
     nodes = tuple(_nodes(root))
     _check_skins(root, accessors)
     roots = _roots(root, nodes)
-    return Document(root, views, accessors, meshes, nodes, roots, tuple(warnings))
+    weights = tuple(
+        _weights(item, f"meshes[{index}]") or ()
+        for index, item in enumerate(root.get("meshes", ()))
+    )
+    return Document(root, views, accessors, meshes, nodes, roots, tuple(warnings), weights)
 
 
 def _extension_warnings(root: Mapping[str, Any]) -> list[str]:
@@ -264,7 +269,37 @@ def _primitive(item: Mapping[str, Any], accessors: Sequence[Accessor], place: st
         compressed=_extension(item, (DRACO,), place) is not None,
         vertices=vertices,
         elements=elements,
+        targets=tuple(_targets(item, accessors, vertices, place)),
     )
+
+
+def _targets(
+    item: Mapping[str, Any], accessors: Sequence[Accessor], vertices: int, place: str
+) -> Iterator[Mapping[str, int]]:
+    """The attributes of each morph target, as long as the primitive's own; raises BrokenModel.
+
+    变形目标。
+    """
+    for number, target in enumerate(item.get("targets", ())):
+        for name, index in target.items():
+            found = accessors[int(index)]
+            if name in ("POSITION", "NORMAL") and (found.kind, found.count) != ("VEC3", vertices):
+                raise BrokenModel(
+                    f"{place}.targets[{number}] has a {name} of {found.count} {found.kind},"
+                    f" not {vertices} VEC3"
+                )
+        yield {name: int(index) for name, index in target.items()}
+
+
+def _weights(item: Mapping[str, Any], place: str) -> tuple[float, ...] | None:
+    """The default weights of morph targets that a mesh or a node names; None where it names none.
+
+    默认的变形权重。
+    """
+    if "weights" not in item:
+        return None
+    count = len(item["weights"]) if isinstance(item["weights"], list) else 0
+    return as_numbers(item["weights"], f"{place}.weights", count)
 
 
 def _nodes(root: Mapping[str, Any]) -> Iterator[Node]:
@@ -288,7 +323,14 @@ def _nodes(root: Mapping[str, Any]) -> Iterator[Node]:
             translation=numbers("translation", [0.0, 0.0, 0.0]),
             rotation=numbers("rotation", [0.0, 0.0, 0.0, 1.0]),
             scale=numbers("scale", [1.0, 1.0, 1.0]),
+            weights=_weights(item, place),
+            instances=_instances(item, place),
         )
+
+
+def _instances(item: Mapping[str, Any], place: str) -> Mapping[str, int]:
+    found = _extension(item, (INSTANCING,), place) or {}
+    return {name: int(index) for name, index in found.get("attributes", {}).items()}
 
 
 def _check_skins(root: Mapping[str, Any], accessors: Sequence[Accessor]) -> None:
