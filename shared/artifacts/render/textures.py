@@ -1,0 +1,200 @@
+"""Textures ready to be looked up: linear colours with their mipmaps, and how UVs lead to them.
+
+A texture's colours are turned into linear light once, when it is read: a look-up is then a gather
+of 64 bits per tap, and no table.
+
+这个模块保存线性颜色的贴图及其多级缩小图，并按 UV 取样。
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.artifacts.render.raster import Array
+
+CLAMP, MIRROR, REPEAT = 33071, 33648, 10497
+"""What a sampler's wrapS and wrapT may be; anything else counts as REPEAT."""
+
+NEAREST = 9728
+
+_VALUES = np.arange(256) / 255
+_LINEAR = np.rint(_VALUES * 65535).astype(np.uint16)
+_FROM_SRGB = np.rint(
+    np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.055) ** 2.4) * 65535
+).astype(np.uint16)
+_ONE = np.float32(1 / 65535)
+_FAR = np.float32(1e6)
+"""A 32-bit UV beyond this says nothing about where in a texture it lies."""
+
+
+@dataclass(frozen=True)
+class Mipmaps:
+    """One picture, and it again at half the size each, down to a single texel.
+
+    `texels` are all levels one after another, row by row: one 64-bit word of four 16-bit numbers
+    each, linear red, green, blue and alpha. Level n begins at `starts[n]` and has `heights[n]` rows
+    of `widths[n]`. `opaque` says that every alpha is 1.
+
+    这个类保存一张图片的各级缩小图。
+    """
+
+    texels: Array
+    starts: Array
+    widths: Array
+    heights: Array
+    opaque: bool
+
+    @staticmethod
+    def of(pixels: Array, srgb: bool = True) -> Mipmaps:
+        """The mipmaps of 8-bit `pixels`, (height, width, 3 or 4), coded in sRGB or linear.
+
+        这个方法由 8 位像素生成各级缩小图。
+        """
+        high, wide, parts = pixels.shape
+        level: Array = np.empty((high, wide, 4), np.uint16)
+        table = _FROM_SRGB if srgb else _LINEAR
+        for part in range(3):
+            np.take(table, pixels[..., part], out=level[..., part], mode="clip")
+        if parts == 4:
+            np.take(_LINEAR, pixels[..., 3], out=level[..., 3], mode="clip")
+        else:
+            level[..., 3] = 65535
+        levels = [level]
+        while max(level.shape[:2]) > 1:
+            level = _halved(level)
+            levels.append(level)
+        sizes = np.array([one.shape[:2] for one in levels], np.int32)
+        lengths = sizes[:, 0] * sizes[:, 1]
+        return Mipmaps(
+            texels=np.concatenate([one.view(np.uint64).reshape(-1) for one in levels]),
+            starts=np.cumsum(lengths, dtype=np.int32) - lengths,
+            widths=sizes[:, 1],
+            heights=sizes[:, 0],
+            opaque=parts == 3 or int(pixels[..., 3].min()) == 255,
+        )
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A picture on a surface.
+
+    `coordinates` is the n of the TEXCOORD_n it is laid out by; `matrix` (2, 3) turns those UVs into
+    the picture's own (KHR_texture_transform), None leaves them as they are. `wraps` are the
+    sampler's for u and v. `nearest`: texels that are seen enlarged keep their edges.
+
+    这个类描述表面上的一张贴图及其取样方式。
+    """
+
+    image: Mipmaps
+    wraps: tuple[int, int] = (REPEAT, REPEAT)
+    coordinates: int = 0
+    matrix: Array | None = None
+    nearest: bool = False
+
+    @property
+    def opaque(self) -> bool:
+        """Whether every texel has an alpha of 1.
+
+        这个属性判断贴图是否完全不透明。
+        """
+        return self.image.opaque
+
+    def sample(self, uv: Array, footprint: Array | float = 0.0) -> Array:
+        """Linear red, green, blue and alpha, 0..1, at (n, 2) UVs as the mesh has them: (n, 4).
+
+        `footprint` is how far, in those UVs, it is from one pixel of the picture to the next: (n,)
+        or one for all; 0 looks the texture up at its full size.
+
+        这个方法在给定的 UV 处取贴图的线性颜色。
+        """
+        place = self._placed(uv)
+        level = self._level(footprint)
+        image = self.image
+        wide, high = image.widths[level], image.heights[level]
+        x, y = (
+            _folded(place[:, 0], self.wraps[0]) * wide,
+            _folded(place[:, 1], self.wraps[1]) * high,
+        )
+        start = image.starts[level]
+        if self.nearest and not np.any(level):
+            column = np.minimum(x.astype(np.int32), wide - 1)
+            row = np.minimum(y.astype(np.int32), high - 1)
+            return _parts(image.texels[start + row * wide + column]) * _ONE
+        left, right, across = _taps(x, wide, self.wraps[0])
+        above, below, down = _taps(y, high, self.wraps[1])
+        above, below = above * wide + start, below * wide + start
+        upper = _mix(image.texels, above + left, above + right, across)
+        lower = _mix(image.texels, below + left, below + right, across)
+        lower -= upper
+        lower *= down
+        upper += lower
+        upper *= _ONE
+        return upper
+
+    def _placed(self, uv: Array) -> Array:
+        """The picture's own UVs; what is no place at all becomes 0."""
+        if self.matrix is not None:
+            uv = uv @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return np.where(np.abs(uv) < _FAR, uv, np.float32(0))
+
+    def _level(self, footprint: Array | float) -> Array:
+        """Which level's texels are nearest in size to what a pixel covers."""
+        image = self.image
+        longer = np.float32(max(int(image.widths[0]), int(image.heights[0])))
+        texels = np.asarray(footprint, np.float32) * longer
+        if self.matrix is not None:
+            texels = texels * np.float32(np.linalg.norm(self.matrix[:, :2], 2))
+        level = np.rint(np.log2(np.maximum(texels, 1)))
+        level = np.where(level < len(image.starts), level, len(image.starts) - 1)
+        whole: Array = level.astype(np.int32)
+        return whole
+
+
+def _halved(level: Array) -> Array:
+    """The means of two by two texels; an odd last row or column stands for two."""
+    high, wide = level.shape[:2]
+    if high % 2 and high > 1:
+        level, high = np.concatenate([level, level[-1:]]), high + 1
+    if wide % 2 and wide > 1:
+        level, wide = np.concatenate([level, level[:, -1:]], axis=1), wide + 1
+    rows = level if high == 1 else level[0::2] // 2 + level[1::2] // 2
+    half: Array = rows if wide == 1 else rows[:, 0::2] // 2 + rows[:, 1::2] // 2
+    return half
+
+
+def _folded(place: Array, wrap: int) -> Array:
+    """A coordinate in 0..1 that shows the same texel."""
+    if wrap == CLAMP:
+        return np.clip(place, np.float32(0), np.float32(1))
+    if wrap == MIRROR:
+        folded: Array = 1 - np.abs(place - 2 * np.floor(place * np.float32(0.5)) - 1)
+    else:
+        folded = place - np.floor(place)
+    return folded
+
+
+def _taps(place: Array, size: Array, wrap: int) -> tuple[Array, Array, Array]:
+    """The two texels on either side of a place in 0..size, and how far it is to the second."""
+    place = place - np.float32(0.5)
+    first = np.floor(place)
+    share = (place - first)[:, None]
+    one = first.astype(np.int32)
+    two = one + 1
+    if wrap in (CLAMP, MIRROR):
+        return np.maximum(one, 0), np.minimum(two, size - 1), share
+    return np.where(one < 0, size - 1, one), np.where(two >= size, 0, two), share
+
+
+def _mix(texels: Array, one: Array, two: Array, share: Array) -> Array:
+    first, second = _parts(texels[one]), _parts(texels[two])
+    second -= first
+    second *= share
+    first += second
+    return first
+
+
+def _parts(texels: Array) -> Array:
+    parts: Array = texels.view(np.uint16).reshape(-1, 4).astype(np.float32)
+    return parts
