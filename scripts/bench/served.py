@@ -1,0 +1,115 @@
+"""`serve` in a process that tells its figures: `python -m scripts.bench.served --port 8000`.
+
+The real `serve`, as it is; beside it each thread's processor time is noted by the function that it
+works for. A line on standard input is answered by one line of JSON on standard output. When
+standard input ends, the server stops.
+
+可报告自身开销的服务进程。
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+FUNCTIONS = ("api", "poll", "postprocess", "callback")
+_owners: dict[int, str] = {}
+_living: dict[int, str] = {}
+_ended: Counter[str] = Counter()
+_lock = threading.Lock()
+"""Held while a thread ends, and while the clocks of those that live are read: reading the clock of
+one that is gone is a fault."""
+
+
+def watch_threads() -> None:
+    """From now on note each thread's processor time at its end, and which function it is of.
+
+    A thread named like a function is that function's, "http…" the api's; every other one belongs
+    to whoever started it.
+
+    按函数记录各线程的处理器时间。
+    """
+    start = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        owner, run = _owner(thread.name), thread.run
+        thread.run = lambda: _run(owner, run)  # type: ignore[method-assign]
+        start(thread)
+
+    threading.Thread.start = noted  # type: ignore[method-assign]
+
+
+def _owner(name: str) -> str:
+    if name in FUNCTIONS:
+        return name
+    if name.startswith("http"):
+        return "api"
+    return _owners.get(threading.get_ident(), "api")
+
+
+def _run(owner: str, run: Callable[[], None]) -> None:
+    me = threading.get_ident()
+    with _lock:
+        _living[me] = _owners[me] = owner
+    try:
+        run()
+    finally:
+        with _lock:
+            del _living[me], _owners[me]
+            _ended[owner] += time.thread_time()
+
+
+def figures() -> dict[str, float]:
+    """Processor seconds so far, in all and by function, and the highest memory in bytes.
+
+    到目前为止的开销。
+    """
+    with _lock:
+        spent = Counter(_ended)
+        for ident, owner in _living.items():
+            spent[owner] += time.clock_gettime(time.pthread_getcpuclockid(ident))
+    # The loop that takes connections.
+    main = threading.main_thread().ident
+    assert main is not None
+    spent["api"] += time.clock_gettime(time.pthread_getcpuclockid(main))
+    return {"all": time.process_time(), **spent, "memory": memory(), "peak": memory("VmHWM")}
+
+
+def memory(which: str = "VmRSS") -> int:
+    """This process's resident memory in bytes, or its highest.
+
+    进程占用的内存。
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(which):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _tell() -> None:
+    for _ in sys.stdin:
+        print(json.dumps(figures()), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> int:
+    """Serve; the arguments are those of `serve`.
+
+    启动服务。
+    """
+    watch_threads()
+    from infra.local.cli import serve
+
+    threading.Thread(target=_tell, name="tell", daemon=True).start()
+    return serve.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
