@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from infra.paths import ROOT
 from scripts.bench.raw_http import Client, answer, serving
 
 START_SECONDS = 60.0
+PEER_REQUIREMENTS = ROOT / "scripts" / "bench" / "peer" / "requirements.txt"
 _OK = answer(b"{}")
 
 
@@ -128,6 +130,41 @@ def served(provider: str, settings: Mapping[str, str]) -> Iterator[tuple[str, Ch
             child.stop()
 
 
+@contextmanager
+def peer(provider: str) -> Iterator[tuple[str, Child, Path]]:
+    """The same lifecycle on DBOS, in an environment of its own: as `served`.
+
+    启动对照服务。
+    """
+    python = peer_python()
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        command = [str(python), "-m", "scripts.bench.peer.app", "--port", str(port)]
+        command += ["--provider", provider, "--folder", folder]
+        child = Child(command, os.environ, Path(folder) / "log")
+        try:
+            wait_for(port, child)
+            yield f"http://127.0.0.1:{port}", child, Path(folder) / "dbos.db"
+        finally:
+            child.stop()
+
+
+def peer_python() -> Path:
+    """The Python of the peer's environment, which is made if it is not there yet.
+
+    对照环境的解释器，必要时创建环境。
+    """
+    folder, wanted = ROOT / ".venv-peer", PEER_REQUIREMENTS.read_text()
+    python, ready = folder / "bin" / "python", folder / ".ready"
+    if not ready.is_file() or ready.read_text() != wanted:
+        print(f"Installing the peer into {folder.name}; this is done once …", file=sys.stderr)
+        venv.create(folder, clear=True, with_pip=True)
+        install = [str(python), "-m", "pip", "install", "-q", "-r", str(PEER_REQUIREMENTS)]
+        subprocess.run(install, check=True, stdout=sys.stderr)
+        ready.write_text(wanted)
+    return python
+
+
 def free_port() -> int:
     """A port that nobody listens on just now.
 
@@ -153,14 +190,17 @@ def wait_for(port: int, child: Child) -> None:
 
 
 def commits(database: Path) -> int:
-    """How many transactions were written to an open SQLite database in WAL mode so far.
+    """How many transactions were written to an open SQLite database so far.
 
-    Its shared memory counts them: `iChange` of https://sqlite.org/walformat.html (2.3.1).
+    In WAL mode its shared memory counts them (`iChange`, https://sqlite.org/walformat.html), else
+    the file's header does (https://sqlite.org/fileformat2.html, 1.3.7).
 
     数据库至今的提交次数。
     """
-    header = database.with_name(database.name + "-shm").read_bytes()[:12]
-    return int(struct.unpack("=3I", header)[2]) if len(header) == 12 else 0
+    shared = database.with_name(database.name + "-shm")
+    if shared.exists():
+        return int(struct.unpack_from("=I", shared.read_bytes(), 8)[0])
+    return int(struct.unpack_from(">I", database.read_bytes(), 24)[0])
 
 
 class Receiver:

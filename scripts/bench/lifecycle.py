@@ -22,6 +22,7 @@ from scripts.bench.harness import (
     commits,
     figures_of,
     load,
+    peer,
     receiver,
     served,
     stub,
@@ -121,6 +122,17 @@ def main(argv: list[str] | None = None) -> int:
             costs.append(asyncio.run(measure(name, url, child, database, provider, jobs)))
         if not chosen.json:
             print(_told(costs[-1]), flush=True)
+    if chosen.peer:
+        with (
+            stub("--looks", str(LOOKS)) as provider,
+            peer(provider) as (url, child, database),
+        ):
+            beside = asyncio.run(measure("dbos", url, child, database, provider, chosen.jobs))
+        costs.append(beside)
+        if not chosen.json:
+            print(_told(beside), flush=True)
+            for cost in costs[:-1]:
+                print(f"ratio: {cost.ms / beside.ms:.2f} of dbos, {cost.name}")
     if chosen.json:
         print(json.dumps({"machine": load(), "costs": [asdict(cost) for cost in costs]}, indent=2))
     return 0
@@ -154,6 +166,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=600, help="a tenth of it with the preview")
     parser.add_argument("--preview", action="append", choices=("on", "off"), help="default: both")
+    parser.add_argument("--peer", choices=("dbos",), help="the same lifecycle on it, beside")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
     return parser.parse_args(argv)
 

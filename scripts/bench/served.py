@@ -15,14 +15,13 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 FUNCTIONS = ("api", "poll", "postprocess", "callback")
 _owners: dict[int, str] = {}
 _living: dict[int, str] = {}
-_ended: Counter[str] = Counter()
+_ended: dict[str, float] = dict.fromkeys(FUNCTIONS, 0.0)
 _lock = threading.Lock()
 """Held while a thread ends, and while the clocks of those that live are read: reading the clock of
 one that is gone is a fault."""
@@ -43,7 +42,7 @@ def watch_threads() -> None:
         thread.run = lambda: _run(owner, run)  # type: ignore[method-assign]
         start(thread)
 
-    threading.Thread.start = noted  # type: ignore[method-assign]
+    threading.Thread.start = noted  # type: ignore[method-assign, assignment]
 
 
 def _owner(name: str) -> str:
@@ -72,7 +71,7 @@ def figures() -> dict[str, float]:
     到目前为止的开销。
     """
     with _lock:
-        spent = Counter(_ended)
+        spent = dict(_ended)
         for ident, owner in _living.items():
             spent[owner] += time.clock_gettime(time.pthread_getcpuclockid(ident))
     # The loop that takes connections.
@@ -93,9 +92,13 @@ def memory(which: str = "VmRSS") -> int:
     return 0
 
 
-def _tell() -> None:
+def answer_questions(told: Callable[[], dict[str, float]]) -> None:
+    """Answer each line on standard input by what `told` gives, and end this process after it.
+
+    逐行应答询问，输入结束则停止进程。
+    """
     for _ in sys.stdin:
-        print(json.dumps(figures()), flush=True)
+        print(json.dumps(told()), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -107,7 +110,7 @@ def main() -> int:
     watch_threads()
     from infra.local.cli import serve
 
-    threading.Thread(target=_tell, name="tell", daemon=True).start()
+    threading.Thread(target=answer_questions, args=(figures,), daemon=True).start()
     return serve.main()
 
 
