@@ -34,6 +34,7 @@ def main() -> None:
     """
     options = _options()
     models = {path.stem: path.read_bytes() for path in options.files} or samples.models()
+    models = {name: models[name] for name in options.model or models}
     size = samples.SIZE if options.references else options.size
     lights = [samples.LIGHT] if options.references else (options.light or LIGHTS)
     ours, views = _ours(models, size)
@@ -52,6 +53,7 @@ def main() -> None:
         _write(options.into, ours, theirs)
     if options.references:
         for name, found in theirs.items():
+            samples.PICTURES.mkdir(parents=True, exist_ok=True)
             picture = Image.fromarray(found[samples.LIGHT])
             picture.save(samples.PICTURES / f"{name}.webp", lossless=True, exact=True, method=6)
 
@@ -123,6 +125,7 @@ def _options() -> argparse.Namespace:
         prog="python -m scripts.bench.pictures", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("files", nargs="*", type=Path, help="GLB files")
+    parser.add_argument("--model", action="append", help="a name of these; default: all")
     parser.add_argument("--size", type=int, default=256, help="pixels a side (256)")
     parser.add_argument("--light", action="append", choices=LIGHTS, help="default: all")
     parser.add_argument("--into", type=Path, help="a folder for PNGs, side by side")
