@@ -15,14 +15,13 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.artifacts.images.pixels import open_image, orientation_of, turned
+
 if TYPE_CHECKING:
     from PIL import Image
 
 _PILLOW_NAME = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_ORIENTATION = 0x0112
-"""The EXIF tag that says how the camera was held; 1 is upright, 2 to 8 are not."""
-
 _SIDEWAYS = (5, 6, 7, 8)
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _BARE_MARKERS = (0x01, *range(0xD0, 0xD9))
@@ -99,8 +98,8 @@ def inspect_image(data: bytes, limits: ImageLimits, *, decode: bool = True) -> I
         )
     media_type = _supported(data)
     with _open(data, media_type) as image:
-        turned = _orientation_of(image)
-        width, height = image.size[::-1] if turned in _SIDEWAYS else image.size
+        sideways = orientation_of(image, data, media_type) in _SIDEWAYS
+        width, height = image.size[::-1] if sideways else image.size
         _check_sides(width, height, limits)
         if media_type != "image/jpeg" and getattr(image, "n_frames", 1) > 1:
             raise BrokenImage("image_animated", "the picture is animated; send a still one")
@@ -119,29 +118,25 @@ def upright(data: bytes) -> bytes | None:
 
     这个函数把拍歪的照片转正，本来就正的返回空。
     """
-    from PIL import ImageOps
-
     media_type = _supported(data)
     with _open(data, media_type) as image:
-        if _orientation_of(image) == 1:
+        orientation = orientation_of(image, data, media_type)
+        if orientation == 1:
             return None
         profile = image.info.get("icc_profile")
         _decode(image)
-        turned = ImageOps.exif_transpose(image)
-        turned.info.pop("exif", None)
+        upright = turned(image, orientation)
+        for name in ("exif", "xmp"):  # both may say again how the camera was held
+            upright.info.pop(name, None)
         out = io.BytesIO()
         options = {"compress_level": 1} if media_type == "image/png" else {"quality": 95}
-        turned.save(out, _PILLOW_NAME[media_type], icc_profile=profile, exif=b"", **options)
+        try:
+            upright.save(out, _PILLOW_NAME[media_type], icc_profile=profile, **options)
+        except MemoryError:
+            raise
+        except Exception as error:  # what was read is not always what can be written
+            raise _unreadable(error, data, media_type) from None
         return out.getvalue()
-
-
-def _orientation_of(image: Image.Image) -> int:
-    """1 to 8; 1 where there is none or it is broken."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # EXIF is decoration: whatever is wrong in it, the pixels still count
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _supported(data: bytes) -> str:
@@ -192,7 +187,7 @@ def _open(data: bytes, media_type: str) -> Image.Image:
     from PIL import Image
 
     try:
-        return Image.open(io.BytesIO(data), formats=[_PILLOW_NAME[media_type]])
+        return open_image(data, media_type)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BrokenImage("image_too_many_pixels", "the picture has far too many pixels") from None
     except MemoryError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 
 from shared.artifacts.images.image import sniff
+from shared.artifacts.images.pixels import open_image, orientation_of, plain, turned
 
 _DRAFT = 2
 """A JPEG is unpacked at least this many times as large as the thumbnail: enough to look good."""
@@ -21,16 +22,20 @@ def draw_thumbnail(data: bytes, side: int) -> tuple[bytes, int, int]:
 
     这个函数生成一张 WebP 缩略图。
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     media_type = sniff(data) or ""
-    with Image.open(io.BytesIO(data), formats=[media_type.removeprefix("image/")]) as opened:
+    with open_image(data, media_type) as opened:
+        orientation = orientation_of(opened, data, media_type)
         profile = opened.info.get("icc_profile")
         if opened.mode == "RGB":
             opened.draft("RGB", (side * _DRAFT, side * _DRAFT))
-        image = ImageOps.exif_transpose(opened)
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        opened.load()
+        image = plain(opened)
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        image = turned(image, orientation)
     out = io.BytesIO()
-    image.save(out, "WEBP", quality=88, method=4, icc_profile=profile)
+    # A profile of grey or ink is no profile of what they became.
+    kept = profile if profile is not None and profile[16:20] == b"RGB " else None
+    image.save(out, "WEBP", quality=88, method=4, icc_profile=kept)
     return out.getvalue(), image.width, image.height
