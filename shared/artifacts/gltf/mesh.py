@@ -145,17 +145,24 @@ def read_attribute(
     return out
 
 
+def read_order(container: Container, primitive: Primitive) -> Array:
+    """The vertex numbers of a primitive in the order in which it draws them, (n,).
+
+    这个函数读出部件绘制顶点的顺序。
+    """
+    if primitive.indices is None:
+        return np.arange(primitive.vertices, dtype=np.uint32)
+    indices = container.document.accessors[primitive.indices]
+    parts = [chunk[:, 0] for _, chunk in read_chunks(container, indices)]
+    return np.concatenate(parts).astype(np.uint32, copy=False)
+
+
 def read_triangles(container: Container, primitive: Primitive) -> Array:
     """The triangles of a primitive as an (n, 3) array of vertex numbers; strips and fans unrolled.
 
     这个函数读出部件的三角形顶点编号。
     """
-    if primitive.indices is None:
-        order: Array = np.arange(primitive.vertices, dtype=np.uint32)
-    else:
-        indices = container.document.accessors[primitive.indices]
-        parts = [chunk[:, 0] for _, chunk in read_chunks(container, indices)]
-        order = np.concatenate(parts).astype(np.uint32, copy=False)
+    order = read_order(container, primitive)
     if primitive.mode == TRIANGLES:
         return order[: primitive.triangles * 3].reshape(-1, 3)
     if primitive.mode == FAN:

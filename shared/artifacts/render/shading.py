@@ -1,217 +1,161 @@
-"""Colour for what the z-buffer found: each visible sample is looked up, textured and lit once.
+"""Colour for what the z-buffer found: each sample that is seen is looked up, textured and lit once.
 
 Drawing first finds which triangle each sample shows; only then are colours computed, so the cost
 of a texture or a light does not depend on how many triangles lie behind one another.
 
-这个模块为每个可见像素计算颜色和光照。
+The light is neutral and mostly ambient, a little stronger from above and from the upper left: what
+a viewer shows by a soft environment, without its colours. Colours become sRGB here, before they are
+mixed: a browser blends and smooths what is already coded, and so does the preview.
+
+这个模块为每个可见采样点计算颜色和光照。
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
 from shared.artifacts.render.camera import Camera
+from shared.artifacts.render.interpolation import Samples, Seen
 from shared.artifacts.render.materials import Surface
-from shared.artifacts.render.raster import Array, ZBuffer
-from shared.artifacts.render.scene import Scene
+from shared.artifacts.render.raster import Array
+from shared.artifacts.render.scene import Scene, layouts
+from shared.artifacts.render.textures import Texture
 
-BUDGET = 100_000_000
-"""Rows and pixels of triangles in one picture: some seconds of work, fifty times the usual."""
-
-_SAMPLES_AT_ONCE = 1 << 17
 _BARELY = 1 / 64
 """What is less opaque than this is not there."""
 
-_SOLID, _CUT_OUT, _GLASS = range(3)
+_SAMPLES_AT_ONCE = 1 << 15  # their working memory stays within a processor's cache
+_AMBIENT, _SKY, _KEY = np.float32(0.48), np.float32(0.16), np.float32(0.36)
+"""Light from everywhere, more of it (or less) from above (or below), and from the upper left."""
+
+_STEPS = 4095
 
 
-def _rgb(*parts: float) -> Array:
-    return np.array(parts, np.float32)
+def coded(linear: Array) -> Array:
+    """Linear light, 0..1, coded in sRGB.
+
+    这个函数把线性光转换为 sRGB 编码。
+    """
+    curve = 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
+    result: Array = np.where(linear <= 0.0031308, linear * 12.92, curve)
+    return result
 
 
-_SKY, _GROUND = _rgb(0.40, 0.415, 0.44), _rgb(0.20, 0.19, 0.18)
-_KEY, _FILL = _rgb(0.66, 0.64, 0.60), _rgb(0.10, 0.11, 0.13)
+_CODED = coded(np.arange(_STEPS + 1) / _STEPS).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Frame:
-    """A drawn scene: the solid layer, and the nearest see-through surface in front of it.
+class Shader:
+    """Colours the samples of a scene's triangles on the `screen` (3, n) of a camera.
 
-    `screen` holds each point's x and y in samples and its depth, 1 - nearest / distance.
+    `shaded` counts the samples that were coloured.
 
-    这个类保存一次绘制得到的两层深度缓冲。
+    这个类为场景的采样点着色。
     """
 
-    scene: Scene
-    camera: Camera
-    screen: Array
-    solid: ZBuffer
-    glass: ZBuffer
+    def __init__(self, scene: Scene, camera: Camera, screen: Array) -> None:
+        self.shaded = 0
+        self._scene, self._camera, self._screen = scene, camera, screen
+        self._row = np.zeros(len(scene.faces), np.int32)
+        key = camera.back * 0.7 + camera.up * 0.8 - camera.right * 0.7
+        self._key = (key / np.linalg.norm(key)).astype(np.float32)
 
-    @staticmethod
-    def draw(scene: Scene, camera: Camera, side: int) -> Frame:
-        """Find what each of `side` x `side` samples shows. Raises PreviewError.
+    def colours(self, faces: Array, x: Array, y: Array) -> tuple[Array, Array]:
+        """Red, green and blue, coded in sRGB, with alpha, 0..1 (n, 4); and how strongly lit (n,).
 
-        这个方法找出每个采样点看到的三角形。
+        `faces` are what samples at `x` and `y`, in pixels, show.
+
+        这个方法计算采样点的颜色、透明度和受光强度。
         """
-        seen = camera.project(scene.points)
-        near = max(float(np.nanmin(seen[:, 2])) * 0.999, 1e-6)
-        screen = np.empty_like(seen)
-        screen[:, 0] = (seen[:, 0] + 1) * (side / 2)
-        screen[:, 1] = (1 - seen[:, 1]) * (side / 2)
-        screen[:, 2] = 1 - near / seen[:, 2]
-        solid, glass = ZBuffer(side, BUDGET), ZBuffer(side, BUDGET)
-        frame = Frame(scene, camera, screen, solid, glass)
-        modes = np.array([_mode(surface) for surface in scene.surfaces])[scene.surface]
-        for mode, layer in ((_SOLID, solid), (_CUT_OUT, solid), (_GLASS, glass)):
-            which = np.flatnonzero(modes == mode)
-            keep = None if mode == _SOLID else frame._opaque_enough
-            layer.draw(screen, scene.faces[which], which, keep)
-        return frame
+        self.shaded += len(faces)
+        colour, light = np.empty((len(faces), 4), np.float32), np.empty(len(faces), np.float32)
+        seen, row = self._rows(faces)
+        for first in range(0, len(faces), _SAMPLES_AT_ONCE):
+            part = slice(first, first + _SAMPLES_AT_ONCE)
+            samples = Samples(seen, row[part], x[part], y[part])
+            colour[part], light[part] = self._shown(samples)
+        return colour, light
 
-    def shaded(self) -> tuple[Array, Array]:
-        """Linear colour times cover (side, side, 3), and cover (side, side, 1), of every sample.
+    def opaque_enough(self, faces: Array, x: Array, y: Array) -> Array:
+        """Whether these samples are opaque enough to be drawn at all (n,).
 
-        这个方法计算每个采样点的颜色和覆盖度。
+        这个方法判断采样点是否足够不透明。
         """
-        side = self.solid.side
-        light = np.zeros((side, side, 3), np.float32)
-        cover = np.zeros((side, side, 1), np.float32)
-        in_front = self.glass.depths() < self.solid.depths()
-        for layer in (self.solid, self.glass):
-            rows, columns, faces = layer.hits()
-            if layer is self.glass:
-                front = in_front[rows, columns]
-                rows, columns, faces = rows[front], columns[front], faces[front]
-            for first in range(0, len(rows), _SAMPLES_AT_ONCE):
-                part = slice(first, first + _SAMPLES_AT_ONCE)
-                place = rows[part], columns[part]
-                colour = self._colours(faces[part], *place)
-                alpha = colour[:, 3:] if layer is self.glass else np.float32(1)
-                light[place] = colour[:, :3] * alpha + light[place] * (1 - alpha)
-                cover[place] = alpha + cover[place] * (1 - alpha)
-        return light, cover
+        seen, row = self._rows(faces)
+        samples = Samples(seen, row, x, y)
+        cutoffs = [s.cutoff if s.mode == "MASK" else _BARELY for s in self._scene.surfaces]
+        enough: Array = self._base(samples)[:, 3] >= np.array(cutoffs)[samples.surface]
+        return enough
 
-    def _opaque_enough(self, faces: Array, second: Array, third: Array) -> Array:
-        alpha = self._base_colours(faces, self._perspective(faces, second, third))[:, 3]
-        cutoffs = [s.cutoff if s.mode == "MASK" else _BARELY for s in self.scene.surfaces]
-        result: Array = alpha >= np.array(cutoffs)[self.scene.surface[faces]]
-        return result
+    def _rows(self, faces: Array) -> tuple[Seen, Array]:
+        """The different faces, and which of them each is."""
+        self._row[faces] = -1
+        different = np.flatnonzero(self._row)
+        self._row[different] = np.arange(len(different), dtype=np.int32)
+        row = self._row.take(faces)
+        self._row[different] = 0
+        return Seen(self._scene, self._camera, self._screen, different), row
 
-    def _perspective(self, faces: Array, second: Array, third: Array) -> Array:
-        """Weights on the screen to weights on the surface: each divided by its distance."""
-        weights = np.stack([1 - second - third, second, third], axis=1).astype(np.float32)
-        weights *= 1 - self.screen[:, 2][self.scene.faces[faces]]
-        weights /= weights.sum(axis=1, keepdims=True)
-        return weights
+    def _shown(self, samples: Samples) -> tuple[Array, Array]:
+        """What `colours` gives, of one batch.
 
-    def _weights(self, faces: Array, row: Array, column: Array) -> Array:
-        corners = self.screen[self.scene.faces[faces], :2]
-        one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        x = column + np.float32(0.5) - corners[:, 0, 0]
-        y = row + np.float32(0.5) - corners[:, 0, 1]
-        area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-        area = np.where(area == 0, np.float32(1), area)
-        second = np.clip((x * two[:, 1] - y * two[:, 0]) / area, 0, 1)
-        third = np.clip((y * one[:, 0] - x * one[:, 1]) / area, 0, 1 - second)
-        return self._perspective(faces, second, third)
-
-    def _colours(self, faces: Array, row: Array, column: Array) -> Array:
-        """Linear red, green, blue and alpha of these faces at these samples.
-
-        采样点的颜色。
+        一批采样点的颜色。
         """
-        weights = self._weights(faces, row, column)
-        colour = self._base_colours(faces, weights)
-        scale = np.float32(2 / self.solid.side)
-        view = -self.camera.ways(
-            (column + np.float32(0.5)) * scale - 1, 1 - (row + np.float32(0.5)) * scale
-        )
-        lit = np.array([not s.unlit for s in self.scene.surfaces])[self.scene.surface[faces]]
-        shown = self._lit(self._normals(faces, weights), view, colour[:, :3])
-        colour[lit, :3] = shown[lit]
-        return colour
+        base, light = self._base(samples), self._light(samples)
+        surfaces = list(self._surfaces(samples))
+        for surface, here in surfaces:
+            if surface.unlit:
+                light[here] = 1
+        for part in range(3):
+            base[:, part] *= light
+        for surface, here in surfaces:
+            if surface.emission.any():
+                base[here, :3] += self._emitted(surface, samples, here)
+        steps = np.minimum(base[:, :3], 1) * np.float32(_STEPS) + np.float32(0.5)
+        base[:, :3] = _CODED.take(steps.astype(np.int32))
+        return base, light
 
-    def _normals(self, faces: Array, weights: Array) -> Array:
-        """The file's normals between the corners, or the triangle's own where it has none."""
-        corners = self.scene.faces[faces]
-        normal = _mixed(self.scene.normals[corners], weights)
-        bare = np.flatnonzero(_dot(normal, normal)[:, 0] < 1e-6)
-        points = self.scene.points[corners[bare]]
-        normal[bare] = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
-        return _unit(normal)
+    def _light(self, samples: Samples) -> Array:
+        x, y, z = samples.normals()
+        light: Array = x * self._key[0] + y * self._key[1] + z * self._key[2]
+        light = np.maximum(light, 0)
+        light *= _KEY
+        light += y * _SKY
+        light += _AMBIENT
+        return light
 
-    def _lit(self, normal: Array, view: Array, base: Array) -> Array:
-        """Key light from the upper left, a soft sky over a warm ground, a little shine and rim.
-
-        光照计算。
-        """
-        facing = _dot(normal, view)
-        normal = np.where(facing < 0, -normal, normal)
-        camera = self.camera
-        key = _unit(camera.back * 0.7 + camera.up * 0.8 - camera.right * 0.7).astype(np.float32)
-        fill = _unit(camera.back * 0.5 + camera.up * 0.1 + camera.right).astype(np.float32)
-        up = normal[:, 1:2] * np.float32(0.5) + np.float32(0.5)
-        strength = _GROUND + (_SKY - _GROUND) * up
-        strength += _KEY * _soft(normal @ key)
-        strength += _FILL * _soft(normal @ fill)
-        shine = np.clip(_dot(normal, _unit(key + view)), 0, 1) ** 32
-        rim = (1 - np.abs(facing)) ** 4
-        return _toned(base * strength + np.float32(0.05) * shine + np.float32(0.05) * rim * up)
-
-    def _base_colours(self, faces: Array, weights: Array) -> Array:
-        """Vertex colour times factor times texture, linear, with alpha.
+    def _base(self, samples: Samples) -> Array:
+        """Vertex colour times factor times texture, linear, with alpha (n, 4).
 
         采样点的基础颜色。
         """
-        corners = self.scene.faces[faces]
-        colours: Array = np.ones((len(faces), 4), np.float32)
-        if self.scene.colours is not None:
-            colours = _mixed(self.scene.colours[corners].astype(np.float32), weights)
-            colours *= np.float32(1 / 255)
-        number = self.scene.surface[faces]
-        for index in np.flatnonzero(np.bincount(number)):
-            surface, here = self.scene.surfaces[index], number == index
-            colours[here] *= surface.colour
+        colours = samples.colours()
+        if colours is None:
+            colours = np.ones((len(samples.surface), 4), np.float32)
+        for surface, here in self._surfaces(samples):
+            if (surface.colour != 1).any():
+                colours[here] *= surface.colour
             if surface.texture is not None:
-                uv = _mixed(self.scene.uvs[corners[here]], weights[here])
-                colours[here] *= surface.texture.sample(uv)
+                colours[here] *= _looked_up(surface, surface.texture, samples, here)
         return colours
 
+    def _emitted(self, surface: Surface, samples: Samples, here: Array | slice) -> Array:
+        if surface.emission_texture is None:
+            return surface.emission
+        glow: Array = _looked_up(surface, surface.emission_texture, samples, here)[:, :3]
+        glow *= surface.emission
+        return glow
 
-def _toned(light: Array) -> Array:
-    """Leave colours alone up to a knee, then bend softly towards white instead of clipping."""
-    knee, room = np.float32(0.65), np.float32(0.35)
-    bent = knee + room * (1 - np.exp(-np.maximum(light - knee, 0) / room))
-    toned: Array = np.where(light < knee, light, bent)
-    return toned
-
-
-def _mode(surface: Surface) -> int:
-    if surface.mode == "MASK":
-        return _CUT_OUT
-    return _GLASS if surface.shows_through else _SOLID
-
-
-def _mixed(corners: Array, weights: Array) -> Array:
-    result: Array = np.einsum("nci,nc->ni", corners, weights)
-    return result
+    def _surfaces(self, samples: Samples) -> Iterator[tuple[Surface, Array | slice]]:
+        """The surfaces that samples show, and which samples show them."""
+        numbers = np.flatnonzero(np.bincount(samples.surface))
+        for number in numbers:
+            alone = len(numbers) == 1
+            here = slice(None) if alone else np.flatnonzero(samples.surface == number)
+            yield self._scene.surfaces[number], here
 
 
-def _dot(one: Array, two: Array) -> Array:
-    products: Array = np.einsum("ni,ni->n", one, two)[:, None]
-    return products
-
-
-def _unit(vector: Array) -> Array:
-    length = np.sqrt(np.einsum("...i,...i->...", vector, vector))[..., None]
-    result: Array = vector / np.maximum(length, 1e-20)
-    return result
-
-
-def _soft(cosine: Array) -> Array:
-    """Light that reaches a little round the corner, as from a large soft source."""
-    light: Array = np.clip((cosine + np.float32(0.2)) / np.float32(1.2), 0, 1)[:, None]
-    return light
+def _looked_up(surface: Surface, texture: Texture, samples: Samples, here: Array | slice) -> Array:
+    layer = layouts(surface).index(texture.coordinates)
+    return texture.sample(*samples.uvs(layer, here))

@@ -1,0 +1,160 @@
+"""From the corners of the triangles that are seen to the samples that show them.
+
+What a triangle has is put together once, in one row, however many samples show it; a sample then
+takes that row and mixes its three corners.
+
+这个模块把三角形各角的数据插值到采样点。
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shared.artifacts.render.camera import Camera
+from shared.artifacts.render.raster import Array
+from shared.artifacts.render.scene import Scene
+
+_AWAY = np.float32(-0.35)
+"""Normals of the file that point away from the viewer by this much are turned."""
+
+_ONE = np.float32(1)
+
+
+class Seen:
+    """The triangles `seen` of a scene on the `screen` (3, n), a row each: k of them.
+
+    这个类保存可见三角形各角的数据。
+    """
+
+    def __init__(self, scene: Scene, camera: Camera, screen: Array, seen: Array) -> None:
+        self.surface: Array = scene.surface.take(seen)
+        self._scene, self._camera = scene, camera
+        self._corner: Array = scene.faces.take(seen, axis=0)
+        x, y, z = (axis.take(np.ascontiguousarray(self._corner.T)) for axis in screen)
+        self._area: Array = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
+        area = np.where(self._area == 0, _ONE, self._area)
+        second = (y[2] - y[0]) / area, (x[0] - x[2]) / area
+        third = (y[0] - y[1]) / area, (x[1] - x[0]) / area
+        at_zero = [-(x[0] * one[0] + y[0] * one[1]) for one in (second, third)]
+        # How the second and third corner's weights change with x and y, and each one's nearness.
+        self.terms: Array = np.stack([*second, at_zero[0], *third, at_zero[1], *(_ONE - z)], axis=1)
+        self._tables: dict[int | str, Array] = {}
+        self._apart: dict[int, Array] = {}
+
+    def normals(self) -> Array:
+        """The normals of the three corners, on the side of the viewer (k, 9).
+
+        这个方法给出各角朝向观察者的法线。
+        """
+        if "normals" not in self._tables:
+            self._tables["normals"] = self._normals()
+        return self._tables["normals"]
+
+    def _normals(self) -> Array:
+        """The file's, or the triangle's own where it has none; turned for those seen from behind.
+
+        读取或计算法线。
+        """
+        points = self._scene.points.take(self._corner, axis=0)
+        behind = np.where(self._area > 0, -_ONE, _ONE)
+        flat = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+        flat *= (behind / np.maximum(np.sqrt(_dot(flat, flat)), np.float32(1e-20)))[:, None]
+        if self._scene.normals is None:
+            return np.tile(flat, 3)
+        normals = self._scene.normals.take(self._corner, axis=0)
+        normals *= behind[:, None, None]
+        view = self._camera.eye.astype(np.float32) - points[:, 0]
+        facing = _dot(normals.sum(axis=1), view)
+        normals[facing < 3 * _AWAY * np.sqrt(_dot(view, view))] *= -1
+        bare = (np.abs(normals).sum(axis=2) < np.float32(1e-3)).any(axis=1)
+        normals[bare] = flat[bare, None]
+        return normals.reshape(-1, 9)
+
+    def colours(self) -> Array | None:
+        """The vertex colours of the three corners, 0..1 (k, 12); None where the scene has none.
+
+        这个方法给出各角的顶点颜色。
+        """
+        if self._scene.colours is None:
+            return None
+        if "colours" not in self._tables:
+            found = self._scene.colours.take(self._corner, axis=0).reshape(-1, 12)
+            self._tables["colours"] = found * np.float32(1 / 255)
+        return self._tables["colours"]
+
+    def uvs(self, layer: int) -> tuple[Array, Array]:
+        """The UVs of the three corners (k, 6), and how far apart two pixels are in them (k,).
+
+        这个方法给出各角的纹理坐标和相邻像素的间距。
+        """
+        if layer not in self._tables:
+            uv = self._scene.uvs[layer].take(self._corner, axis=0)
+            one, two = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
+            covered = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+            self._apart[layer] = np.sqrt(covered / np.maximum(np.abs(self._area), np.float32(1e-6)))
+            self._tables[layer] = uv.reshape(-1, 6)
+        return self._tables[layer], self._apart[layer]
+
+
+class Samples:
+    """Places on seen triangles: `row` (n,) says on which, `x` and `y` where on the screen.
+
+    这个类表示可见三角形上的一批采样点。
+    """
+
+    def __init__(self, seen: Seen, row: Array, x: Array, y: Array) -> None:
+        self._seen, self._row = seen, row
+        self.surface: Array = seen.surface.take(row)
+        terms = seen.terms.take(row, axis=0)
+        second = np.clip(terms[:, 0] * x + terms[:, 1] * y + terms[:, 2], 0, 1)
+        third = np.clip(terms[:, 3] * x + terms[:, 4] * y + terms[:, 5], 0, _ONE - second)
+        # Weights on the screen become weights on the surface: each divided by its distance.
+        weights = [(_ONE - second - third) * terms[:, 6], second * terms[:, 7], third * terms[:, 8]]
+        total = _ONE / (weights[0] + weights[1] + weights[2])
+        self._weights = [weight * total for weight in weights]
+
+    def normals(self) -> list[Array]:
+        """The x, y and z of unit normals.
+
+        这个方法给出采样点的单位法线。
+        """
+        parts = _mixed(self._seen.normals().take(self._row, axis=0), self._weights)
+        length = parts[0] * parts[0] + parts[1] * parts[1] + parts[2] * parts[2]
+        length = _ONE / np.sqrt(np.maximum(length, np.float32(1e-12)))
+        return [part * length for part in parts]
+
+    def colours(self) -> Array | None:
+        """The vertex colours (n, 4), 0..1; None where the scene has none.
+
+        这个方法给出采样点的顶点颜色。
+        """
+        table = self._seen.colours()
+        if table is None:
+            return None
+        return np.stack(_mixed(table.take(self._row, axis=0), self._weights), axis=1)
+
+    def uvs(self, layer: int, here: Array | slice) -> tuple[Array, Array]:
+        """The UVs of some of the samples (m, 2), and how far apart two pixels are in them (m,).
+
+        这个方法给出采样点的纹理坐标和相邻像素的间距。
+        """
+        table, apart = self._seen.uvs(layer)
+        row = self._row[here]
+        weights = [weight[here] for weight in self._weights]
+        return np.stack(_mixed(table.take(row, axis=0), weights), axis=1), apart.take(row)
+
+
+def _mixed(corners: Array, weights: list[Array]) -> list[Array]:
+    """Each part of the three corners' values (n, 3 x parts), mixed."""
+    width = corners.shape[1] // 3
+    return [
+        corners[:, part] * weights[0]
+        + corners[:, width + part] * weights[1]
+        + corners[:, 2 * width + part] * weights[2]
+        for part in range(width)
+    ]
+
+
+def _dot(one: Array, two: Array) -> Array:
+    products: Array = np.einsum("ni,ni->n", one, two)
+    return products
