@@ -23,11 +23,14 @@ from scripts.bench.harness import (
     figures_of,
     load,
     peer,
+    percentile,
     receiver,
     served,
     stub,
+    submit,
     submit_all,
 )
+from scripts.bench.raw_http import Client
 
 LOOKS = 3
 WARM = 30
@@ -104,12 +107,66 @@ async def measure(
     )
 
 
+@dataclass(frozen=True)
+class Waits:
+    """How long callers waited for their 202, in ms from when each was to be sent, and how late the
+    caller here was itself.
+
+    提交的等待时间。
+    """
+
+    submits: int
+    per_second: float
+    p50: float
+    p99: float
+    most: float
+    own_delay_p99: float
+
+
+async def measure_submits(url: str, count: int, per_second: float) -> Waits:
+    """Submit at a steady rate, whatever the answers take, while the jobs' steps run.
+
+    按固定速率提交，测量等待时间。
+    """
+    client, waits, delays = Client(url), [], []
+
+    async def one(name: str, at: float, hooks: str) -> None:
+        await asyncio.sleep(at - time.monotonic())
+        delays.append(time.monotonic() - at)
+        await submit(client, name, hooks)
+        waits.append(time.monotonic() - at)
+
+    async with receiver() as hooks:
+        warm = [f"warm-{number}" for number in range(WARM)]
+        await submit_all(url, warm, hooks.url, AT_ONCE)
+        await hooks.until(warm, PATIENCE)
+        names = [f"job-{number}" for number in range(count)]
+        began = time.monotonic() + 0.1
+        await asyncio.gather(
+            *(one(name, began + at / per_second, hooks.url) for at, name in enumerate(names))
+        )
+        await hooks.until(names, PATIENCE)
+    client.close()
+    found = (percentile(waits, 0.5), percentile(waits, 0.99), max(waits), percentile(delays, 0.99))
+    p50, p99, most, own = (seconds * 1000 for seconds in found)
+    return Waits(count, per_second, p50, p99, most, own)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure with and without the preview, print.
 
     运行测量并打印结果。
     """
     chosen = _options(argv)
+    if chosen.submits:
+        with (
+            stub("--looks", str(LOOKS)) as provider,
+            served(provider, {**SETTINGS, "MAQUETTE_PREVIEW": "off"}) as (url, _, _),
+        ):
+            waits = asyncio.run(measure_submits(url, chosen.submits, chosen.rate))
+        figures = {"machine": load(), **asdict(waits)}
+        print(json.dumps(figures, indent=2) if chosen.json else _told_waits(waits))
+        return 0
     costs = []
     for preview in chosen.preview or ("off", "on"):
         settings = {**SETTINGS, "MAQUETTE_PREVIEW": preview}
@@ -156,6 +213,15 @@ def _told(cost: Cost) -> str:
     )
 
 
+def _told_waits(waits: Waits) -> str:
+    return (
+        f"{waits.submits} submits at {waits.per_second:.0f}/s while steps run, {load()}\n"
+        f"  202 after   {waits.p50:.0f} ms (median), {waits.p99:.0f} ms (99 %), "
+        f"{waits.most:.0f} ms at most\n"
+        f"  the caller  {waits.own_delay_p99:.0f} ms late itself (99 %)"
+    )
+
+
 def _options(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line.
 
@@ -167,6 +233,10 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=600, help="a tenth of it with the preview")
     parser.add_argument("--preview", action="append", choices=("on", "off"), help="default: both")
     parser.add_argument("--peer", choices=("dbos",), help="the same lifecycle on it, beside")
+    parser.add_argument(
+        "--submits", type=int, nargs="?", const=1000, help="instead: how long so many (1000) wait"
+    )
+    parser.add_argument("--rate", type=float, default=100.0, help="those a second (100)")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
     return parser.parse_args(argv)
 
