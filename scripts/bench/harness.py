@@ -17,7 +17,8 @@ import tempfile
 import time
 import venv
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,14 @@ class Child:
             raise RuntimeError(f"it ended with {self.process.wait()}: {self.said()}")
         return said.strip()
 
-    def ask(self) -> dict[str, float]:
-        """Its figures.
+    def ask(self, question: str = "figures") -> Any:
+        """What it answers to a question.
 
-        询问子进程的开销。
+        询问子进程。
         """
-        self._input.write(b"figures\n")
+        self._input.write(f"{question}\n".encode())
         self._input.flush()
-        found: dict[str, float] = json.loads(self.line())
-        return found
+        return json.loads(self.line())
 
     def said(self) -> str:
         """The end of what it wrote to stderr.
@@ -176,15 +176,18 @@ def free_port() -> int:
 
 
 def wait_for(port: int, child: Child) -> None:
-    """Wait until something answers there; raises `RuntimeError` if that takes too long.
+    """Wait until requests are answered there; raises `RuntimeError` if that takes too long.
 
-    等待端口可用。
+    等待服务可用。
     """
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and child.process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        with suppress(OSError):
+            connection = HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+            connection.close()
+            return
         time.sleep(0.05)
     raise RuntimeError(f"nothing answers on port {port}: {child.said()}")
 

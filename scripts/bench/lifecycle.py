@@ -14,11 +14,15 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts.bench.harness import (
     Child,
+    Receiver,
     commits,
     figures_of,
     load,
@@ -35,19 +39,36 @@ from scripts.bench.raw_http import Client
 LOOKS = 3
 WARM = 30
 AT_ONCE = 16
+ROUNDS = 2
+PROFILED = 60
 PATIENCE = 60.0
 """Seconds without any webhook after which the run has failed."""
 SETTINGS = {"MAQUETTE_POLL_FIRST_SECONDS": "0.5", "MAQUETTE_POLL_FACTOR": "1.1"}
 """How `serve` looks at its own stand-in, which is as quick."""
+FUNCTIONS = ("api", "poll", "postprocess", "callback")
 _CALLS = ("create", "list", "task", "download", "usage")
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What the jobs of one run cost: processor time in ms a job, in all and by function; requests
-    to the provider and commits a job; memory in bytes.
+class Subject:
+    """What is measured: where it answers, its process and database, and its provider's address.
 
-    一次运行的开销。
+    被测量的服务。
+    """
+
+    name: str
+    url: str
+    child: Child
+    database: Path
+    provider: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the jobs of one subject cost: processor time in ms a job, in all and by function;
+    requests to the provider and commits a job; memory in bytes.
+
+    一项测量的结果。
     """
 
     name: str
@@ -62,48 +83,70 @@ class Cost:
     stub_ms: float
 
 
-async def measure(
-    name: str, url: str, child: Child, database: Path, provider: str, jobs: int
-) -> Cost:
-    """Submit jobs to a server that answers at `url`, and wait for all their webhooks.
+async def measure(subjects: Sequence[Subject], jobs: int, rounds: int = ROUNDS) -> list[Cost]:
+    """Give each subject jobs and wait for their webhooks, in turns: what else the machine does
+    meets them alike.
 
-    提交任务并等待全部回调。
+    轮流测量各服务。
     """
+    spent: dict[str, Counter[str]] = {subject.name: Counter() for subject in subjects}
     async with receiver() as hooks:
-        names = [f"warm-{number}" for number in range(WARM)]
-        await submit_all(url, names, hooks.url, AT_ONCE)
-        await hooks.until(names, PATIENCE)
-        await asyncio.sleep(1.0)  # what the last of them left to be done
-        before, asked, written = child.ask(), await figures_of(provider), commits(database)
-        began = time.monotonic()
-        names = [f"job-{number}" for number in range(jobs)]
-        await submit_all(url, names, hooks.url, AT_ONCE)
-        await hooks.until(names, PATIENCE)
-        seconds = time.monotonic() - began
-        await asyncio.sleep(1.0)
-        after, asked_after, written = (
-            child.ask(),
-            await figures_of(provider),
-            commits(database) - written,
-        )
-        if wrong := hooks.unlike(names):
-            raise RuntimeError(f"{len(wrong)} jobs did not succeed: {hooks.bodies[wrong[0]]!r}")
-    spent = {key: (after[key] - before.get(key, 0.0)) * 1000 / jobs for key in after}
-    calls = {key: (asked_after.get(key, 0) - asked.get(key, 0)) / jobs for key in _CALLS}
-    by_function = {key: spent[key] for key in spent if key not in ("all", "memory", "peak")}
+        for subject in subjects:
+            await _carry(subject, hooks, [f"{subject.name}-warm-{n}" for n in range(WARM)])
+        for number in range(rounds):
+            for subject in subjects:
+                names = [f"{subject.name}-{number}-{n}" for n in range(jobs // rounds)]
+                spent[subject.name].update(await _carry(subject, hooks, names))
+    return [_cost(subject, spent[subject.name]) for subject in subjects]
+
+
+async def _carry(subject: Subject, hooks: Receiver, names: Sequence[str]) -> Counter[str]:
+    """What jobs of these names cost a subject; raises `RuntimeError` where one did not succeed.
+
+    完成一批任务并统计开销。
+    """
+    before, began = await _counted(subject), time.monotonic()
+    await submit_all(subject.url, names, hooks.url, AT_ONCE)
+    await hooks.until(names, PATIENCE)
+    seconds = time.monotonic() - began
+    await asyncio.sleep(1.0)  # what the last of them left to be done
+    found = await _counted(subject)
+    if wrong := hooks.unlike(names):
+        raise RuntimeError(f"{len(wrong)} jobs did not succeed: {hooks.bodies[wrong[0]]!r}")
+    found.subtract(before)
+    found.update({"jobs": len(names), "seconds": seconds})
+    return found
+
+
+async def _counted(subject: Subject) -> Counter[str]:
+    counted: Counter[str] = Counter(subject.child.ask())
+    provider = await figures_of(subject.provider)
+    counted.update({call: provider.get(call, 0.0) for call in _CALLS})
+    counted.update({"stub": provider["cpu"], "commits": commits(subject.database)})
+    return counted
+
+
+def _cost(subject: Subject, spent: Counter[str]) -> Cost:
+    """A subject's cost a job.
+
+    折算为每个任务的开销。
+    """
+    jobs = spent["jobs"]
+    by_function = {name: spent[name] * 1000 / jobs for name in FUNCTIONS if spent[name]}
     if by_function:
-        by_function["rest"] = spent["all"] - sum(by_function.values())
+        by_function["rest"] = spent["all"] * 1000 / jobs - sum(by_function.values())
+    calls = {call: spent[call] / jobs for call in _CALLS if spent[call]}
     return Cost(
-        name,
-        jobs,
-        jobs / seconds,
-        spent["all"],
-        by_function,
-        sum(calls.values()),
-        calls,
-        written / jobs,
-        int(after["peak"]),
-        (asked_after["cpu"] - asked["cpu"]) * 1000 / jobs,
+        name=subject.name,
+        jobs=jobs,
+        jobs_per_second=jobs / spent["seconds"],
+        ms=spent["all"] * 1000 / jobs,
+        ms_by_function=by_function,
+        requests=sum(calls.values()),
+        requests_by_call=calls,
+        commits=spent["commits"] / jobs,
+        peak_bytes=subject.child.ask()["peak"],
+        stub_ms=spent["stub"] * 1000 / jobs,
     )
 
 
@@ -159,40 +202,52 @@ def main(argv: list[str] | None = None) -> int:
     """
     chosen = _options(argv)
     if chosen.submits:
-        with (
-            stub("--looks", str(LOOKS)) as provider,
-            served(provider, {**SETTINGS, "MAQUETTE_PREVIEW": "off"}) as (url, _, _),
-        ):
-            waits = asyncio.run(measure_submits(url, chosen.submits, chosen.rate))
+        with ExitStack() as stack:
+            subject = _serving(stack, "off")
+            waits = asyncio.run(measure_submits(subject.url, chosen.submits, chosen.rate))
         figures = {"machine": load(), **asdict(waits)}
         print(json.dumps(figures, indent=2) if chosen.json else _told_waits(waits))
         return 0
-    costs = []
+    costs: list[Cost] = []
     for preview in chosen.preview or ("off", "on"):
-        settings = {**SETTINGS, "MAQUETTE_PREVIEW": preview}
-        jobs = chosen.jobs if preview == "off" else max(1, chosen.jobs // 10)
-        with (
-            stub("--looks", str(LOOKS)) as provider,
-            served(provider, settings) as (url, child, database),
-        ):
-            name = f"preview {preview}"
-            costs.append(asyncio.run(measure(name, url, child, database, provider, jobs)))
-        if not chosen.json:
-            print(_told(costs[-1]), flush=True)
-    if chosen.peer:
-        with (
-            stub("--looks", str(LOOKS)) as provider,
-            peer(provider) as (url, child, database),
-        ):
-            beside = asyncio.run(measure("dbos", url, child, database, provider, chosen.jobs))
-        costs.append(beside)
-        if not chosen.json:
-            print(_told(beside), flush=True)
-            for cost in costs[:-1]:
-                print(f"ratio: {cost.ms / beside.ms:.2f} of dbos, {cost.name}")
+        with ExitStack() as stack:
+            subjects = [_serving(stack, preview)]
+            jobs = chosen.jobs if preview == "off" else max(ROUNDS, chosen.jobs // 10)
+            if chosen.peer and preview == "off":
+                provider = stack.enter_context(stub("--looks", str(LOOKS)))
+                subjects.append(Subject("dbos", *stack.enter_context(peer(provider)), provider))
+            if chosen.profile:
+                subjects[0].child.ask("sample")
+            costs += asyncio.run(measure(subjects, jobs))
+            if chosen.profile:
+                _print_profile(subjects[0].child.ask("samples"), jobs + WARM)
     if chosen.json:
         print(json.dumps({"machine": load(), "costs": [asdict(cost) for cost in costs]}, indent=2))
+        return 0
+    for cost in costs:
+        print(_told(cost))
+    for beside in costs[1:]:
+        if beside.name == "dbos":
+            print(f"ratio: {costs[0].ms / beside.ms:.2f} of dbos")
     return 0
+
+
+def _serving(stack: ExitStack, preview: str) -> Subject:
+    provider = stack.enter_context(stub("--looks", str(LOOKS)))
+    settings = {**SETTINGS, "MAQUETTE_PREVIEW": preview}
+    found = stack.enter_context(served(provider, settings))
+    return Subject(f"preview-{preview}", *found, provider)
+
+
+def _print_profile(samples: Mapping[str, Mapping[str, float]], jobs: int) -> None:
+    """Print where the time went, in ms a job: by file, and by function with all that it called.
+
+    打印剖析结果。
+    """
+    for title, found in samples.items():
+        print(f"{title}:")
+        for name, seconds in list(found.items())[:PROFILED]:
+            print(f"  {seconds * 1000 / jobs:8.2f} ms  {name}")
 
 
 def _told(cost: Cost) -> str:
@@ -230,6 +285,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.bench.lifecycle", description=(__doc__ or "").split("\n")[0]
     )
+    parser.add_argument("--profile", action="store_true", help="where the time goes, by sampling")
     parser.add_argument("--jobs", type=int, default=600, help="a tenth of it with the preview")
     parser.add_argument("--preview", action="append", choices=("on", "off"), help="default: both")
     parser.add_argument("--peer", choices=("dbos",), help="the same lifecycle on it, beside")

@@ -1,8 +1,8 @@
 """`serve` in a process that tells its figures: `python -m scripts.bench.served --port 8000`.
 
 The real `serve`, as it is; beside it each thread's processor time is noted by the function that it
-works for. A line on standard input is answered by one line of JSON on standard output. When
-standard input ends, the server stops.
+works for. A question, a line on standard input, is answered by a line of JSON on standard output.
+When standard input ends, the server stops.
 
 可报告自身开销的服务进程。
 """
@@ -15,14 +15,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from scripts.bench.sampling import Sampler
 
 FUNCTIONS = ("api", "poll", "postprocess", "callback")
 _owners: dict[int, str] = {}
 _living: dict[int, str] = {}
 _ended: dict[str, float] = dict.fromkeys(FUNCTIONS, 0.0)
-_lock = threading.Lock()
+_lock = threading.RLock()
 """Held while a thread ends, and while the clocks of those that live are read: reading the clock of
 one that is gone is a fault."""
 
@@ -72,13 +74,21 @@ def figures() -> dict[str, float]:
     """
     with _lock:
         spent = dict(_ended)
-        for ident, owner in _living.items():
-            spent[owner] += time.clock_gettime(time.pthread_getcpuclockid(ident))
-    # The loop that takes connections.
+        for ident, seconds in clocks().items():
+            spent[_living.get(ident, "api")] += seconds
+    return {"all": time.process_time(), **spent, "memory": memory(), "peak": memory("VmHWM")}
+
+
+def clocks() -> dict[int, float]:
+    """The processor seconds of each thread that lives, and of the one that takes connections.
+
+    各线程的处理器时间。
+    """
     main = threading.main_thread().ident
     assert main is not None
-    spent["api"] += time.clock_gettime(time.pthread_getcpuclockid(main))
-    return {"all": time.process_time(), **spent, "memory": memory(), "peak": memory("VmHWM")}
+    with _lock:
+        idents = (main, *_living)
+        return {one: time.clock_gettime(time.pthread_getcpuclockid(one)) for one in idents}
 
 
 def memory(which: str = "VmRSS") -> int:
@@ -92,13 +102,13 @@ def memory(which: str = "VmRSS") -> int:
     return 0
 
 
-def answer_questions(told: Callable[[], dict[str, float]]) -> None:
-    """Answer each line on standard input by what `told` gives, and end this process after it.
+def answer_questions(answers: Mapping[str, Callable[[], object]]) -> None:
+    """Answer each question, a line on standard input, by JSON; end this process after the last.
 
     逐行应答询问，输入结束则停止进程。
     """
-    for _ in sys.stdin:
-        print(json.dumps(told()), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answers[line.strip()]()), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -110,7 +120,9 @@ def main() -> int:
     watch_threads()
     from infra.local.cli import serve
 
-    threading.Thread(target=answer_questions, args=(figures,), daemon=True).start()
+    sampler = Sampler(clocks)
+    answers = {"figures": figures, "sample": sampler.start, "samples": sampler.stop}
+    threading.Thread(target=answer_questions, args=(answers,), daemon=True).start()
     return serve.main()
 
 

@@ -3,7 +3,8 @@
 As its guides show it: a FastAPI application starts a workflow, whose steps are durable. They create
 the provider's task, look at it until it is done, keep and hash the file, read it, publish it, and
 send a signed webhook. That is less than Maquette does: no idempotency, no lists, no cancel, no
-search for a lost create, no measuring, no replay, one look a request. Plain functions in its threads cost a quarter less than coroutines.
+search for a lost create, no measuring, no replay, one look a request. Plain functions in threads
+cost it a quarter less than coroutines.
 
 用 DBOS 实现的同样流程，作为对照。
 """
@@ -189,7 +190,7 @@ def main() -> int:
     )
     threading.Thread(
         target=answer_questions,
-        args=(lambda: {"all": time.process_time(), "peak": memory("VmHWM")},),
+        args=({"figures": lambda: {"all": time.process_time(), "peak": memory("VmHWM")}},),
         daemon=True,
     ).start()
     asyncio.run(server.serve())
