@@ -18,9 +18,10 @@ import time
 import venv
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.paths import ROOT
 from scripts.bench.raw_http import Client, answer, serving
@@ -102,6 +103,20 @@ def stub(*flags: str) -> Iterator[str]:
         yield child.line().removeprefix("listening on ")
     finally:
         child.stop()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: where it answers, its process and database, and its provider's address.
+
+    被测量的服务。
+    """
+
+    name: str
+    url: str
+    child: Child
+    database: Path
+    provider: str
 
 
 @contextmanager
@@ -309,17 +324,28 @@ async def figures_of(url: str) -> dict[str, float]:
     return counted
 
 
-async def tasks_of(url: str) -> dict[str, Any]:
-    """A stub's tasks by their prompt: when made, how long they take, when done, and looks: all,
-    and those before the end.
+class TaskSeen(NamedTuple):
+    """A stub's task: when it was made (seconds since 1970), how long it takes (0: it counts looks),
+    when it was done, and how often it was looked at.
+
+    桩服务中的一个任务。
+    """
+
+    made_at: float
+    takes: float
+    done_at: float | None
+    looks: int
+
+
+async def tasks_of(url: str) -> dict[str, TaskSeen]:
+    """A stub's tasks by their prompts.
 
     桩服务的任务明细。
     """
     client = Client(url)
     _, found = await client.ask("GET", "/_tasks")
     client.close()
-    tasks: dict[str, Any] = json.loads(found)
-    return tasks
+    return {prompt: TaskSeen(*task) for prompt, task in json.loads(found).items()}
 
 
 def percentile(values: Sequence[float], part: float) -> float:

@@ -18,11 +18,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from scripts.bench.harness import (
-    Child,
     Receiver,
+    Subject,
     commits,
     figures_of,
     load,
@@ -47,20 +46,6 @@ SETTINGS = {"MAQUETTE_POLL_FIRST_SECONDS": "0.5", "MAQUETTE_POLL_FACTOR": "1.1"}
 """How `serve` looks at its own stand-in, which is as quick."""
 FUNCTIONS = ("api", "poll", "postprocess", "callback")
 _CALLS = ("create", "list", "task", "download", "usage")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is measured: where it answers, its process and database, and its provider's address.
-
-    被测量的服务。
-    """
-
-    name: str
-    url: str
-    child: Child
-    database: Path
-    provider: str
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import random
 import struct
 import sys
@@ -41,23 +42,23 @@ class Task:
     made_at: float
     takes: float
     looks: int = 0
-    looks_before: int = 0
     done_at: float | None = None
 
 
 class Stub:
     """The account and its tasks. A task is done at its `looks`-th look, or, where `looks` is 0,
-    after a time chosen evenly between `seconds`; `progress` says whether running tasks tell any.
+    after a time around a median of so many seconds, lognormal with this sigma: `takes`; `progress`
+    says whether running tasks tell any.
 
     桩服务。
     """
 
     def __init__(
-        self, looks: int, seconds: tuple[float, float], *, progress: bool = True, seed: int = 1
+        self, looks: int, takes: tuple[float, float], *, progress: bool = True, seed: int = 1
     ) -> None:
         self.url = ""
         self._looks = looks
-        self._seconds = seconds
+        self._median, self._sigma = takes
         self._progress = progress
         self._random = random.Random(seed)
         self._tasks: list[Task] = []
@@ -94,8 +95,7 @@ class Stub:
         测量程序的查询。
         """
         if path == "/_figures":
-            counts = {**self._counts, "tasks": len(self._tasks)}
-            return answer(json.dumps({**counts, "cpu": time.process_time()}).encode())
+            return answer(json.dumps({**self._counts, "cpu": time.process_time()}).encode())
         if path == "/_tasks":
             tasks = {
                 json.loads(task.body)["prompt"]: (
@@ -103,7 +103,6 @@ class Stub:
                     task.takes,
                     task.done_at,
                     task.looks,
-                    task.looks_before,
                 )
                 for task in self._tasks
             }
@@ -111,9 +110,12 @@ class Stub:
         return _NOT_FOUND
 
     def _create(self, body: bytes) -> bytes:
-        takes = 0.0 if self._looks else self._random.uniform(*self._seconds)
+        takes = 0.0 if self._looks else self._drawn()
         self._tasks.append(Task(body, time.time(), takes))
         return _success(b'{"task_id":"%s"}' % _id(len(self._tasks) - 1))
+
+    def _drawn(self) -> float:
+        return self._median * math.exp(self._random.gauss(0.0, self._sigma))
 
     def _list(self, ids: list[str]) -> bytes:
         found = b",".join(b'"%s":%s' % (one.encode(), self._described(one)) for one in ids)
@@ -126,6 +128,7 @@ class Stub:
         """
         task, now = self._tasks[int(task_id[:8], 16)], time.time()
         task.looks += 1
+        self._counts["looks"] += 1
         if self._looks:
             part = task.looks / self._looks
             end = now
@@ -133,7 +136,6 @@ class Stub:
             part = (now - task.made_at) / task.takes if task.takes else 1.0
             end = task.made_at + task.takes
         if part < 1.0:
-            task.looks_before += 1
             percent = int(part * 100) if self._progress else 0
             return b'{"task_id":"%s","type":"text_to_model","status":"running","progress":%d,' % (
                 task_id.encode(),
@@ -238,11 +240,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.stub", description=__doc__)
     parser.add_argument("--looks", type=int, default=0, help="a task is done at this look")
     parser.add_argument(
-        "--seconds", type=float, nargs=2, default=(3.0, 3.0), help="else, after so long: FROM TO"
+        "--takes",
+        type=float,
+        nargs=2,
+        default=(3.0, 0.0),
+        metavar=("MEDIAN", "SIGMA"),
+        help="else, after so many seconds, lognormal",
     )
     parser.add_argument("--no-progress", action="store_true", help="running tasks tell none")
     chosen = parser.parse_args(argv)
-    stub = Stub(chosen.looks, tuple(chosen.seconds), progress=not chosen.no_progress)
+    stub = Stub(chosen.looks, tuple(chosen.takes), progress=not chosen.no_progress)
     asyncio.run(_serve(stub))
     return 0
 
