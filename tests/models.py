@@ -102,15 +102,15 @@ class ModelBuilder:
             self.roots.append(index)
         return index
 
+    def add_image(self, data: bytes, media_type: str = "image/png") -> int:
+        return self._append("images", {"bufferView": self.add_view(data), "mimeType": media_type})
+
     def add_texture(self, pixels: Array, **sampler: Any) -> int:
         from PIL import Image
 
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, "PNG")
-        image = self._append(
-            "images", {"bufferView": self.add_view(out.getvalue()), "mimeType": "image/png"}
-        )
-        texture = {"source": image}
+        texture = {"source": self.add_image(out.getvalue())}
         if sampler:
             texture["sampler"] = self._append("samplers", sampler)
         return self._append("textures", texture)

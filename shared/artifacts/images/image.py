@@ -143,15 +143,15 @@ def _supported(data: bytes) -> str:
     media_type = sniff(data)
     if media_type is None:
         raise BrokenImage(
-            "image_format_unsupported", f"this is {_name_of(data)}; send JPEG, PNG or WebP"
+            "image_format_unsupported", f"this is {name_of(data)}; send JPEG, PNG or WebP"
         )
     return media_type
 
 
-def _name_of(data: bytes) -> str:
-    """What a file that is none of the three is, in words.
+def name_of(data: bytes) -> str:
+    """What a file that is no JPEG, PNG or WebP is, in words with an article.
 
-    说明这是什么文件。
+    这个函数用文字说明这是什么文件。
     """
     if not data:
         return "an empty file"
@@ -163,6 +163,12 @@ def _name_of(data: bytes) -> str:
     for start, name in (
         (b"GIF8", "a GIF"),
         (b"BM", "a BMP"),
+        (b"\xabKTX 20\xbb", "a KTX2 texture"),
+        (b"\xabKTX 11\xbb", "a KTX texture"),
+        (b"DDS ", "a DDS texture"),
+        (b"\xff\x0a", "a JPEG XL"),
+        (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+        (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
         (b"II*\0", "a TIFF"),
         (b"MM\0*", "a TIFF"),
         (b"%PDF", "a PDF"),

@@ -9,9 +9,8 @@ memory they take has a limit whatever the file holds.
 from __future__ import annotations
 
 import base64
-import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,19 +19,21 @@ import numpy as np
 from shared.artifacts.gltf.container import Container
 from shared.artifacts.gltf.document import entries, is_number
 from shared.artifacts.gltf.mesh import Unreadable, read_view
+from shared.artifacts.render.decoding import Allowance, read_texture
 from shared.artifacts.render.raster import Array
 from shared.artifacts.render.textures import CLAMP, MIRROR, NEAREST, REPEAT, Mipmaps, Texture
 
 MAX_SIDE = 1024
-MAX_SOURCE_PIXELS = 70_000_000
-"""One 8192 x 8192 texture; a larger one is left out of the preview."""
-
 MAX_ALL_PIXELS = 300_000_000
 """What may be decoded for one preview in all: a few seconds of work."""
 
 _SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 _TRANSFORM = "KHR_texture_transform"
-_SOURCES = ("EXT_texture_webp",)
+_BETTER = ("EXT_texture_webp", "EXT_texture_avif")
+"""Extensions that name a picture to be preferred to the plain one."""
+
+_OTHER = ("KHR_texture_basisu", "MSFT_texture_dds")
+"""Extensions that name a picture which is not read here: the plain one stands in for it."""
 
 
 def _black() -> Array:
@@ -110,8 +111,8 @@ class Shelf:
         self._side = MAX_SIDE
         while self._side > 64 and materials * self._side**2 > 8 * MAX_SIDE**2:
             self._side //= 2
-        self._left = MAX_ALL_PIXELS
-        self._images: dict[tuple[int, bool], Mipmaps | None] = {}
+        self._allowance = Allowance(MAX_ALL_PIXELS)
+        self._images: dict[tuple[int, bool], Mipmaps | str] = {}
 
     def surface(self, index: int) -> Surface:
         """The surface of a material.
@@ -155,8 +156,7 @@ class Shelf:
         if "index" not in info:
             return None
         item = entries(self._raw, "textures")[int(info["index"])]
-        found = (self._mipmaps(source, srgb) for source in _sources(item))
-        image = next((mipmaps for mipmaps in found if mipmaps is not None), None)
+        image = self._mipmaps(_sources(item), srgb)
         if image is None:
             return None
         samplers = entries(self._raw, "samplers")
@@ -171,20 +171,30 @@ class Shelf:
             nearest=sampler.get("magFilter") == NEAREST,
         )
 
-    def _mipmaps(self, source: int, srgb: bool) -> Mipmaps | None:
-        """An image's mipmaps, made once; None where it cannot be read."""
-        if (source, srgb) not in self._images:
-            self._images[source, srgb] = self._image(source, srgb)
-        return self._images[source, srgb]
+    def _mipmaps(self, sources: list[int], srgb: bool) -> Mipmaps | None:
+        """The first of these images that can be read; None, and a warning of each, where none can.
 
-    def _image(self, index: int, srgb: bool) -> Mipmaps | None:
+        依次尝试各个图片来源。
+        """
+        faults = []
+        for source in sources:
+            if (source, srgb) not in self._images:
+                self._images[source, srgb] = self._image(source, srgb)
+            image = self._images[source, srgb]
+            if isinstance(image, Mipmaps):
+                return image
+            faults.append(f"images[{source}] is not in the preview: {image}")
+        self.warnings += [fault for fault in faults if fault not in self.warnings]
+        return None
+
+    def _image(self, index: int, srgb: bool) -> Mipmaps | str:
+        """An image's mipmaps, or why it has none."""
         try:
-            return Mipmaps.of(self._decode(self._bytes(index)), srgb)
+            return read_texture(self._bytes(index), self._side, srgb, self._allowance)
         except MemoryError:
             raise
         except Exception as error:  # a hostile picture inside a good model costs its colours only
-            self.warnings.append(f"images[{index}] is not in the preview: {str(error)[:120]}")
-            return None
+            return str(error)[:120]
 
     def _bytes(self, index: int) -> bytes:
         item = entries(self._raw, "images")[index]
@@ -197,37 +207,19 @@ class Shelf:
             raise Unreadable("it lies outside the file")
         return base64.b64decode(uri.partition(",")[2])
 
-    def _decode(self, data: bytes) -> Array:
-        """A texture's picture as an array, within the bounds on pixels; raises Unreadable.
 
-        解码贴图。
-        """
-        from PIL import Image
-
-        with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
-            size = image.width * image.height
-            if size > MAX_SOURCE_PIXELS or size > self._left:
-                raise Unreadable(f"it has {image.width} x {image.height} pixels")
-            self._left -= size
-            image.draft("RGB", (self._side, self._side))
-            factor = max(1, -(-max(image.size) // self._side))
-            plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
-            return np.asarray(plain.reduce(factor))
-
-
-def _sources(texture: Mapping[str, Any]) -> Iterator[int]:
-    """The images that a texture may be taken from, the best first."""
+def _sources(texture: Mapping[str, Any]) -> list[int]:
+    """The images that a texture may be taken from, the best first and the unlikely last."""
     extensions = _dict(texture.get("extensions"))
-    for source in (
-        *(_dict(extensions.get(name)).get("source") for name in _SOURCES),
-        texture.get("source"),
-    ):
-        if source is not None:
-            yield int(source)
+    better, other = (
+        [_dict(extensions.get(name)).get("source") for name in names] for names in (_BETTER, _OTHER)
+    )
+    found = (*better, texture.get("source"), *other)
+    return [int(source) for source in found if is_number(source) and source >= 0]
 
 
 def _matrix(transform: Mapping[str, Any]) -> Array:
-    """KHR_texture_transform as (2, 3): turned, then scaled, then moved, as three.js does it."""
+    """KHR_texture_transform as (2, 3): scaled, then turned, then moved."""
     move, scale = (
         _numbers(transform.get("offset"), (0, 0)),
         _numbers(transform.get("scale"), (1, 1)),
@@ -235,7 +227,7 @@ def _matrix(transform: Mapping[str, Any]) -> Array:
     turn = _number(transform.get("rotation"), 0)
     cosine, sine = math.cos(turn), math.sin(turn)
     rotation = np.array([[cosine, sine], [-sine, cosine]])
-    return np.column_stack([rotation * scale[:, None], move]).astype(np.float32)
+    return np.column_stack([rotation * scale, move]).astype(np.float32)
 
 
 def _wrap(code: object) -> int:

@@ -19,12 +19,8 @@ CLAMP, MIRROR, REPEAT = 33071, 33648, 10497
 
 NEAREST = 9728
 
-_VALUES = np.arange(256) / 255
-_LINEAR = np.rint(_VALUES * 65535).astype(np.uint16)
-_FROM_SRGB = np.rint(
-    np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.055) ** 2.4) * 65535
-).astype(np.uint16)
 _ONE = np.float32(1 / 65535)
+_NO_LOWEST_BITS = np.uint64(0xFFFE_FFFE_FFFE_FFFE)
 _FAR = np.float32(1e6)
 """A 32-bit UV beyond this says nothing about where in a texture it lies."""
 
@@ -47,32 +43,23 @@ class Mipmaps:
     opaque: bool
 
     @staticmethod
-    def of(pixels: Array, srgb: bool = True) -> Mipmaps:
-        """The mipmaps of 8-bit `pixels`, (height, width, 3 or 4), coded in sRGB or linear.
+    def of(texels: Array, opaque: bool) -> Mipmaps:
+        """The mipmaps of one level, (height, width) 64-bit words.
 
-        这个方法由 8 位像素生成各级缩小图。
+        这个方法由最大的一级生成各级缩小图。
         """
-        high, wide, parts = pixels.shape
-        level: Array = np.empty((high, wide, 4), np.uint16)
-        table = _FROM_SRGB if srgb else _LINEAR
-        for part in range(3):
-            np.take(table, pixels[..., part], out=level[..., part], mode="clip")
-        if parts == 4:
-            np.take(_LINEAR, pixels[..., 3], out=level[..., 3], mode="clip")
-        else:
-            level[..., 3] = 65535
-        levels = [level]
-        while max(level.shape[:2]) > 1:
-            level = _halved(level)
-            levels.append(level)
-        sizes = np.array([one.shape[:2] for one in levels], np.int32)
+        levels = [texels]
+        while texels.size > 1:
+            texels = _halved(texels)
+            levels.append(texels)
+        sizes = np.array([level.shape for level in levels], np.int32)
         lengths = sizes[:, 0] * sizes[:, 1]
         return Mipmaps(
-            texels=np.concatenate([one.view(np.uint64).reshape(-1) for one in levels]),
+            texels=np.concatenate([level.reshape(-1) for level in levels]),
             starts=np.cumsum(lengths, dtype=np.int32) - lengths,
             widths=sizes[:, 1],
             heights=sizes[:, 0],
-            opaque=parts == 3 or int(pixels[..., 3].min()) == 255,
+            opaque=opaque,
         )
 
 
@@ -152,16 +139,25 @@ class Texture:
         return whole
 
 
-def _halved(level: Array) -> Array:
-    """The means of two by two texels; an odd last row or column stands for two."""
-    high, wide = level.shape[:2]
-    if high % 2 and high > 1:
-        level, high = np.concatenate([level, level[-1:]]), high + 1
-    if wide % 2 and wide > 1:
-        level, wide = np.concatenate([level, level[:, -1:]], axis=1), wide + 1
-    rows = level if high == 1 else level[0::2] // 2 + level[1::2] // 2
-    half: Array = rows if wide == 1 else rows[:, 0::2] // 2 + rows[:, 1::2] // 2
-    return half
+def _halved(texels: Array) -> Array:
+    return _row_means(_row_means(texels).T).T
+
+
+def _row_means(texels: Array) -> Array:
+    """The mean of each two rows, of the four numbers of a word at once; an odd last row stays.
+
+    每两行取平均。
+    """
+    if len(texels) == 1:
+        return texels
+    if len(texels) % 2:
+        texels = np.concatenate([texels, texels[-1:]])
+    one, two = texels[0::2], texels[1::2]
+    mean: Array = one ^ two
+    mean &= _NO_LOWEST_BITS
+    mean >>= np.uint64(1)
+    mean += one & two
+    return mean
 
 
 def _folded(place: Array, wrap: int) -> Array:

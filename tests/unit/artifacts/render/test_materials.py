@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import io
 import math
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from shared.artifacts.gltf.container import BytesReader, check_container
+from shared.artifacts.render import materials
+from shared.artifacts.render.decoding import Allowance, read_texture
 from shared.artifacts.render.materials import Shelf, Surface
-from shared.artifacts.render.textures import CLAMP, MIRROR, REPEAT, Mipmaps, Texture
+from shared.artifacts.render.textures import CLAMP, MIRROR, REPEAT, Texture
 from tests.models import ModelBuilder
+from tests.pictures import png
 
 WRAPS = (REPEAT, CLAMP, MIRROR)
 
@@ -35,6 +42,12 @@ def wrapped(column: int, size: int, wrap: int) -> int:
         column %= 2 * size
         return column if column < size else 2 * size - 1 - column
     return column % size
+
+
+def texture_of(pixels: Any, **more: Any) -> Texture:
+    """A texture of 8-bit pixels that were a PNG."""
+    data = png(pixels, {1: 0, 2: 4, 3: 2, 4: 6}[pixels.shape[2]])
+    return Texture(read_texture(data, 1024, True, Allowance(10**9)), **more)
 
 
 def looked_up(pixels: Any, uv: tuple[float, float], wraps: tuple[int, int]) -> list[float]:
@@ -62,14 +75,14 @@ def test_a_look_up_is_that_of_a_slow_reference(
     shape: tuple[int, int], uv: tuple[float, float], wraps: tuple[int, int], seed: int
 ) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (*shape, 4), dtype=np.uint8)
-    texture = Texture(Mipmaps.of(pixels), wraps)
+    texture = texture_of(pixels, wraps=wraps)
     found = texture.sample(np.array([uv], np.float32))[0]
     assert found.tolist() == pytest.approx(looked_up(pixels, uv, wraps), abs=2e-3)
 
 
 def test_a_texture_that_is_seen_small_is_averaged_as_light() -> None:
     checks = np.indices((64, 64)).sum(axis=0)[..., None] % 2 * np.full(3, 255)
-    texture = Texture(Mipmaps.of(checks.astype(np.uint8)))
+    texture = texture_of(checks.astype(np.uint8))
     places = np.random.default_rng(1).random((50, 2)).astype(np.float32)
     assert np.ptp(texture.sample(places)[:, 0]) > 0.5
     small = texture.sample(places, 1 / 16)
@@ -82,7 +95,7 @@ def test_a_texture_that_is_seen_small_is_averaged_as_light() -> None:
 
 def test_places_that_are_none_are_the_origin() -> None:
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    texture = Texture(Mipmaps.of(pixels))
+    texture = texture_of(pixels)
     odd = np.array([[np.nan, np.inf], [1e30, -np.inf], [0, 0]], np.float32)
     found = texture.sample(odd)
     assert np.array_equal(found, np.repeat(found[2:], 3, axis=0))
@@ -146,5 +159,234 @@ def test_a_texture_transform_turns_scales_and_moves() -> None:
     assert found is not None
     assert found.coordinates == 3
     assert found.matrix is not None
-    assert np.allclose(found.matrix @ [1, 0, 1], [0.5, -3.75], atol=1e-6)
-    assert np.allclose(found.matrix @ [0, 1, 1], [2.5, 0.25], atol=1e-6)
+    # A quarter turn: along u, twice as fast, runs up the picture, along v to the right.
+    assert np.allclose(found.matrix @ [1, 0, 1], [0.5, 0.25 - 2], atol=1e-6)
+    assert np.allclose(found.matrix @ [0, 1, 1], [0.5 + 4, 0.25], atol=1e-6)
+
+
+def encoded(pixels: Any, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def textured(*pictures: bytes, **texture: Any) -> ModelBuilder:
+    """A material whose base colour is a texture of these images, the first by default."""
+    builder = ModelBuilder()
+    for picture in pictures:
+        builder.add_image(picture)
+    builder.document["textures"] = [texture or {"source": 0}]
+    builder.add_material(0)
+    return builder
+
+
+def colours_of(builder: ModelBuilder, *places: tuple[float, float]) -> list[list[int]]:
+    """The base colour's texture at some UVs, as sRGB bytes."""
+    texture = surface_of(builder).texture
+    assert texture is not None
+    found = texture.sample(np.array(places, np.float32))
+    coded = np.where(
+        found <= 0.0031308, found * 12.92, 1.055 * np.maximum(found, 1e-9) ** (1 / 2.4) - 0.055
+    )
+    coded[:, 3] = found[:, 3]
+    return [[round(255 * float(part)) for part in row] for row in coded]
+
+
+GRADIENT = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (64, 1))
+RED, GREEN = square([255, 0, 0], 16), square([0, 255, 0], 16)
+NOISE = np.random.default_rng(5).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+CLEAR_RED = Image.fromarray(RED).convert("P")
+CLEAR_RED.info["transparency"] = bytes([0] * 256)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        png(GRADIENT[..., None], 0),
+        png(np.dstack([GRADIENT, GRADIENT]), 4),
+        png(GRADIENT[..., None].repeat(3, axis=2), 2),
+        png(np.dstack([GRADIENT] * 4), 6),
+    ],
+    ids=["grey", "grey and alpha", "colour", "colour and alpha"],
+)
+def test_a_texture_of_sixteen_bits_is_a_gradient(picture: bytes) -> None:
+    places = [(column / 64 + 1 / 128, 0.5) for column in (0, 16, 32, 48, 63)]
+    greys = [colour[0] for colour in colours_of(textured(picture), *places)]
+    assert greys == pytest.approx([0, 65, 130, 194, 255], abs=2)
+
+
+@pytest.mark.parametrize(
+    ("picture", "colour"),
+    [
+        (encoded(RED, "JPEG"), [254, 0, 0, 255]),
+        (encoded(Image.fromarray(RED).convert("CMYK"), "JPEG"), [254, 0, 0, 255]),
+        (encoded(Image.fromarray(RED[..., 0]), "JPEG"), [255, 255, 255, 255]),
+        (encoded(RED, "WEBP", lossless=True), [255, 0, 0, 255]),
+        (encoded(RED, "AVIF", quality=100), [255, 0, 0, 255]),
+        (encoded(CLEAR_RED, "PNG"), [255, 0, 0, 0]),
+        (encoded(Image.fromarray(RED[..., 0] > 9), "PNG"), [255, 255, 255, 255]),
+    ],
+    ids=["JPEG", "inks", "grey", "WebP", "AVIF", "palette", "one bit"],
+)
+def test_every_kind_of_picture_is_read(picture: bytes, colour: list[int]) -> None:
+    (found,) = colours_of(textured(picture), (0.5, 0.5))
+    assert found == pytest.approx(colour, abs=3)
+
+
+def test_an_interlaced_png_is_read() -> None:
+    # Adam7 by hand: 2 x 2 pixels are one in the first pass, one in the sixth, two in the seventh.
+    rows = b"\0\xff\0\0" + b"\0\0\xff\0" + b"\0\0\0\xff\xff\xff\xff"
+    plain = png(np.zeros((2, 2, 3), np.uint8), 2)
+    header = b"IHDR" + plain[16:28] + b"\x01"
+    picture = plain[:12] + header + struct.pack(">I", zlib.crc32(header))
+    body = b"IDAT" + zlib.compress(rows)
+    picture += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    picture += plain[-12:]
+    places = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
+    assert colours_of(textured(picture), *places) == [
+        [255, 0, 0, 255],
+        [0, 255, 0, 255],
+        [0, 0, 255, 255],
+        [255, 255, 255, 255],
+    ]
+
+
+@pytest.mark.parametrize("extension", ["EXT_texture_webp", "EXT_texture_avif"])
+def test_a_better_picture_is_preferred_and_the_plain_one_stands_in(extension: str) -> None:
+    kind = extension[-4:].upper()
+    texture = {"source": 0, "extensions": {extension: {"source": 1}}}
+    both = textured(encoded(RED, "PNG"), encoded(GREEN, kind), **texture)
+    assert colours_of(both, (0.5, 0.5))[0] == pytest.approx([0, 255, 0, 255], abs=9)
+    broken = textured(encoded(RED, "PNG"), encoded(GREEN, kind)[:40], **texture)
+    assert colours_of(broken, (0.5, 0.5)) == [[255, 0, 0, 255]]
+
+
+KTX2 = b"\xabKTX 20\xbb\r\n\x1a\n" + bytes(80)
+
+
+def test_ktx2_is_named_where_nothing_stands_in() -> None:
+    basis = {"extensions": {"KHR_texture_basisu": {"source": 1}}}
+    whole = textured(encoded(RED, "PNG"), KTX2, source=0, **basis)
+    assert colours_of(whole, (0.5, 0.5)) == [[255, 0, 0, 255]]
+    shelf = Shelf(check_container(BytesReader(textured(RED.tobytes(), KTX2, **basis).glb())), 1)
+    assert shelf.surface(0).texture is None
+    assert shelf.warnings == [
+        "images[1] is not in the preview: it is a KTX2 texture, which is not read here"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [
+        (encoded(RED, "PNG")[:-30], "truncated"),
+        (encoded(NOISE, "JPEG")[:-1500], "truncated"),
+        (b"\x89PNG\r\n\x1a\n but no more", "cannot be read"),
+        (b"GIF89a" + bytes(20), "a GIF"),
+    ],
+)
+def test_what_cannot_be_read_is_said_once_and_costs_its_colours_only(
+    picture: bytes, reason: str
+) -> None:
+    builder = textured(picture)
+    builder.add_material(0)
+    shelf = Shelf(check_container(BytesReader(builder.glb())), 2)
+    assert [shelf.surface(index).texture for index in (0, 1)] == [None, None]
+    (warning,) = shelf.warnings
+    assert warning.startswith("images[0] is not in the preview: ")
+    assert reason in warning
+    assert "0x" not in warning
+
+
+def test_an_image_is_decoded_once_however_many_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    real = materials.read_texture
+
+    def counted(data: bytes, *more: Any) -> Any:
+        decoded.append(len(data))
+        return real(data, *more)
+
+    monkeypatch.setattr(materials, "read_texture", counted)
+    builder = textured(encoded(RED, "PNG"))
+    builder.document["textures"].append({"source": 0, "sampler": 0})
+    builder.document["samplers"] = [{"wrapS": CLAMP}]
+    builder.add_material(1, emissiveFactor=[1, 1, 1], emissiveTexture={"index": 0})
+    shelf = Shelf(check_container(BytesReader(builder.glb())), 2)
+    surfaces = [shelf.surface(0), shelf.surface(1)]
+    assert len([texture for one in surfaces for texture in one.textures]) == 3
+    assert len(decoded) == 1
+
+
+def test_what_is_decoded_in_all_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(materials, "MAX_ALL_PIXELS", 300)
+    builder = textured(encoded(RED, "PNG"), encoded(GREEN, "PNG"))
+    builder.document["textures"].append({"source": 1})
+    builder.add_material(1)
+    shelf = Shelf(check_container(BytesReader(builder.glb())), 2)
+    assert shelf.surface(0).texture is not None
+    assert shelf.surface(1).texture is None
+    assert shelf.warnings == ["images[1] is not in the preview: it has 16 x 16 pixels"]
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_large_texture_is_reduced_as_light(alpha: bool) -> None:
+    checks = np.indices((96, 96)).sum(axis=0)[..., None] % 2 * np.full(3, 255)
+    pixels = np.dstack([checks, np.full((96, 96), 128)]) if alpha else checks
+    data = encoded(pixels.astype(np.uint8), "PNG")
+    small = read_texture(data, 32, True, Allowance(10**9))
+    assert int(small.widths[0]) == 32
+    found = Texture(small).sample(np.random.default_rng(1).random((40, 2)).astype(np.float32))
+    # Of nine texels four or five are white.
+    assert found[:, 0] == pytest.approx(0.5, abs=0.06)
+    assert found[:, 3] == pytest.approx(128 / 255 if alpha else 1, abs=1e-3)
+
+
+def test_colours_under_full_transparency_survive_a_reduction() -> None:
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[..., 0] = 200
+    small = read_texture(encoded(pixels, "PNG"), 16, True, Allowance(10**9))
+    found = Texture(small).sample(np.full((1, 2), 0.5, np.float32))[0]
+    assert found.tolist() == pytest.approx([linear(200), 0, 0, 0], abs=1e-3)
+    assert not small.opaque
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (1025, 7), (1, 1)])
+def test_pictures_of_any_shape_have_mipmaps(size: tuple[int, int]) -> None:
+    image = read_texture(encoded(Image.new("RGB", size, "red"), "PNG"), 64, True, Allowance(10**9))
+    assert max(image.widths[0], image.heights[0]) <= 64
+    assert (image.widths[-1], image.heights[-1]) == (1, 1)
+    found = Texture(image).sample(np.random.default_rng(2).random((40, 2)), 1.0)
+    assert found[:, 0] == pytest.approx(1)
+
+
+def test_colours_that_are_numbers_are_not_taken_for_light() -> None:
+    data = encoded(square([128, 64, 32]), "PNG")
+    found = Texture(read_texture(data, 64, False, Allowance(99))).sample(np.zeros((1, 2)))[0]
+    assert found.tolist() == pytest.approx([128 / 255, 64 / 255, 32 / 255, 1], abs=1e-4)
+
+
+def test_a_nearest_filter_keeps_the_edges_of_what_is_seen_enlarged() -> None:
+    pixels = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
+    sharp = texture_of(pixels, nearest=True, wraps=(CLAMP, CLAMP))
+    across = np.stack([np.linspace(0, 1, 9), np.zeros(9)], axis=1).astype(np.float32)
+    assert sharp.sample(across)[:, 0].tolist() == [0] * 4 + [1] * 5
+    assert sharp.sample(across, 0.01)[:, 0].tolist() == [0] * 4 + [1] * 5
+    assert sharp.sample(across, 4.0)[:, 0] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_numbers_that_are_none_leave_the_defaults() -> None:
+    builder = textured(encoded(RED, "PNG"))
+    raw = builder.document["materials"][0]
+    raw.update(alphaMode="GLASS", alphaCutoff="x", emissiveFactor=[1], doubleSided="yes")
+    raw["pbrMetallicRoughness"].update(
+        baseColorFactor=[2, "red", 0, 1], metallicFactor=None, roughnessFactor=-4
+    )
+    info = raw["pbrMetallicRoughness"]["baseColorTexture"]
+    info.update(texCoord=-1, extensions={"KHR_texture_transform": {"offset": 3, "scale": [1e39]}})
+    surface = surface_of(builder)
+    assert surface.colour.tolist() == [1, 1, 1, 1]
+    assert (surface.metallic, surface.roughness, surface.cutoff) == (1, 0, 0.5)
+    assert (surface.mode, surface.double_sided) == ("OPAQUE", False)
+    assert surface.texture is not None
+    assert surface.texture.coordinates == 0
+    assert np.isfinite(surface.texture.sample(np.ones((3, 2)))).all()
