@@ -27,6 +27,8 @@ from infra.paths import ROOT
 from scripts.bench.raw_http import Client, answer, serving
 
 START_SECONDS = 60.0
+TRIES, AGAIN_SECONDS = 20, 1.0
+"""How a submit that met a 503 is sent again."""
 PEER_REQUIREMENTS = ROOT / "scripts" / "bench" / "peer" / "requirements.txt"
 _OK = answer(b"{}")
 
@@ -287,14 +289,20 @@ def wanted(name: str, hooks: str) -> bytes:
     return json.dumps(body).encode()
 
 
-async def submit(client: Client, name: str, hooks: str) -> None:
-    """Submit one job; raises `RuntimeError` for anything but a 202.
+async def submit(client: Client, name: str, hooks: str) -> int:
+    """Submit one job, again where that is asked for (503); how often it was. Raises `RuntimeError`
+    for anything else but a 202.
 
-    提交一个任务。
+    提交一个任务，遇 503 重试。
     """
-    status, said = await client.ask("POST", "/api/v1/jobs", wanted(name, hooks))
-    if status != 202:
-        raise RuntimeError(f"{name}: {status} {said[:300].decode(errors='replace')}")
+    for tries in range(TRIES):
+        status, said = await client.ask("POST", "/api/v1/jobs", wanted(name, hooks))
+        if status == 202:
+            return tries
+        if status != 503:
+            break
+        await asyncio.sleep(AGAIN_SECONDS)
+    raise RuntimeError(f"{name}: {status} {said[:300].decode(errors='replace')}")
 
 
 async def submit_all(url: str, names: Sequence[str], hooks: str, at_once: int) -> None:

@@ -68,7 +68,9 @@ class Cost:
     stub_ms: float
 
 
-async def measure(subjects: Sequence[Subject], jobs: int, rounds: int = ROUNDS) -> list[Cost]:
+async def measure(
+    subjects: Sequence[Subject], jobs: int, *, warm: int = WARM, rounds: int = ROUNDS
+) -> list[Cost]:
     """Give each subject jobs and wait for their webhooks, in turns: what else the machine does
     meets them alike.
 
@@ -77,7 +79,7 @@ async def measure(subjects: Sequence[Subject], jobs: int, rounds: int = ROUNDS) 
     spent: dict[str, Counter[str]] = {subject.name: Counter() for subject in subjects}
     async with receiver() as hooks:
         for subject in subjects:
-            await _carry(subject, hooks, [f"{subject.name}-warm-{n}" for n in range(WARM)])
+            await _carry(subject, hooks, [f"{subject.name}-warm-{n}" for n in range(warm)])
         for number in range(rounds):
             for subject in subjects:
                 names = [f"{subject.name}-{number}-{n}" for n in range(jobs // rounds)]
@@ -138,7 +140,7 @@ def _cost(subject: Subject, spent: Counter[str]) -> Cost:
 @dataclass(frozen=True)
 class Waits:
     """How long callers waited for their 202, in ms from when each was to be sent, and how late the
-    caller here was itself.
+    caller here was itself; `refused` counts 503s, which were sent again.
 
     提交的等待时间。
     """
@@ -149,35 +151,39 @@ class Waits:
     p99: float
     most: float
     own_delay_p99: float
+    refused: int
 
 
-async def measure_submits(url: str, count: int, per_second: float) -> Waits:
+async def measure_submits(url: str, options: argparse.Namespace) -> Waits:
     """Submit at a steady rate, whatever the answers take, while the jobs' steps run.
 
     按固定速率提交，测量等待时间。
     """
-    client, waits, delays = Client(url), [], []
+    client = Client(url)
+    waits: list[float] = []
+    delays: list[float] = []
+    repeated: list[int] = []
 
     async def one(name: str, at: float, hooks: str) -> None:
         await asyncio.sleep(at - time.monotonic())
         delays.append(time.monotonic() - at)
-        await submit(client, name, hooks)
+        repeated.append(await submit(client, name, hooks))
         waits.append(time.monotonic() - at)
 
     async with receiver() as hooks:
-        warm = [f"warm-{number}" for number in range(WARM)]
+        warm = [f"warm-{number}" for number in range(options.warm)]
         await submit_all(url, warm, hooks.url, AT_ONCE)
         await hooks.until(warm, PATIENCE)
-        names = [f"job-{number}" for number in range(count)]
+        names = [f"job-{number}" for number in range(options.submits)]
         began = time.monotonic() + 0.1
         await asyncio.gather(
-            *(one(name, began + at / per_second, hooks.url) for at, name in enumerate(names))
+            *(one(name, began + at / options.rate, hooks.url) for at, name in enumerate(names))
         )
         await hooks.until(names, PATIENCE)
     client.close()
     found = (percentile(waits, 0.5), percentile(waits, 0.99), max(waits), percentile(delays, 0.99))
     p50, p99, most, own = (seconds * 1000 for seconds in found)
-    return Waits(count, per_second, p50, p99, most, own)
+    return Waits(options.submits, options.rate, p50, p99, most, own, sum(repeated))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -189,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
     if chosen.submits:
         with ExitStack() as stack:
             subject = _serving(stack, "off")
-            waits = asyncio.run(measure_submits(subject.url, chosen.submits, chosen.rate))
+            waits = asyncio.run(measure_submits(subject.url, chosen))
         figures = {"machine": load(), **asdict(waits)}
         print(json.dumps(figures, indent=2) if chosen.json else _told_waits(waits))
         return 0
@@ -203,9 +209,9 @@ def main(argv: list[str] | None = None) -> int:
                 subjects.append(Subject("dbos", *stack.enter_context(peer(provider)), provider))
             if chosen.profile:
                 subjects[0].child.ask("sample")
-            costs += asyncio.run(measure(subjects, jobs))
+            costs += asyncio.run(measure(subjects, jobs, warm=chosen.warm))
             if chosen.profile:
-                _print_profile(subjects[0].child.ask("samples"), jobs + WARM)
+                _print_profile(subjects[0].child.ask("samples"), jobs + chosen.warm)
     if chosen.json:
         print(json.dumps({"machine": load(), "costs": [asdict(cost) for cost in costs]}, indent=2))
         return 0
@@ -257,7 +263,7 @@ def _told_waits(waits: Waits) -> str:
     return (
         f"{waits.submits} submits at {waits.per_second:.0f}/s while steps run, {load()}\n"
         f"  202 after   {waits.p50:.0f} ms (median), {waits.p99:.0f} ms (99 %), "
-        f"{waits.most:.0f} ms at most\n"
+        f"{waits.most:.0f} ms at most; {waits.refused} were refused at first\n"
         f"  the caller  {waits.own_delay_p99:.0f} ms late itself (99 %)"
     )
 
@@ -272,6 +278,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--profile", action="store_true", help="where the time goes, by sampling")
     parser.add_argument("--jobs", type=int, default=600, help="a tenth of it with the preview")
+    parser.add_argument("--warm", type=int, default=WARM, help=f"jobs done before ({WARM})")
     parser.add_argument("--preview", action="append", choices=("on", "off"), help="default: both")
     parser.add_argument("--peer", choices=("dbos",), help="the same lifecycle on it, beside")
     parser.add_argument(

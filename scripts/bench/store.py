@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     运行测量并打印结果。
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, action="append", help=f"jobs in the table {ROWS}")
+    parser.add_argument("--rows", type=_rows, action="append", help=f"jobs in the table {ROWS}")
     parser.add_argument("--on", action="append", choices=("sqlite", "mariadb"), help="all found")
     parser.add_argument("--folder", type=Path, help="where the databases are made for the time")
     parser.add_argument("--unindexed", action="store_true", help="also without the index")
@@ -105,7 +105,8 @@ def main(argv: list[str] | None = None) -> int:
                 seconds = _timed(partial(_fill, url, rows)).wall
                 if not chosen.json:
                     print(f"{name}, {rows:,} rows, filled in {seconds:.0f} s, {load()}")
-                for pace in _measure(url, chosen.unindexed):
+                rounds = min(ROUNDS, rows // (2 * BATCH) - 1)
+                for pace in _measure(url, rounds, chosen.unindexed):
                     found.append({"on": name, "rows": rows, **asdict(pace)})
                     if not chosen.json:
                         print(pace.told(), flush=True)
@@ -128,14 +129,20 @@ class Took:
         return Took(self.wall + other.wall, self.cpu + other.cpu)
 
 
-def _measure(url: str, unindexed: bool) -> Sequence[Pace]:
+def _rows(text: str) -> int:
+    if (rows := int(text)) < 4 * BATCH:
+        raise argparse.ArgumentTypeError(f"at least {4 * BATCH}")
+    return rows
+
+
+def _measure(url: str, rounds: int, unindexed: bool) -> Sequence[Pace]:
     """Claims and puts, by the store and by hand in turns.
 
     轮流测量任务表与原生 SQL。
     """
     store, raw = SqlStore(url), Raw(url)
     with closing(store), closing(raw):
-        paces = [_pace(f"claims of {BATCH}", BATCH, ROUNDS, lambda _: _claim(store), raw.claim)]
+        paces = [_pace(f"claims of {BATCH}", BATCH, rounds, lambda _: _claim(store), raw.claim)]
         paces.append(_pace("puts, each a commit", 1, PUTS, lambda n: _put(store, n), raw.put))
         if unindexed:
             raw.run("DROP INDEX jobs_due" + ("" if raw.is_sqlite else " ON jobs"))
