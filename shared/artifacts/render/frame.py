@@ -1,8 +1,7 @@
 """From a scene and a camera to pixels: what each one shows, and smooth edges where edges are.
 
-Every pixel is sampled once, in its middle. Where that is not enough – at outlines, folds, where
-two surfaces meet, where something thinner than a pixel passes between the middles – it is sampled
-again in eight places. Of see-through surfaces the nearest few are drawn, the farthest first.
+Every pixel is sampled once, in its middle; where that is not enough, it is sampled again in eight
+places. Of see-through surfaces the nearest few are drawn, the farthest of them first.
 
 这个模块由场景和相机得到像素，并只在边缘处平滑。
 """
@@ -14,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.artifacts.render.camera import Camera
+from shared.artifacts.render.edges import find_edges, widened
 from shared.artifacts.render.materials import Surface
-from shared.artifacts.render.raster import CENTRE, EIGHT, Array, Budget, ZBuffer
+from shared.artifacts.render.raster import CENTRE, EIGHT, SMALL, Array, Budget, ZBuffer
 from shared.artifacts.render.scene import Scene
 from shared.artifacts.render.shading import Shader
 
@@ -29,16 +29,11 @@ _PIXELS_AT_ONCE = 1 << 16
 """Smoothed at once: eight samples of each, some 60 MB of them."""
 
 _SOLID, _CUT_OUT, _GLASS = range(3)
-_FOLD = np.float32(0.06)
-"""A step of light, of 1, between two pixels from which on their edge is smoothed."""
-
-_STEP = 2
-"""A step of depth, as far as so many pixels are wide, from which on there is an edge."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A drawn scene: `colour` (side * side, 4) is sRGB times cover, and cover, 0..1.
+    """A drawn scene: `colour` (side * side, 4) is 8-bit sRGB times cover, and cover.
 
     `shown` (side * side) says whether a pixel's middle shows the model. `shaded` counts the samples
     that were coloured, `smoothed` the pixels that were sampled more than once.
@@ -60,52 +55,71 @@ def draw_frame(scene: Scene, camera: Camera, side: int) -> Frame:
     painter = _Painter(scene, camera, side)
     layers = painter.layers()
     colour, light = painter.painted(layers)
-    edges = np.zeros((side, side), bool)
-    for layer in layers[:2]:
-        _mark_edges(edges, painter, layer, light)
-    painter.mark_slim(edges, layers[0].depths())
-    pixels = np.flatnonzero(edges).astype(np.int32)
+    smoothed = _smooth(painter, layers, colour, light)
+    shown = layers[0].shown
+    if len(layers) > 1:
+        shown |= layers[1].shown
+    return Frame(colour, shown, painter.shader.shaded, smoothed)
+
+
+def _smooth(painter: _Painter, layers: list[ZBuffer], colour: Array, light: Array) -> int:
+    """Sample pixels with edges in them again, and say how many there are.
+
+    平滑边缘像素。
+    """
+    scene, screen, budget = painter.scene, painter.screen, painter.budget
+    pixels = find_edges(scene, screen, layers, light, painter.pixel, budget)
+    groups = painter.groups_near(pixels, layers)
     for first in range(0, len(pixels), _PIXELS_AT_ONCE):
         some = pixels[first : first + _PIXELS_AT_ONCE]
-        finer, _ = painter.painted(painter.layers(some, EIGHT))
-        colour[some] = finer.reshape(len(some), len(EIGHT), 4).mean(axis=1)
-    shown = layers[0].shown | layers[min(1, len(layers) - 1)].shown
-    return Frame(colour, shown, painter.shader.shaded, len(pixels))
+        finer, _ = painter.painted(painter.layers(groups, some, EIGHT))
+        total = finer.reshape(len(some), len(EIGHT), 4).sum(axis=1, dtype=np.uint16)
+        colour[some] = (total + len(EIGHT) // 2) // len(EIGHT)
+    return len(pixels)
 
 
 class _Painter:
-    """Draws one scene on one screen, as often as asked."""
+    """Draws one scene on one screen, as often as asked.
+
+    `pixel` is how far it is from one pixel to the next at the distance of 1.
+    """
 
     def __init__(self, scene: Scene, camera: Camera, side: int) -> None:
         self.scene, self.side = scene, side
-        self.step = np.float32(_STEP * 2 * camera.tangent / side)
-        self._screen = _projected(scene, camera, side)
-        self._budget = Budget(BUDGET)
-        self.shader = Shader(scene, camera, self._screen)
+        self.pixel = 2 * camera.tangent / side
+        self.screen = _projected(scene, camera, side)
+        self.budget = Budget(BUDGET)
+        self.shader = Shader(scene, camera, self.screen)
         both = np.array([surface.double_sided for surface in scene.surfaces])
         self._both = both.take(scene.surface)
         modes = np.array([_mode(surface) for surface in scene.surfaces], np.int8)
         mode = modes.take(scene.surface)
-        self._of_mode = [np.flatnonzero(mode == wanted) for wanted in (_CUT_OUT, _GLASS)]
-        alone = not any(len(faces) for faces in self._of_mode)
-        self._solid = None if alone else np.flatnonzero(mode == _SOLID)
+        self._groups = [np.flatnonzero(mode == wanted) for wanted in (_SOLID, _CUT_OUT, _GLASS)]
 
-    def layers(self, pixels: Array | None = None, offsets: Array = CENTRE) -> list[ZBuffer]:
+    def layers(
+        self,
+        groups: list[Array] | None = None,
+        pixels: Array | None = None,
+        offsets: Array = CENTRE,
+    ) -> list[ZBuffer]:
         """What is solid, and then the see-through layers before it, the nearest first.
+
+        `groups` are the solid, the cut-out and the see-through faces, else all of them.
 
         绘制实体层和透明层。
         """
 
         def buffer() -> ZBuffer:
-            return ZBuffer(self.side, self._budget, pixels, offsets)
+            return ZBuffer(self.side, self.budget, pixels, offsets)
 
-        solid, (cut_out, glass) = buffer(), self._of_mode
-        self._draw(solid, self._solid, None)
-        self._draw(solid, cut_out, (None, solid.keys))
-        layers, behind = [solid], None
+        solid, cut_out, glass = groups or self._groups
+        layers, behind = [buffer()], None
+        front = layers[0].keys
+        self._draw(layers[0], solid)
+        self._draw(layers[0], cut_out, (None, front))
         while len(glass) and len(layers) <= LAYERS:
             layer = buffer()
-            self._draw(layer, glass, (behind, solid.keys))
+            self._draw(layer, glass, (behind, front))
             if not layer.shown.any():
                 break
             layers.append(layer)
@@ -113,13 +127,30 @@ class _Painter:
         return layers
 
     def _draw(
-        self, layer: ZBuffer, which: Array | None, between: tuple[Array | None, Array] | None
+        self, layer: ZBuffer, which: Array, between: tuple[Array | None, Array] | None = None
     ) -> None:
-        faces, both = self.scene.faces, self._both
-        if which is not None:
-            faces, both = faces.take(which, axis=0), both.take(which)
+        faces, both, names = self.scene.faces, self._both, None
+        if len(which) < len(faces):
+            faces, both, names = faces.take(which, axis=0), both.take(which), which
         keep = None if between is None else self.shader.opaque_enough
-        layer.draw(self._screen, faces, which, both_sides=both, keep=keep, between=between)
+        layer.draw(self.screen, faces, names, both_sides=both, keep=keep, between=between)
+
+    def groups_near(self, pixels: Array, layers: list[ZBuffer]) -> list[Array]:
+        """The faces of each group that may reach one of these pixels.
+
+        可能触及这些像素的面。
+        """
+        marked = np.zeros((self.side, self.side), bool)
+        marked.reshape(-1)[pixels] = True
+        corner = self.scene.faces[:, 0]
+        x, y = (np.clip(axis, 0, self.side - 1).astype(np.int32) for axis in self.screen[:2])
+        near = widened(marked, SMALL + 1).reshape(-1).take(y * self.side + x, mode="clip")
+        faces = near.take(corner)
+        for large in (large for layer in layers for large in layer.large):
+            faces[large] = True
+        if not faces.any():
+            return [which[:0] for which in self._groups]
+        return [which[faces.take(which)] for which in self._groups]
 
     def painted(self, layers: list[ZBuffer]) -> tuple[Array, Array]:
         """Colour times cover, and cover, of every sample (n, 4); how strongly the front is lit.
@@ -127,57 +158,19 @@ class _Painter:
         给各层着色并叠加。
         """
         count = len(layers[0].keys)
-        colour, light = np.zeros((count, 4), np.float32), np.zeros(count, np.float32)
+        colour, light = np.zeros((count, 4), np.uint8), np.zeros(count, np.float32)
         for layer in (layers[0], *layers[:0:-1]):
             sample, faces = layer.hits()
-            if not len(sample):
-                continue
             found, light[sample] = self.shader.colours(faces, *layer.places(sample))
-            if layer is layers[0]:
-                found[:, 3] = 1
-                colour[sample] = found
+            if layer is not layers[0]:
+                alpha = found[:, 3:] * np.float32(1 / 255)
+                found[:, 3] = 255
+                behind = colour.take(sample, axis=0) * (1 - alpha)
+                found = (found * alpha + behind + np.float32(0.5)).astype(np.uint8)
             else:
-                found[:, :3] *= found[:, 3:]
-                colour[sample] = found + colour[sample] * (1 - found[:, 3:])
+                found[:, 3] = 255
+            colour.view(np.uint32)[sample] = found.view(np.uint32)
         return colour, light
-
-    def mark_slim(self, edges: Array, depth: Array) -> None:
-        """Mark pixels whose middle misses what a corner or a thin triangle has before it.
-
-        标记被细小部件穿过的像素。
-        """
-        for x, y, z in (self._screen, self._along_slivers()):
-            with np.errstate(invalid="ignore"):
-                column, row = x.astype(np.int32), y.astype(np.int32)
-            inside = (column >= 0) & (row >= 0) & (column < self.side) & (row < self.side)
-            pixel = np.where(inside, row * np.int32(self.side) + column, 0)
-            missed = np.flatnonzero(inside & (depth.take(pixel) - z > self.step))
-            edges.reshape(-1)[pixel.take(missed)] = True
-
-    def _along_slivers(self) -> Array:
-        """Places (3, n), a pixel apart, along the longest edges of triangles less than that high.
-
-        细长三角形最长边上的采样点。
-        """
-        found = [np.zeros((3, 0), np.float32)]
-        for first in range(0, len(self.scene.faces), _PIXELS_AT_ONCE):
-            corner = self.scene.faces[first : first + _PIXELS_AT_ONCE].T
-            x, y = self._screen[0].take(corner), self._screen[1].take(corner)
-            wide, high = x[[1, 2, 0]] - x, y[[1, 2, 0]] - y
-            length = wide * wide + high * high
-            longest = length.max(axis=0)
-            area = wide[0] * high[1] - wide[1] * high[0]
-            slim = np.flatnonzero((longest > 2) & (area * area < 2 * longest) & (longest < 1e7))
-            edge = length.take(slim, axis=1).argmax(axis=0)
-            start, end = corner[edge, slim], corner[(edge + 1) % 3, slim]
-            count = np.sqrt(longest.take(slim)).astype(np.int32) + 2
-            self._budget.spend(int(count.sum(dtype=np.int64)))
-            total = np.repeat(np.arange(len(slim)), count)
-            ends = np.cumsum(count)
-            share = (np.arange(len(total)) - (ends - count)[total]) / (count[total] - 1)
-            from_, to = self._screen[:, start[total]], self._screen[:, end[total]]
-            found.append(from_ + (to - from_) * share.astype(np.float32))
-        return np.concatenate(found, axis=1)
 
 
 def _projected(scene: Scene, camera: Camera, side: int) -> Array:
@@ -210,36 +203,6 @@ def _widen(ends: Array) -> None:
     for column, (forth, aside) in enumerate([(-1, 1), (-1, -1), (1, 1), (1, -1)]):
         x[:, column] += forth * along[0] - aside * along[1]
         y[:, column] += forth * along[1] + aside * along[0]
-
-
-def _mark_edges(edges: Array, painter: _Painter, layer: ZBuffer, light: Array) -> None:
-    """Mark pixels beside which depth, light or surface change at once.
-
-    标记深度、光照或表面突变处的像素。
-    """
-    depth = layer.depths().reshape(edges.shape)
-    bend = np.abs(2 * depth[:, 1:-1] - depth[:, :-2] - depth[:, 2:]) > painter.step
-    edges[:, 1:-1] |= bend
-    bend = np.abs(2 * depth[1:-1] - depth[:-2] - depth[2:]) > painter.step
-    edges[1:-1] |= bend
-    light = light.reshape(edges.shape)
-    _mark_both(
-        edges,
-        np.abs(light[:, 1:] - light[:, :-1]) > _FOLD,
-        np.abs(light[1:] - light[:-1]) > _FOLD,
-    )
-    if len(painter.scene.surfaces) > 2:
-        sample, faces = layer.hits()
-        surface = np.full(edges.shape, -1, np.int32)
-        surface.reshape(-1)[sample] = painter.scene.surface.take(faces)
-        _mark_both(edges, surface[:, 1:] != surface[:, :-1], surface[1:] != surface[:-1])
-
-
-def _mark_both(edges: Array, across: Array, down: Array) -> None:
-    edges[:, 1:] |= across
-    edges[:, :-1] |= across
-    edges[1:] |= down
-    edges[:-1] |= down
 
 
 def _mode(surface: Surface) -> int:

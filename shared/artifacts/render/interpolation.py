@@ -8,6 +8,9 @@ takes that row and mixes its three corners.
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
 
 from shared.artifacts.render.camera import Camera
@@ -38,29 +41,22 @@ class Seen:
         at_zero = [-(x[0] * one[0] + y[0] * one[1]) for one in (second, third)]
         # How the second and third corner's weights change with x and y, and each one's nearness.
         self.terms: Array = np.stack([*second, at_zero[0], *third, at_zero[1], *(_ONE - z)], axis=1)
-        self._tables: dict[int | str, Array] = {}
-        self._apart: dict[int, Array] = {}
+        self._uvs: dict[int, tuple[Array, Array]] = {}
 
+    @functools.cached_property
     def normals(self) -> Array:
-        """The normals of the three corners, on the side of the viewer (k, 9).
+        """The normals of the three corners, on the viewer's side: (k, 9), or (k, 3) if they agree.
 
-        这个方法给出各角朝向观察者的法线。
-        """
-        if "normals" not in self._tables:
-            self._tables["normals"] = self._normals()
-        return self._tables["normals"]
+        They are the file's, or the triangle's own where it has none.
 
-    def _normals(self) -> Array:
-        """The file's, or the triangle's own where it has none; turned for those seen from behind.
-
-        读取或计算法线。
+        这个属性给出各角朝向观察者的法线。
         """
         points = self._scene.points.take(self._corner, axis=0)
         behind = np.where(self._area > 0, -_ONE, _ONE)
-        flat = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+        flat: Array = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
         flat *= (behind / np.maximum(np.sqrt(_dot(flat, flat)), np.float32(1e-20)))[:, None]
         if self._scene.normals is None:
-            return np.tile(flat, 3)
+            return flat
         normals = self._scene.normals.take(self._corner, axis=0)
         normals *= behind[:, None, None]
         view = self._camera.eye.astype(np.float32) - points[:, 0]
@@ -68,32 +64,45 @@ class Seen:
         normals[facing < 3 * _AWAY * np.sqrt(_dot(view, view))] *= -1
         bare = (np.abs(normals).sum(axis=2) < np.float32(1e-3)).any(axis=1)
         normals[bare] = flat[bare, None]
-        return normals.reshape(-1, 9)
+        agree = bool((normals == normals[:, :1]).all())
+        table: Array = normals[:, 0] if agree else normals.reshape(-1, 9)
+        return table
 
+    @functools.cached_property
     def colours(self) -> Array | None:
         """The vertex colours of the three corners, 0..1 (k, 12); None where the scene has none.
 
-        这个方法给出各角的顶点颜色。
+        这个属性给出各角的顶点颜色。
         """
         if self._scene.colours is None:
             return None
-        if "colours" not in self._tables:
-            found = self._scene.colours.take(self._corner, axis=0).reshape(-1, 12)
-            self._tables["colours"] = found * np.float32(1 / 255)
-        return self._tables["colours"]
+        found = self._scene.colours.take(self._corner, axis=0).reshape(-1, 12)
+        colours: Array = found * np.float32(1 / 255)
+        return colours
 
     def uvs(self, layer: int) -> tuple[Array, Array]:
         """The UVs of the three corners (k, 6), and how far apart two pixels are in them (k,).
 
         这个方法给出各角的纹理坐标和相邻像素的间距。
         """
-        if layer not in self._tables:
+        if layer not in self._uvs:
             uv = self._scene.uvs[layer].take(self._corner, axis=0)
             one, two = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
             covered = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
-            self._apart[layer] = np.sqrt(covered / np.maximum(np.abs(self._area), np.float32(1e-6)))
-            self._tables[layer] = uv.reshape(-1, 6)
-        return self._tables[layer], self._apart[layer]
+            apart = np.sqrt(covered / np.maximum(np.abs(self._area), np.float32(1e-6)))
+            self._uvs[layer] = uv.reshape(-1, 6), apart
+        return self._uvs[layer]
+
+
+@dataclass(frozen=True)
+class Normals:
+    """Unit normals: x, y and z in `parts`, for each sample, or for each triangle if `row` names it.
+
+    这个类保存单位法线。
+    """
+
+    parts: list[Array]
+    row: Array | None = None
 
 
 class Samples:
@@ -103,35 +112,46 @@ class Samples:
     """
 
     def __init__(self, seen: Seen, row: Array, x: Array, y: Array) -> None:
-        self._seen, self._row = seen, row
+        self._seen, self._row, self._x, self._y = seen, row, x, y
         self.surface: Array = seen.surface.take(row)
-        terms = seen.terms.take(row, axis=0)
-        second = np.clip(terms[:, 0] * x + terms[:, 1] * y + terms[:, 2], 0, 1)
-        third = np.clip(terms[:, 3] * x + terms[:, 4] * y + terms[:, 5], 0, _ONE - second)
+
+    @functools.cached_property
+    def _weights(self) -> list[Array]:
+        """The three corners' weights on the surface.
+
+        三个角的权重。
+        """
+        terms = self._seen.terms.take(self._row, axis=0)
+        second = np.clip(terms[:, 0] * self._x + terms[:, 1] * self._y + terms[:, 2], 0, 1)
+        third = terms[:, 3] * self._x + terms[:, 4] * self._y + terms[:, 5]
+        third = np.clip(third, 0, _ONE - second)
         # Weights on the screen become weights on the surface: each divided by its distance.
         weights = [(_ONE - second - third) * terms[:, 6], second * terms[:, 7], third * terms[:, 8]]
         total = _ONE / (weights[0] + weights[1] + weights[2])
-        self._weights = [weight * total for weight in weights]
+        return [weight * total for weight in weights]
 
-    def normals(self) -> list[Array]:
-        """The x, y and z of unit normals.
+    def normals(self) -> Normals:
+        """The normals that samples are lit by.
 
         这个方法给出采样点的单位法线。
         """
-        parts = _mixed(self._seen.normals().take(self._row, axis=0), self._weights)
+        table = self._seen.normals
+        if table.shape[1] == 3:
+            return Normals(list(table.T), self._row)
+        parts = _mixed(table.take(self._row, axis=0), self._weights)
         length = parts[0] * parts[0] + parts[1] * parts[1] + parts[2] * parts[2]
         length = _ONE / np.sqrt(np.maximum(length, np.float32(1e-12)))
-        return [part * length for part in parts]
+        return Normals([part * length for part in parts])
 
-    def colours(self) -> Array | None:
-        """The vertex colours (n, 4), 0..1; None where the scene has none.
+    def colours(self) -> list[Array]:
+        """The vertex colours' red, green, blue and alpha, 0..1; 1 where the scene has none.
 
         这个方法给出采样点的顶点颜色。
         """
-        table = self._seen.colours()
+        table = self._seen.colours
         if table is None:
-            return None
-        return np.stack(_mixed(table.take(self._row, axis=0), self._weights), axis=1)
+            return [np.ones(len(self._row), np.float32) for _ in range(4)]
+        return _mixed(table.take(self._row, axis=0), self._weights)
 
     def uvs(self, layer: int, here: Array | slice) -> tuple[Array, Array]:
         """The UVs of some of the samples (m, 2), and how far apart two pixels are in them (m,).

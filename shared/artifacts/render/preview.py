@@ -53,14 +53,7 @@ def draw_preview(source: str | os.PathLike[str] | bytes | RangeReader, size: int
 
     这个函数生成模型的 WebP 预览图。
     """
-    from PIL import Image
-
-    picture = Image.fromarray(render(source, size).rgba)
-    ground = Image.fromarray(_ground(size))
-    ground.paste(picture, mask=picture)
-    out = io.BytesIO()
-    ground.save(out, "WEBP", **_WEBP)
-    return out.getvalue()
+    return _encoded(render(source, size))
 
 
 def render(
@@ -81,17 +74,30 @@ def render(
     camera = look_at(scene.points, azimuth, elevation)
     with np.errstate(all="ignore"):
         frame = draw_frame(scene, camera, size)
-    cover = frame.colour[:, 3:]
-    partly = np.flatnonzero((cover[:, 0] > 0) & (cover[:, 0] < 1))
-    frame.colour[partly, :3] /= cover[partly]
+    colour, cover = frame.colour, frame.colour[:, 3]
+    partly = np.flatnonzero((cover > 0) & (cover < 255))
+    whole = colour[partly, :3] * (np.float32(255) / cover[partly, None])
+    colour[partly, :3] = np.minimum(whole + np.float32(0.5), 255)
     return Picture(
-        rgba=(frame.colour * 255 + np.float32(0.5)).astype(np.uint8).reshape(size, size, 4),
+        rgba=colour.reshape(size, size, 4),
         mask=frame.shown.reshape(size, size),
         camera=camera.moved(scene.scale, scene.centre),
         warnings=scene.warnings,
         shaded=frame.shaded,
         smoothed=frame.smoothed,
     )
+
+
+def _encoded(picture: Picture) -> bytes:
+    """A drawn model on the ground, as a WebP."""
+    from PIL import Image
+
+    model = Image.fromarray(picture.rgba)
+    image = Image.fromarray(_ground(len(picture.rgba)))
+    image.paste(model, mask=model)
+    out = io.BytesIO()
+    image.save(out, "WEBP", **_WEBP)
+    return out.getvalue()
 
 
 @functools.lru_cache(maxsize=4)

@@ -38,6 +38,9 @@ _AT_ONCE = 1 << 16  # triangles, rows or pixels: some 20 MB of working memory
 _BLOCKS = (1, 2, 4)
 """Sides of the blocks of pixels that small triangles are tried against."""
 
+SMALL = 4
+"""Pixels, of the longer side of its upright frame, up to which a triangle counts as small."""
+
 _EDGE = np.float32(1e-3)
 """Pixels outside an edge that still count as inside: two neighbours must leave no gap."""
 
@@ -84,7 +87,8 @@ class _Triangles:
     `x`, `y` and `z` (3, n) are the corners, `names` (n,) what each is called. `across` and `down`
     (3, n) say how the three edges' distances, times their lengths, change from pixel to pixel: all
     are 0 or more inside. `outside` (3, n) is by how much they may be less. `slope` (2, n) is how
-    depth changes. `low` (2, n) is the first column and row, `size` (2, n) how many there are.
+    depth changes, `reach` (2, n) its least and most. `low` (2, n) is the first column and row,
+    `size` (2, n) how many there are.
     """
 
     names: Array
@@ -95,6 +99,7 @@ class _Triangles:
     down: Array
     outside: Array
     slope: Array
+    reach: Array
     low: Array
     size: Array
 
@@ -114,8 +119,8 @@ class _Triangles:
         depth = self.slope[0].take(which) * (x - self.x[0].take(which))
         depth += self.slope[1].take(which) * (y - self.y[0].take(which))
         depth += self.z[0].take(which)
-        low, high = self.z.min(axis=0), self.z.max(axis=0)
-        held: Array = np.minimum(np.maximum(depth, low.take(which)), high.take(which))
+        nearest, farthest = self.reach
+        held: Array = np.minimum(np.maximum(depth, nearest.take(which)), farthest.take(which))
         return held
 
 
@@ -124,7 +129,8 @@ class ZBuffer:
 
     Every pixel is sampled in its middle; where `pixels` (row * side + column, ascending) are given,
     those alone are, at `offsets` (s, 2) from their middles. `keys` are one per sample, a pixel's
-    together. All work is taken from `budget`.
+    together. `large` are the numbers of drawn triangles of more than SMALL pixels across, `slim`
+    those of them that are about a pixel high. All work is taken from `budget`.
 
     这个类记录每个采样点上最近的三角形。
     """
@@ -138,10 +144,13 @@ class ZBuffer:
         self._budget = budget
         count = side * side if pixels is None else len(pixels)
         self.keys: Array = np.full(count * len(offsets), _EMPTY)
+        self.large: list[Array] = []
+        self.slim: list[Array] = []
         if pixels is not None:
-            self._place = np.full(side * side, -1, np.int32)
-            self._place[pixels] = np.arange(len(pixels), dtype=np.int32)
-            self._near = _near(self._place.reshape(side, side) >= 0)
+            # How many of the pixels come before each place of the picture.
+            self._before = np.zeros(side * side + 1, np.int32)
+            self._before[pixels + 1] = 1
+            np.cumsum(self._before, out=self._before)
 
     def draw(
         self,
@@ -173,8 +182,8 @@ class ZBuffer:
             both = None if both_sides is None else both_sides[part]
             self._budget.spend(corner.shape[1])
             triangles = self._set_up(screen, corner, names, both)
-            for which, column, row in self._touched(triangles):
-                self._keep_nearest(triangles, which, column, row, keep, between)
+            for which, pixel in self._touched(triangles):
+                self._keep_nearest(triangles, which, pixel, keep, between)
 
     def hits(self) -> tuple[Array, Array]:
         """Which samples show something, and the number of the triangle that each shows.
@@ -190,17 +199,18 @@ class ZBuffer:
 
         这个方法返回采样点的坐标。
         """
-        count = len(self.offsets)
-        pixel = samples if count == 1 else samples // count
-        if self._pixels is not None:
-            pixel = self._pixels.take(pixel)
-        row, column = np.divmod(pixel.astype(np.int32), np.int32(self.side))
-        x, y = _middle(column), _middle(row)
-        if count > 1:
-            offset = samples % count
+        place, offset = np.divmod(samples.astype(np.int32), np.int32(len(self.offsets)))
+        x, y = self._middles(place)
+        if len(self.offsets) > 1:
             x += self.offsets[:, 0].take(offset)
             y += self.offsets[:, 1].take(offset)
         return x, y
+
+    def _middles(self, place: Array) -> tuple[Array, Array]:
+        """The x and y of the middles of the pixels that are sampled, by their place among them."""
+        pixel = place if self._pixels is None else self._pixels.take(place)
+        row, column = np.divmod(pixel, np.int32(self.side))
+        return _middle(column), _middle(row)
 
     def depths(self) -> Array:
         """The depth of every sample in [0, 1), 1 where nothing is.
@@ -227,17 +237,14 @@ class ZBuffer:
         x, y = screen[0].take(corner), screen[1].take(corner)
         area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
         reach = np.float32(0 if len(self.offsets) == 1 else 0.5)
-        flat = np.stack([x, y])
-        low = np.maximum(np.ceil(flat.min(axis=1) - (_HALF + reach)), 0)
-        high = np.minimum(np.floor(flat.max(axis=1) - (_HALF - reach)), self.side - 1)
+        low, high = (np.stack([_end(x, of), _end(y, of)]) for of in (np.minimum, np.maximum))
+        longer = np.maximum(*(high - low))
+        low = np.maximum(np.ceil(low - (_HALF + reach)), 0)
+        high = np.minimum(np.floor(high - (_HALF - reach)), self.side - 1)
         seen = (area < -_FLAT) if both is None else (area < -_FLAT) | (both & (area > _FLAT))
+        self._sort_out(names, seen & (longer > SMALL), np.abs(area) < longer)
         seen &= (low[0] <= high[0]) & (low[1] <= high[1])
         chosen = np.flatnonzero(seen)
-        if self._pixels is not None:
-            size = (high - low).take(chosen, axis=1)
-            first = low.take(chosen, axis=1).astype(np.int32)
-            near = self._near[first[1], first[0]] | (size >= _REACH).any(axis=0)
-            chosen = chosen[near]
         x, y, area = x.take(chosen, axis=1), y.take(chosen, axis=1), area.take(chosen)
         z = screen[2].take(corner.take(chosen, axis=1))
         low = low.take(chosen, axis=1)
@@ -259,13 +266,18 @@ class ZBuffer:
             down=down,
             outside=(np.abs(across) + np.abs(down)) * -(_EDGE + reach),
             slope=slope / area,
+            reach=np.stack([_end(z, np.minimum), _end(z, np.maximum)]),
             low=low,
             size=(high.take(chosen, axis=1) - low).astype(np.int32) + 1,
         )
 
-    def _touched(self, triangles: _Triangles) -> Iterator[tuple[Array, Array, Array]]:
-        """Triangle, column and row of all pixels that triangles reach into, in batches."""
-        largest = triangles.size.max(axis=0, initial=0)
+    def _sort_out(self, names: Array, large: Array, slim: Array) -> None:
+        self.large.append(names[large].astype(np.int32))
+        self.slim.append(names[large & slim].astype(np.int32))
+
+    def _touched(self, triangles: _Triangles) -> Iterator[tuple[Array, Array]]:
+        """Triangles, and the places of the sampled pixels that they reach into, in batches."""
+        largest = np.maximum(*triangles.size)
         above = 0
         for side in _BLOCKS:
             some = np.flatnonzero((largest > above) & (largest <= side))
@@ -274,9 +286,7 @@ class ZBuffer:
                 yield self._in_block(triangles, some[first : first + _AT_ONCE // side], side)
         yield from self._in_rows(triangles, np.flatnonzero(largest > above))
 
-    def _in_block(
-        self, triangles: _Triangles, some: Array, side: int
-    ) -> tuple[Array, Array, Array]:
+    def _in_block(self, triangles: _Triangles, some: Array, side: int) -> tuple[Array, Array]:
         """The pixels touched by triangles that a block of side x side pixels holds.
 
         小三角形逐块测试。
@@ -285,9 +295,10 @@ class ZBuffer:
         low = np.minimum(triangles.low.take(some, axis=1), max(self.side - side, 0))
         start = triangles.edges(some, low[0] + _HALF, low[1] + _HALF)
         start -= triangles.outside.take(some, axis=1)
+        first = low[1].astype(np.int32) * np.int32(self.side) + low[0].astype(np.int32)
         if side == 1:
-            inside = np.flatnonzero((start >= 0).all(axis=0))
-            return some.take(inside), *low.take(inside, axis=1).astype(np.int32)
+            inside = np.flatnonzero(np.minimum(np.minimum(*start[:2]), start[2]) >= 0)
+            return self._wanted(some.take(inside), first.take(inside))
         step = np.arange(side * side, dtype=np.float32)
         right, below = step % side, step // side
         within = np.ones((len(some), side * side), bool)
@@ -298,10 +309,18 @@ class ZBuffer:
             within &= value >= 0
         which, cell = np.divmod(np.flatnonzero(within).astype(np.int32), np.int32(side * side))
         row, column = np.divmod(cell, np.int32(side))
-        first = low.astype(np.int32)
-        return some.take(which), column + first[0].take(which), row + first[1].take(which)
+        pixel = first.take(which) + row * np.int32(self.side) + column
+        return self._wanted(some.take(which), pixel)
 
-    def _in_rows(self, triangles: _Triangles, some: Array) -> Iterator[tuple[Array, Array, Array]]:
+    def _wanted(self, which: Array, pixel: Array) -> tuple[Array, Array]:
+        """Those whose pixel is sampled at all, and its place among those that are."""
+        if self._pixels is None:
+            return which, pixel
+        place = self._before.take(pixel)
+        wanted = np.flatnonzero(self._before.take(pixel + 1) > place)
+        return which.take(wanted), place.take(wanted)
+
+    def _in_rows(self, triangles: _Triangles, some: Array) -> Iterator[tuple[Array, Array]]:
         """The pixels touched by triangles of any size, cut into rows first.
 
         大三角形按行切分。
@@ -312,9 +331,13 @@ class ZBuffer:
             here = some.take(here)
             row = row + triangles.low[1].take(here).astype(np.int32)
             left, count = _spans(triangles, here, row)
-            for pixels in _batches(count):
-                spot, column = self._unrolled(count, pixels)
-                yield here.take(spot), column + left.take(spot), row.take(spot)
+            first = row * np.int32(self.side) + left
+            if self._pixels is not None:
+                first, last = (self._before.take(end) for end in (first, first + count))
+                count = last - first
+            for places in _batches(count):
+                spot, further = self._unrolled(count, places)
+                yield here.take(spot), first.take(spot) + further
 
     def _unrolled(self, counts: Array, batch: slice) -> tuple[Array, Array]:
         """Each place of a batch as often as its count says, and which time it is, from 0 on."""
@@ -329,8 +352,7 @@ class ZBuffer:
         self,
         triangles: _Triangles,
         which: Array,
-        column: Array,
-        row: Array,
+        place: Array,
         keep: Keep | None,
         between: tuple[Array | None, Array] | None,
     ) -> None:
@@ -338,7 +360,7 @@ class ZBuffer:
 
         记下更近的三角形。
         """
-        which, sample, x, y = self._samples(triangles, which, column, row)
+        which, sample, x, y = self._samples(triangles, which, place)
         depth = triangles.depth(which, x, y)
         key = depth.view(np.uint32).astype(np.uint64)
         key <<= np.uint64(32)
@@ -358,19 +380,15 @@ class ZBuffer:
         np.minimum.at(self.keys, sample, key)
 
     def _samples(
-        self, triangles: _Triangles, which: Array, column: Array, row: Array
+        self, triangles: _Triangles, which: Array, place: Array
     ) -> tuple[Array, Array, Array, Array]:
         """Triangle, sample number, x and y of the samples that triangles cover in pixels.
 
         像素内被覆盖的采样点。
         """
-        pixel = row * np.int32(self.side) + column
+        x, y = self._middles(place)
         if self._pixels is None:
-            return which, pixel, _middle(column), _middle(row)
-        place = self._place.take(pixel)
-        wanted = np.flatnonzero(place >= 0)
-        which, place = which.take(wanted), place.take(wanted)
-        x, y = _middle(column.take(wanted)), _middle(row.take(wanted))
+            return which, place, x, y
         count = len(self.offsets)
         self._budget.spend(len(which) * count)
         start = triangles.edges(which, x, y)
@@ -389,19 +407,12 @@ class ZBuffer:
 
 
 _LOW_WORD = 0 if np.little_endian else 1
-_REACH = 4
-"""A triangle of fewer pixels a side is found by its first pixel's mark in `_near`."""
 
 
-def _near(marked: Array) -> Array:
-    """Whether any pixel is marked from each one on to the right and downwards, `_REACH` of them."""
-    near = marked.copy()
-    for step in range(1, _REACH):
-        near[:, :-step] |= marked[:, step:]
-    marked = near.copy()
-    for step in range(1, _REACH):
-        near[:-step] |= marked[step:]
-    return near
+def _end(corners: Array, of: np.ufunc) -> Array:
+    """The least or the most of the three corners; a reduction over so short an axis is slow."""
+    end: Array = of(of(corners[0], corners[1]), corners[2])
+    return end
 
 
 def _middle(pixel: Array) -> Array:

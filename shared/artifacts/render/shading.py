@@ -12,7 +12,7 @@ mixed: a browser blends and smooths what is already coded, and so does the previ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def coded(linear: Array) -> Array:
     return result
 
 
-_CODED = coded(np.arange(_STEPS + 1) / _STEPS).astype(np.float32)
+_CODED = np.rint(coded(np.arange(_STEPS + 1) / _STEPS) * 255).astype(np.uint8)
 
 
 class Shader:
@@ -62,19 +62,19 @@ class Shader:
         self._key = (key / np.linalg.norm(key)).astype(np.float32)
 
     def colours(self, faces: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        """Red, green and blue, coded in sRGB, with alpha, 0..1 (n, 4); and how strongly lit (n,).
+        """8-bit sRGB and alpha of samples (n, 4), and how strongly each is lit, of about 1 (n,).
 
         `faces` are what samples at `x` and `y`, in pixels, show.
 
         这个方法计算采样点的颜色、透明度和受光强度。
         """
         self.shaded += len(faces)
-        colour, light = np.empty((len(faces), 4), np.float32), np.empty(len(faces), np.float32)
+        colour, light = np.empty((len(faces), 4), np.uint8), np.empty(len(faces), np.float32)
         seen, row = self._rows(faces)
         for first in range(0, len(faces), _SAMPLES_AT_ONCE):
             part = slice(first, first + _SAMPLES_AT_ONCE)
             samples = Samples(seen, row[part], x[part], y[part])
-            colour[part], light[part] = self._shown(samples)
+            self._shade(samples, colour[part], light[part])
         return colour, light
 
     def opaque_enough(self, faces: Array, x: Array, y: Array) -> Array:
@@ -85,7 +85,7 @@ class Shader:
         seen, row = self._rows(faces)
         samples = Samples(seen, row, x, y)
         cutoffs = [s.cutoff if s.mode == "MASK" else _BARELY for s in self._scene.surfaces]
-        enough: Array = self._base(samples)[:, 3] >= np.array(cutoffs)[samples.surface]
+        enough: Array = self._base(samples)[3] >= np.array(cutoffs, np.float32)[samples.surface]
         return enough
 
     def _rows(self, faces: Array) -> tuple[Seen, Array]:
@@ -97,55 +97,67 @@ class Shader:
         self._row[different] = 0
         return Seen(self._scene, self._camera, self._screen, different), row
 
-    def _shown(self, samples: Samples) -> tuple[Array, Array]:
-        """What `colours` gives, of one batch.
+    def _shade(self, samples: Samples, colour: Array, light: Array) -> None:
+        """Fill in what `colours` gives, for one batch.
 
-        一批采样点的颜色。
+        计算一批采样点的颜色。
         """
-        base, light = self._base(samples), self._light(samples)
+        parts = self._base(samples)
+        light[:] = self._light(samples)
         surfaces = list(self._surfaces(samples))
         for surface, here in surfaces:
             if surface.unlit:
                 light[here] = 1
-        for part in range(3):
-            base[:, part] *= light
+        for part in parts[:3]:
+            part *= light
         for surface, here in surfaces:
             if surface.emission.any():
-                base[here, :3] += self._emitted(surface, samples, here)
-        steps = np.minimum(base[:, :3], 1) * np.float32(_STEPS) + np.float32(0.5)
-        base[:, :3] = _CODED.take(steps.astype(np.int32))
-        return base, light
+                for part, glow in zip(parts, self._emitted(surface, samples, here), strict=False):
+                    part[here] += glow
+        for number, part in enumerate(parts):
+            part = np.minimum(part, 1)
+            if number == 3:
+                colour[:, number] = part * np.float32(255) + np.float32(0.5)
+                continue
+            part *= np.float32(_STEPS)
+            part += np.float32(0.5)
+            _CODED.take(part.astype(np.int16), mode="clip", out=colour[:, number])
 
     def _light(self, samples: Samples) -> Array:
-        x, y, z = samples.normals()
+        """How much light reaches samples; where triangles are flat, each is lit but once."""
+        normals = samples.normals()
+        x, y, z = normals.parts
         light: Array = x * self._key[0] + y * self._key[1] + z * self._key[2]
         light = np.maximum(light, 0)
         light *= _KEY
         light += y * _SKY
         light += _AMBIENT
-        return light
+        return light if normals.row is None else light.take(normals.row)
 
-    def _base(self, samples: Samples) -> Array:
-        """Vertex colour times factor times texture, linear, with alpha (n, 4).
+    def _base(self, samples: Samples) -> list[Array]:
+        """Vertex colour times factor times texture, linear: red, green, blue and alpha, (n,) each.
 
         采样点的基础颜色。
         """
-        colours = samples.colours()
-        if colours is None:
-            colours = np.ones((len(samples.surface), 4), np.float32)
+        parts = samples.colours()
         for surface, here in self._surfaces(samples):
-            if (surface.colour != 1).any():
-                colours[here] *= surface.colour
-            if surface.texture is not None:
-                colours[here] *= _looked_up(surface, surface.texture, samples, here)
-        return colours
+            texture = surface.texture
+            texels = None if texture is None else _looked_up(surface, texture, samples, here)
+            for number, factor in enumerate(surface.colour):
+                if texels is not None:
+                    parts[number][here] *= texels[:, number] * factor
+                elif factor != 1:
+                    parts[number][here] *= factor
+        return parts
 
-    def _emitted(self, surface: Surface, samples: Samples, here: Array | slice) -> Array:
+    def _emitted(
+        self, surface: Surface, samples: Samples, here: Array | slice
+    ) -> Iterable[Array | np.float32]:
         if surface.emission_texture is None:
-            return surface.emission
-        glow: Array = _looked_up(surface, surface.emission_texture, samples, here)[:, :3]
+            return list(surface.emission)
+        glow = _looked_up(surface, surface.emission_texture, samples, here)[:, :3]
         glow *= surface.emission
-        return glow
+        return list(glow.T)
 
     def _surfaces(self, samples: Samples) -> Iterator[tuple[Surface, Array | slice]]:
         """The surfaces that samples show, and which samples show them."""
