@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.artifacts.render.raster import Array, Budget, ZBuffer
+from shared.artifacts.render.raster import SMALL, Array, Budget, ZBuffer
 from shared.artifacts.render.scene import Scene
 
 _FOLD = np.float32(0.06)
@@ -19,6 +19,8 @@ _FOLD = np.float32(0.06)
 
 _STEP = 2
 """A step of depth, as far as so many pixels are wide, from which on there is an edge."""
+
+_CELL = 2 * SMALL
 
 
 def find_edges(
@@ -57,21 +59,23 @@ def find_edges(
     return np.flatnonzero(edges).astype(np.int32)
 
 
-def widened(marked: Array, by: int) -> Array:
-    """What is marked in a picture and every pixel up to `by` columns and rows away.
+def near(pixels: Array, side: int, screen: Array) -> Array:
+    """Which places of the `screen` (3, n) lie less than _CELL pixels away from one of `pixels`.
 
-    这个函数把标记向四周扩大若干像素。
+    Some lie further away, but no more than twice as far.
+
+    这个函数找出靠近给定像素的点。
     """
-    marked = marked.copy()
-    while by > 0:
-        step = min(by, 2)
-        for some in (marked, marked.T):
-            before = some.copy()
-            for shift in range(1, step + 1):
-                some[shift:] |= before[:-shift]
-                some[:-shift] |= before[shift:]
-        by -= step
-    return marked
+    row, column = np.divmod(pixels, np.int32(side))
+    cells = side // _CELL + 3
+    marked = np.zeros((cells, cells), bool)
+    for down in range(3):
+        for across in range(3):
+            marked[row // _CELL + down, column // _CELL + across] = True
+    x, y = (np.clip(axis, 0, side - 1) * np.float32(1 / _CELL) for axis in screen[:2])
+    cell = (y.astype(np.int32) + 1) * np.int32(cells) + x.astype(np.int32) + 1
+    found: Array = marked.reshape(-1).take(cell, mode="clip")
+    return found
 
 
 def _changes(picture: Array) -> tuple[Array, Array]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.artifacts.render.camera import Camera
-from shared.artifacts.render.edges import find_edges, widened
+from shared.artifacts.render.edges import find_edges, near
 from shared.artifacts.render.materials import Surface
-from shared.artifacts.render.raster import CENTRE, EIGHT, SMALL, Array, Budget, ZBuffer
+from shared.artifacts.render.raster import CENTRE, EIGHT, Array, Budget, ZBuffer
 from shared.artifacts.render.scene import Scene
 from shared.artifacts.render.shading import Shader
 
@@ -140,16 +140,9 @@ class _Painter:
 
         可能触及这些像素的面。
         """
-        marked = np.zeros((self.side, self.side), bool)
-        marked.reshape(-1)[pixels] = True
-        corner = self.scene.faces[:, 0]
-        x, y = (np.clip(axis, 0, self.side - 1).astype(np.int32) for axis in self.screen[:2])
-        near = widened(marked, SMALL + 1).reshape(-1).take(y * self.side + x, mode="clip")
-        faces = near.take(corner)
+        faces = near(pixels, self.side, self.screen).take(self.scene.faces[:, 0])
         for large in (large for layer in layers for large in layer.large):
             faces[large] = True
-        if not faces.any():
-            return [which[:0] for which in self._groups]
         return [which[faces.take(which)] for which in self._groups]
 
     def painted(self, layers: list[ZBuffer]) -> tuple[Array, Array]:
