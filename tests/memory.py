@@ -16,13 +16,13 @@ from typing import Any
 from shared.buckets.base import ObjectInfo, ObjectMissing, Reader
 from shared.store.base import (
     Conflict,
+    JsonText,
     Page,
     Record,
     Table,
     Value,
     check_expiry,
     check_writes,
-    from_text,
     to_text,
 )
 from tests.contract.plain import PlainStore
@@ -109,7 +109,7 @@ class MemoryStore(PlainStore):
                 self._inside = outer
 
     def whole(self, table: Table, record: Record) -> Record:
-        return replace(record, document=from_text(self._texts[table.name, record.key]))
+        return replace(record, document=JsonText(self._texts[table.name, record.key]))
 
 
 class MemoryBucket:

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import sqlalchemy as sa
 
 from infra.aws import tables
 from infra.aws.emulator import Emulator
@@ -21,6 +20,7 @@ from shared.jobs.polling import poll
 from shared.store.dynamodb.store import DynamoStore
 from shared.store.sql.store import SqlStore
 from shared.work.leader import Leader
+from tests.statements import statements_of
 from tests.wire import Wire
 from tests.worlds import World
 
@@ -34,16 +34,21 @@ QUERIES = 10
 def sqlite(folder: Path) -> Iterator[tuple[Any, Callable[[], Counter[str]]]]:
     url = f"sqlite:///{folder / 'store.db'}"
     upgrade(url)
-    store, asked = SqlStore(url), Counter[str]()
+    store = SqlStore(url)
+    with statements_of(store) as sent:
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        words = statement.split()
-        table = words[words.index("FROM") + 1] if "FROM" in words else ""
-        asked["reads" if table == "runners" else "queries" if words[0] == "SELECT" else "rest"] += 1
+        def asked() -> Counter[str]:
+            found, sent[:] = Counter(map(_kind, sent)), []
+            return found
 
-    sa.event.listen(store._engine, "before_cursor_execute", note)
-    yield store, lambda: asked
+        yield store, asked
     store.close()
+
+
+def _kind(statement: str) -> str:
+    words = statement.split()
+    table = words[words.index("FROM") + 1] if "FROM" in words else ""
+    return "reads" if table == "runners" else "queries" if words[0] == "SELECT" else "rest"
 
 
 @contextmanager

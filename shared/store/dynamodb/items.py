@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from shared.store.base import TEXT_LENGTH, Index, Record, Table, Value, from_text, to_text
+from shared.store.base import TEXT_LENGTH, Index, JsonText, Record, Table, Value, to_text
 from shared.store.cursors import sort_type
 
 Attribute = dict[str, str]
@@ -121,7 +121,7 @@ def from_item(table: Table, item: Item) -> Record:
     """
     return Record(
         key=item["id"]["S"][len(table.name) + 1 :],
-        document=from_text(item["document"]["S"]),
+        document=JsonText(item["document"]["S"]),
         fields={
             name: kind(item[name]["S" if kind is str else "N"]) if name in item else None
             for name, kind in table.fields.items()

@@ -8,19 +8,15 @@ SQL 数据库的表结构和连接设置。
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from shared import skew
-from shared.store.base import TEXT_LENGTH, Index, StoreUnavailable, Table
+from shared.store.base import TEXT_LENGTH, Index, Table
 from shared.store.tables import TABLES
 
 SCHEMA_VERSION = "0003"
@@ -156,27 +152,6 @@ def writing(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(maquette_writes=True)
 
 
-class Turn:
-    """One writer of a process at a time, where the database takes one at a time: among threads a
-    lock hands over at once, while SQLite's own waiting is polling, and unfair.
-
-    A `with` over it raises `StoreUnavailable` if the others take longer than `seconds`.
-
-    同一进程内轮流写入，等待有时限。
-    """
-
-    def __init__(self, seconds: float | None = None) -> None:
-        self._seconds = BUSY_SECONDS if seconds is None else seconds
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=self._seconds):
-            raise StoreUnavailable("the store does not answer: it is locked, and others wait too")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
 def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # no BEGIN of the driver's own; see `writing`
     _write_ahead(connection)
@@ -208,25 +183,9 @@ def _begin_sqlite(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turns the driver's "not now" (locked, gone, full) into `StoreUnavailable`.
-
-    把数据库驱动的错误变成“不可用”。
-    """
-    try:
-        yield
-    except exc.DataError:  # a value no column holds: a mistake of ours
-        raise
-    except (exc.DatabaseError, exc.InterfaceError) as error:
-        raise StoreUnavailable(f"the store does not answer: {error.orig}") from error
-    except exc.TimeoutError as error:
-        raise StoreUnavailable("the store does not answer: no connection is free") from error
-
-
-def is_deadlock(error: exc.OperationalError) -> bool:
+def is_deadlock(error: BaseException) -> bool:
     """Whether MySQL undid the transaction to break a deadlock: it may be tried again.
 
     是否为 MySQL 死锁。
     """
-    return error.orig is not None and error.orig.args[:1] == (_DEADLOCK,)
+    return error.args[:1] == (_DEADLOCK,)

@@ -1,26 +1,25 @@
 """The store over SQL: one SQL table per kind of record, a real index per declared index.
 
-Every statement the store sends is written here; the database itself is in `sql_engine`.
+What is said to the database is in `statements`, how in `session`, what a commit is in `commits`;
+the database itself is in `engine`.
 
 用 SQL 数据库实现的任务表。
 """
 
 from __future__ import annotations
 
-import json
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy import exc
 from sqlalchemy.pool import Pool
 
 from shared.store.base import (
     Conflict,
     Index,
+    JsonText,
     Lease,
     Page,
     Record,
@@ -30,25 +29,16 @@ from shared.store.base import (
     check_expiry,
     check_query,
     check_writes,
-    from_text,
 )
-from shared.store.cursors import cursor_after, read_cursor, sort_type
-from shared.store.sql.engine import (
-    SQL_TABLES,
-    Turn,
-    answering,
-    connect,
-    is_deadlock,
-    note_clock,
-    schema_fault,
-    schema_version,
-    sort_column,
-    writing,
-)
+from shared.store.cursors import cursor_after, read_cursor
+from shared.store.sql import engine as database
+from shared.store.sql.commits import Commits, GroupCommit, OwnTransactions, Work
+from shared.store.sql.session import Row, Session, answering, lent
+from shared.store.sql.statements import Range, Statement, Statements, lowest
 from shared.store.tables import JOBS
 
-_FLOOR: Mapping[type, Value] = {int: -(2**63), str: ""}  # below every value, above NULL
-_DEADLOCKS = 3  # how many to sit out
+_DUE = Range(low=True, high=True)
+_LARGEST_CLAIM = 64  # rows written by one statement, where each statement is a round trip
 
 T = TypeVar("T")
 
@@ -76,10 +66,11 @@ class SqlStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = connect(url)
-        self._writer = writing(self._engine)
-        self._lone_writer = self._engine.dialect.name == "sqlite"
-        self._turn = self._new_turn()
+        self._engine = database.connect(url)
+        self._statements = Statements(self._engine.dialect)
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._writes_rows_at_once = not self._is_sqlite  # SQLite has no round trips to save
+        self._commits = self._new_commits()
         _OPEN.add(self)
 
     def get(self, table: Table, key: str) -> Record | None:
@@ -87,8 +78,7 @@ class SqlStore:
 
         读取一条最新的记录。
         """
-        columns = SQL_TABLES[table.name].c
-        rows = self._read(sa.select(*columns).where(columns.id == key))
+        rows = self._read(self._statements.get(table), {"id": key})
         return _record(table, rows[0]) if rows else None
 
     def put(self, table: Table, record: Record) -> Record:
@@ -103,12 +93,17 @@ class SqlStore:
 
         一次写入多条，要么全部成功，要么全部不写。
         """
-        check_writes(writes)
-        rows = [(table, record, _row(table, record.written())) for table, record in writes]
+        texts = check_writes(writes)
+        if not writes:
+            return []
+        rows = [
+            (table, record, _row(table, record, text))
+            for (table, record), text in zip(writes, texts, strict=True)
+        ]
 
-        def work(connection: sa.Connection) -> list[Record]:
+        def work(session: Session) -> list[Record]:
             for table, record, row in rows:
-                if not _write(connection, SQL_TABLES[table.name], row, record.version):
+                if not self._write(session, table, row):
                     raise Conflict(table.name, record.key)
             return [record.written() for _, record, _ in rows]
 
@@ -132,8 +127,10 @@ class SqlStore:
         """
         declared = check_query(table, index, equals, limit)
         after = None if cursor is None else read_cursor(table, declared, cursor)
-        statement = _select(table, declared, equals, low, high, descending, after)
-        rows = self._read(statement.limit(limit + 1))
+        bounds = _bounds(table, declared, low, high, after, descending)
+        shape = Range("low" in bounds, "high" in bounds, after is not None, descending)
+        asked = {**equals, **bounds, "limit": limit + 1}
+        rows = self._read(self._statements.select(table, declared, shape), asked)
         records = tuple(_record(table, row) for row in rows[:limit])
         more = len(rows) > limit
         return Page(records, cursor_after(declared, records[-1]) if more else None)
@@ -144,9 +141,9 @@ class SqlStore:
         索引中最小的排序值。
         """
         declared = check_query(table, index, equals)
-        sort = SQL_TABLES[table.name].c[sort_column(declared)]
-        statement = _select(table, declared, equals, None, None, False, None)
-        rows = self._read(statement.with_only_columns(sort).limit(1))
+        bounds = _bounds(table, declared, None, None, None, False)
+        statement = self._statements.first(table, declared, Range(low="low" in bounds))
+        rows = self._read(statement, {**equals, **bounds})
         return rows[0][0] if rows else None
 
     def claim(
@@ -161,25 +158,26 @@ class SqlStore:
     ) -> list[Record]:
         """Take due records for this worker, each by one conditional write on the version seen.
 
-        `lease` is called while the transaction is open: it must be quick and touch no store.
+        `lease` is called while the transaction is open, maybe in the thread of another claim or
+        save: it must be quick and touch no store.
 
         认领到期的记录。
         """
         if limit < 1:
             return []
-        due = _select(table, check_query(table, index, equals), equals, None, now, False, None)
-        target = SQL_TABLES[table.name]
+        declared = check_query(table, index, equals)
+        asked = {**equals, "low": lowest(table, declared), "high": now, "limit": limit}
         # Mostly nothing is due, and asking must not take SQLite's write lock from those who write.
-        if not self._read(due.with_only_columns(target.c.id).limit(1)):
+        if not self._read(self._statements.first(table, declared, _DUE), asked):
             return []
+        due = self._statements.select(table, declared, _DUE, lock=True)
 
-        def work(connection: sa.Connection) -> list[Record]:
+        def work(session: Session) -> list[Record]:
             # Others that write wait from here on: SQLite's for its lock, MySQL's for these rows.
-            found = connection.execute(due.limit(limit).with_for_update()).all()
-            seen = [_record(table, row) for row in found]
+            seen = [_record(table, row) for row in session.rows(due, asked)]
             leased = [one.taken(record) for record in seen if (one := lease(record))]
             if leased:
-                _take(connection, table, leased)
+                self._take(session, table, leased)
             return leased
 
         return self._commit(work)
@@ -190,31 +188,23 @@ class SqlStore:
         删除已过保存期限的记录。
         """
         check_expiry(table)
-        target = SQL_TABLES[table.name]
-        over = target.c.due_at <= now
-        rows = self._read(sa.select(target.c.id).where(over).limit(limit))
-        if not rows:
+        over = {"now": now, "limit": limit}
+        if not self._read(self._statements.expired(table), over):
             return 0
-        mine = target.c.id.in_([row.id for row in rows]) & over
-
-        def work(connection: sa.Connection) -> int:
-            return connection.execute(sa.delete(target).where(mine)).rowcount
-
-        return self._commit(work)
+        statement = self._statements.expire(table)
+        return self._commit(lambda session: session.change(statement, over))
 
     def check(self) -> None:
         """Raise `StoreUnavailable` unless the database answers, takes writes and is migrated.
 
         检查是否可用。
         """
-        jobs = SQL_TABLES[JOBS.name]
-        # Touches no row, and yet a read-only database refuses it.
-        touch = sa.update(jobs).where(jobs.c.id == "").values(claims=jobs.c.claims)
-        with answering(), self._turn, self._writer.begin() as connection:
-            if wrong := schema_fault(schema_version(connection)):
+        with answering(self._engine), self._engine.connect() as connection:
+            if wrong := database.schema_fault(database.schema_version(connection)):
                 raise StoreUnavailable(wrong)
-            connection.execute(touch)
-            note_clock(connection)
+            database.note_clock(connection)
+        touch = self._statements.touch(JOBS)
+        self._commit(lambda session: session.change(touch, {}))
 
     def close(self) -> None:
         """Let go of connections; calling it twice is harmless.
@@ -223,131 +213,144 @@ class SqlStore:
         """
         self._engine.dispose()
 
-    def _read(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        with answering(), self._engine.connect() as connection:
-            return connection.execute(statement).all()
+    def _read(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
+        with answering(self._engine), lent(self._engine) as session:
+            return session.rows(statement, values)
 
-    def _commit(self, work: Callable[[sa.Connection], T]) -> T:
-        """Runs `work` in one transaction; anew if MySQL undid it to break a deadlock."""
-        with answering():
-            for _ in range(_DEADLOCKS):
-                try:
-                    return self._commit_once(work)
-                except exc.OperationalError as error:
-                    if not is_deadlock(error):
-                        raise
-            return self._commit_once(work)
+    def _commit(self, work: Work[T]) -> T:
+        with answering(self._engine):
+            return self._commits.run(work)
 
-    def _commit_once(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._turn, self._writer.begin() as connection:
-            return work(connection)
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with lent(self._engine) as session:
+            if self._is_sqlite:
+                # A transaction that reads first and asks for the write lock later fails with
+                # "database is locked" when somebody else wrote in between, however long it waits.
+                session.say("BEGIN IMMEDIATE")
+            yield session
+            session.commit()
 
-    def _new_turn(self) -> AbstractContextManager[Any]:
-        return Turn() if self._lone_writer else nullcontext()
+    def _write(self, session: Session, table: Table, row: Mapping[str, Any]) -> bool:
+        """Writes what `row` holds if the stored version is the one seen (0: there is no row)."""
+        if row["seen"] == 0:
+            try:
+                session.change(self._statements.insert(table), row)
+            except self._engine.dialect.loaded_dbapi.IntegrityError:
+                return False
+            return True
+        return session.change(self._statements.update(table), row) == 1
+
+    def _take(self, session: Session, table: Table, leased: list[Record]) -> None:
+        """Writes the leases in one round; all rows stand at the version seen, or none is written.
+
+        一次写入全部租约。
+        """
+        rows = [_lease_row(record) for record in leased]
+        if not self._writes_rows_at_once:
+            met = session.change_each(self._statements.take(table), rows)
+        else:
+            met = sum(
+                session.change(self._statements.take_all(table, len(part)), _numbered(part))
+                for part in _parts(rows)
+            )
+        if met != len(rows):
+            raise StoreUnavailable("rows changed although they were locked")
+
+    def _new_commits(self) -> Commits:
+        if not self._is_sqlite:
+            return OwnTransactions(self._transaction, database.is_deadlock)
+        driver = self._engine.dialect.loaded_dbapi
+        return GroupCommit(
+            self._transaction,
+            lambda error: isinstance(error, driver.Error),
+            database.BUSY_SECONDS,
+        )
 
     def _start_afresh(self) -> None:
         _INHERITED.append(self._engine.pool)
         self._engine.dispose(close=False)
-        self._turn = self._new_turn()
+        self._commits = self._new_commits()
 
 
-# The statements
-
-
-def _select(
+def _bounds(
     table: Table,
     index: Index,
-    equals: Mapping[str, Value],
     low: Value | None,
     high: Value | None,
-    descending: bool,
     after: tuple[Value, str] | None,
-) -> sa.Select[Any]:
-    """Rows of an index, in its order, so written that both databases answer from the index.
+    descending: bool,
+) -> dict[str, Any]:
+    """The bounds of a query as a statement's parameters.
 
-    构造索引查询。
+    查询边界对应的参数。
     """
-    columns = SQL_TABLES[table.name].c
-    key, sort = columns.id, columns[sort_column(index)]
-    lowest: Any = low
-    highest: Any = high
-    if low is None and sort is not key:
+    bounds: dict[str, Any] = {"low": low, "high": high}
+    if low is None and index.sort != "key":
         # A bound though none was asked for: it keeps out the rows without a sort value.
-        lowest = _FLOOR[sort_type(table, index)]
-    found = sa.select(*columns).where(*(columns[name] == equals[name] for name in index.equals))
+        bounds["low"] = lowest(table, index)
     if after is not None:
         value, last = after
+        bounds |= {"last_value": value, "last_key": last}
         if descending:
-            highest = value if high is None else min(highest, value)
+            bounds["high"] = value if high is None else min(high, value)
         else:
-            lowest = value if lowest is None else max(lowest, value)
-        found = found.where(sa.or_(sort != value, key < last if descending else key > last))
-    if lowest is not None:
-        found = found.where(sort >= lowest)
-    if highest is not None:
-        found = found.where(sort <= highest)
-    order = (key,) if sort is key else (sort, key)
-    return found.order_by(*(column.desc() if descending else column for column in order))
-
-
-def _write(connection: sa.Connection, target: sa.Table, row: dict[str, Any], seen: int) -> bool:
-    """Writes what `row` holds if the stored version is the one seen (0: there is no row yet)."""
-    if seen == 0:
-        try:
-            connection.execute(sa.insert(target), row)
-        except exc.IntegrityError:
-            return False
-        return True
-    mine = (target.c.id == row["id"]) & (target.c.version == seen)
-    return connection.execute(sa.update(target).where(mine), row).rowcount == 1
-
-
-def _take(connection: sa.Connection, table: Table, leased: list[Record]) -> None:
-    """Writes the leases in one round; all rows stand at the version seen, or none is written.
-
-    一次写入全部租约。
-    """
-    target = SQL_TABLES[table.name]
-    mine = (target.c.id == sa.bindparam("seen_id")) & (
-        target.c.version == sa.bindparam("seen_version")
-    )
-    rows = [
-        {
-            "seen_id": record.key,
-            "seen_version": record.version - 1,
-            "version": record.version,
-            "due_at": record.due_at,
-            "claims": record.claims,
-            **{name: record.fields.get(name) for name in ("queue", "lane") if name in table.fields},
-        }
-        for record in leased
-    ]
-    if connection.execute(sa.update(target).where(mine), rows).rowcount != len(rows):
-        raise StoreUnavailable("rows changed although they were locked")
+            least = bounds["low"]
+            bounds["low"] = value if least is None else max(least, value)
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 # Records and rows
 
 
-def _record(table: Table, row: sa.Row[Any]) -> Record:
-    values = row._mapping
-    return Record(
-        key=values["id"],
-        document=from_text(values["document"]),
-        fields={name: values[name] for name in table.fields},
-        due_at=values["due_at"],
-        claims=values["claims"],
-        version=values["version"],
-    )
+def _record(table: Table, row: Row) -> Record:
+    key, version, due_at, claims, *values, document = row
+    fields = dict(zip(table.fields, values, strict=True))
+    return Record(key, JsonText(document), fields, due_at, claims, version)
 
 
-def _row(table: Table, record: Record) -> dict[str, Any]:
+def _row(table: Table, record: Record, text: str) -> dict[str, Any]:
+    """What a write of this record says: its row's new values, and the version seen.
+
+    写入语句的参数。
+    """
     return {
-        "id": record.key,
-        "version": record.version,
-        "due_at": record.due_at,
-        "claims": record.claims,
-        **{name: record.fields.get(name) for name in table.fields},
-        # ASCII: NUL and every other character survive any column's character set.
-        "document": json.dumps(dict(record.document), separators=(",", ":"), allow_nan=False),
+        "seen": record.version,
+        "new_id": record.key,
+        "new_version": record.version + 1,
+        "new_due_at": record.due_at,
+        "new_claims": record.claims,
+        **{f"new_{name}": record.fields.get(name) for name in table.fields},
+        "new_document": text,
     }
+
+
+def _lease_row(record: Record) -> dict[str, Any]:
+    """What a claim says of a record that it takes.
+
+    租约语句的参数。
+    """
+    fields = record.fields
+    return {
+        "seen": record.version - 1,
+        "new_id": record.key,
+        "new_version": record.version,
+        "new_due_at": record.due_at,
+        "new_claims": record.claims,
+        # What a table without queues has no columns for, its statement does not ask for.
+        "new_queue": fields.get("queue"),
+        "new_lane": fields.get("lane"),
+    }
+
+
+def _parts(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The rows in parts of a power of two each: so many statements need to be known."""
+    start = 0
+    while start < len(rows):
+        size = min(_LARGEST_CLAIM, 1 << ((len(rows) - start).bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
+
+
+def _numbered(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {f"{name}_{n}": value for n, row in enumerate(rows) for name, value in row.items()}

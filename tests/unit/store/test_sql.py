@@ -23,15 +23,17 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from infra.migrations import migrate
 from shared.store.base import Index, Lease, Record, StoreUnavailable, Table, Value
 from shared.store.sql import engine
 from shared.store.sql.engine import METADATA, SCHEMA_VERSION, SQL_TABLES, connect
+from shared.store.sql.session import Session
+from shared.store.sql.statements import Range, Statements
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, TABLES
+from tests.statements import at_each_loan, statements_of
 
 QUEUE = {"queue": "x", "lane": 1}
 INDEXES = [(table, index) for table in TABLES for index in table.indexes]
@@ -56,22 +58,9 @@ def fill(store: SqlStore, table: Table, count: int) -> list[Record]:
     return [store.put(table, record) for record in records]
 
 
-@contextmanager
-def statements_of(store: SqlStore) -> Iterator[list[tuple[str, Any]]]:
-    """Every statement the store sends meanwhile, with its parameters."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
-
-    sa.event.listen(store._engine, "before_cursor_execute", note)
-    yield sent
-    sa.event.remove(store._engine, "before_cursor_execute", note)
-
-
-def plan_of(store: SqlStore, statement: str, parameters: Any) -> str:
+def plan_of(store: SqlStore, statement: str) -> str:
     with store._engine.connect() as connection:
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
     return " / ".join(row[-1] for row in rows)
 
 
@@ -97,10 +86,9 @@ def test_the_first_of_an_index_is_read_from_the_index_alone(
     with statements_of(store) as sent:
         first = store.first(table, index.name, equals_for(table, index))
     assert first == ("k0000" if index.sort == "key" else 0)
-    ((statement, parameters),) = sent
-    assert f"USING COVERING INDEX {table.name}_{index.name} (" in plan_of(
-        store, statement, parameters
-    )
+    (statement,) = sent
+    plan = plan_of(store, statement)
+    assert f"USING COVERING INDEX {table.name}_{index.name} (" in plan
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -120,8 +108,8 @@ def test_a_query_walks_its_index_without_sorting_or_scanning(
         page = store.query(*query, limit=2, descending=descending, **bounds)
         store.query(*query, limit=2, descending=descending, cursor=page.cursor, **bounds)
     assert len(sent) == 2
-    for statement, parameters in sent:
-        plan = plan_of(store, statement, parameters)
+    for statement in sent:
+        plan = plan_of(store, statement)
         assert_answered_by_the_index(plan, table, index)
         sort = "id" if index.sort == "key" else index.sort
         assert f"{sort}>?" in plan or sort == "id", "starts past the rows without a value"
@@ -141,13 +129,14 @@ def test_a_claim_walks_its_index_and_writes_by_key(
     query = (table, index.name, equals_for(table, index))
     with statements_of(store) as sent:
         assert len(store.claim(*query, now=1, lease=lease, limit=4)) == 4
-    peek, begin, select, update = sent
-    assert begin[0] == "BEGIN IMMEDIATE"
+    peek, begin, select, *updates = sent
+    assert begin == "BEGIN IMMEDIATE"
     for read, using in ((peek, "USING COVERING INDEX"), (select, "USING INDEX")):
-        plan = plan_of(store, *read)
+        plan = plan_of(store, read)
         assert "due_at>? AND due_at<?" in plan
         assert_answered_by_the_index(plan.replace(using, "USING INDEX"), table, index)
-    plan = plan_of(store, update[0], update[1][0])
+    assert len(updates) == 4
+    plan = plan_of(store, updates[0])
     assert plan == f"SEARCH {table.name} USING INDEX sqlite_autoindex_{table.name}_1 (id=?)"
 
 
@@ -179,12 +168,8 @@ def counted_steps(store: SqlStore) -> Iterator[list[int]]:
     def tick() -> None:
         count[0] += 1
 
-    def watch(connection: Any, *_: Any) -> None:
-        connection.set_progress_handler(tick, 10)
-
-    sa.event.listen(store._engine, "checkout", watch)
-    yield count
-    sa.event.remove(store._engine, "checkout", watch)
+    with at_each_loan(store, lambda connection: connection.set_progress_handler(tick, 10)):
+        yield count
 
 
 def test_a_claim_of_nothing_takes_no_write_lock(store: SqlStore, database_url: str) -> None:
@@ -197,7 +182,7 @@ def test_a_claim_of_nothing_takes_no_write_lock(store: SqlStore, database_url: s
             assert store.claim(JOBS, "due", idle, now=-1, lease=lease, limit=100) == []
     other.execute("ROLLBACK")
     other.close()
-    assert [statement.split()[0] for statement, _ in sent] == ["SELECT"] * 8
+    assert [statement.split()[0] for statement in sent] == ["SELECT"] * 8
 
 
 # Claims where others may write in between, as on MySQL
@@ -205,60 +190,60 @@ def test_a_claim_of_nothing_takes_no_write_lock(store: SqlStore, database_url: s
 
 def test_leases_are_written_all_or_none(store: SqlStore) -> None:
     seen = fill(store, JOBS, 4)
+    lent: list[Any] = []
 
-    def overtake(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def overtaken(record: Record) -> Lease:
         # Stands for a commit that the locks should have kept out.
-        if statement.startswith("UPDATE"):
-            connection.connection.execute("UPDATE jobs SET version = 9 WHERE id = 'k0001'")
+        lent[-1].execute("UPDATE jobs SET version = 9 WHERE id = 'k0001'")
+        return lease(record)
 
-    sa.event.listen(store._engine, "before_cursor_execute", overtake)
-    with pytest.raises(StoreUnavailable, match="locked"):
-        store.claim(JOBS, "due", QUEUE, now=9, lease=lease, limit=9)
-    sa.event.remove(store._engine, "before_cursor_execute", overtake)
+    with at_each_loan(store, lent.append), pytest.raises(StoreUnavailable, match="locked"):
+        store.claim(JOBS, "due", QUEUE, now=9, lease=overtaken, limit=9)
     assert [store.get(JOBS, record.key).version for record in seen] == [1, 1, 1, 1]
 
 
-def test_on_mysql_a_claim_locks_what_it_reads(store: SqlStore) -> None:
-    selects: list[str] = []
-
-    def note(_connection: Any, statement: Any, *_: Any) -> None:
-        if isinstance(statement, sa.Select):
-            selects.append(str(statement.compile(dialect=mysql.dialect())))
-
-    fill(store, JOBS, 1)
-    sa.event.listen(store._engine, "before_execute", note)
-    store.claim(JOBS, "due", QUEUE, now=9, lease=lease, limit=9)
-    sa.event.remove(store._engine, "before_execute", note)
-    assert [select.endswith("FOR UPDATE") for select in selects] == [False, True]
-
-
-def test_a_deadlock_that_mysql_broke_is_tried_again(store: SqlStore) -> None:
-    class Broken(Exception):
-        pass
-
-    tries = []
-
-    def work(_connection: sa.Connection) -> str:
-        tries.append(1)
-        if len(tries) < 3:
-            raise OperationalError("UPDATE", {}, Broken(1213, "Deadlock found"))
-        return "done"
-
-    assert store._commit(work) == "done"
-    assert len(tries) == 3
+def test_on_mysql_a_claim_locks_what_it_reads_and_writes_it_in_one_statement() -> None:
+    statements = Statements(mysql.dialect())
+    index, shape = JOBS.index("due"), Range(low=True, high=True)
+    assert not statements.select(JOBS, index, shape).text.endswith("FOR UPDATE")
+    assert statements.select(JOBS, index, shape, lock=True).text.endswith("FOR UPDATE")
+    update = statements.take_all(JOBS, 2)
+    assert " ".join(update.text.split()) == (
+        "UPDATE jobs SET version=CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END, "
+        "due_at=CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END, "
+        "claims=CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END, "
+        "queue=CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END, "
+        "lane=CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END "
+        "WHERE jobs.id IN (%s, %s) AND jobs.version = "
+        "CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END"
+    )
 
 
-def test_deadlocks_without_end_and_other_faults_are_an_unavailable_store(store: SqlStore) -> None:
-    for number, expected in ((1213, 4), (2006, 1)):
-        tries = []
+def test_a_claim_s_rows_written_in_one_statement_are_those_written_one_by_one(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one by one", "at once"):
+        for number in range(7):
+            fields = {"queue": name, "lane": 0}
+            store.put(JOBS, Record(f"{name}{number}", {}, fields, due_at=number))
 
-        def work(_connection: sa.Connection, number: int = number, tries: Any = tries) -> None:
-            tries.append(1)
-            raise OperationalError("UPDATE", {}, Exception(number, "no"))
+    def claimed(name: str) -> list[Record]:
+        def own(record: Record) -> Lease:
+            number = int(record.key[-1])
+            return Lease(100 + number, number % 2 == 0, "other" if number > 4 else None)
 
-        with pytest.raises(StoreUnavailable):
-            store._commit(work)
-        assert len(tries) == expected
+        store.claim(JOBS, "due", {"queue": name, "lane": 0}, now=9, lease=own, limit=9)
+        return [replace(store.get(JOBS, f"{name}{n}"), key=str(n)) for n in range(7)]
+
+    expected = claimed("one by one")
+    assert {record.version for record in expected} == {2}
+    monkeypatch.setattr(store, "_writes_rows_at_once", True)
+    found = claimed("at once")
+    moved = {"queue": "at once", "lane": 0}
+    assert found == [
+        replace(one, fields={**one.fields, **moved}) if one.fields["queue"] != "other" else one
+        for one in expected
+    ]
 
 
 # Failures
@@ -286,15 +271,10 @@ def test_a_lock_held_too_long_is_an_unavailable_store(
 def test_a_full_disk_is_an_unavailable_store_and_keeps_what_there_was(store: SqlStore) -> None:
     record = store.put(JOBS, Record("k", {}))
 
-    def fill_up(connection: Any, *_: Any) -> None:
-        connection.execute("PRAGMA max_page_count=1")
-
-    sa.event.listen(store._engine, "checkout", fill_up)
-    with pytest.raises(StoreUnavailable, match="full") as raised:
+    full = at_each_loan(store, lambda connection: connection.execute("PRAGMA max_page_count=1"))
+    with full, pytest.raises(StoreUnavailable, match="full") as raised:
         store.put(JOBS, replace(record, document={"secret": "value" * 80_000}))
-    assert "UPDATE" in str(raised.value.__cause__)
     assert "value" not in str(raised.value.__cause__), "what is stored stays out of the logs"
-    sa.event.remove(store._engine, "checkout", fill_up)
     assert store.get(JOBS, "k").version == 1
 
 
@@ -313,12 +293,9 @@ def test_a_file_that_is_no_database_is_an_unavailable_store(tmp_path: Path) -> N
 
 
 def test_a_database_that_takes_no_writes_is_an_unavailable_store(store: SqlStore) -> None:
-    def make_read_only(connection: Any, *_: Any) -> None:
-        connection.execute("PRAGMA query_only=ON")
-
     store.check()
-    sa.event.listen(store._engine, "checkout", make_read_only)
-    with pytest.raises(StoreUnavailable, match="readonly"):
+    read_only = at_each_loan(store, lambda connection: connection.execute("PRAGMA query_only=ON"))
+    with read_only, pytest.raises(StoreUnavailable, match="readonly"):
         store.check()
 
 
@@ -343,7 +320,7 @@ def test_who_waits_for_this_processs_own_writers_is_told_in_time_as_well(
     store = SqlStore(database_url)
     writing, told = threading.Event(), threading.Event()
 
-    def slow(connection: sa.Connection) -> None:
+    def slow(session: Session) -> None:
         writing.set()
         assert told.wait(30)
 
@@ -390,19 +367,22 @@ def test_commits_are_synced_and_readers_do_not_wait(store: SqlStore) -> None:
 
 DIES_AFTER_ONE_INSERT = """
 import os, sys
-import sqlalchemy as sa
 from shared.store.base import Record
+from shared.store.sql.session import Session
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, JOBS
 
 store = SqlStore(sys.argv[1])
 before = store.put(JOBS, Record("before", {}))
 
-@sa.event.listens_for(store._engine, "after_cursor_execute")
-def die(connection, cursor, statement, *rest):
-    if statement.startswith("INSERT INTO jobs"):
+change = Session.change
+
+def die(session, statement, values):
+    change(session, statement, values)
+    if statement.text.startswith("INSERT INTO jobs"):
         os._exit(9)
 
+Session.change = die
 store.transact([(JOBS, Record("half", {})), (DELIVERIES, Record("other half", {}))])
 """
 
@@ -421,7 +401,7 @@ def test_a_process_that_dies_between_two_writes_of_a_transaction_leaves_neither(
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_uses_connections_of_its_own(store: SqlStore) -> None:
     store.put(JOBS, Record("before", {}))
-    with store._turn:  # a lock held at the fork must not hang the child
+    with store._commits._lock:  # a lock held at the fork must not hang the child
         child = os.fork()
         if child == 0:
             signal.alarm(20)  # a child that hangs is one that fails
@@ -708,7 +688,7 @@ def test_no_statement_is_sqlite_s_own(store: SqlStore) -> None:
         store.put(JOBS, first)
         store.query(JOBS, "due", QUEUE, low=0, high=9, limit=1)
         store.claim(JOBS, "due", QUEUE, now=5, lease=lease, limit=1)
-    for statement, _ in sent:
+    for statement in sent:
         assert statement == "BEGIN IMMEDIATE" or statement.startswith(
             ("INSERT INTO", "UPDATE", "SELECT")
         )
