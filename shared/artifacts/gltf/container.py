@@ -8,18 +8,20 @@ size), so a model can be judged where it lies, in a bucket. Layout: Khronos glTF
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import struct
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared.artifacts.gltf.document import BrokenModel, Document
+from shared.artifacts.gltf.document import BrokenModel, Document, as_object
+from shared.artifacts.gltf.oddities import Oddities
 from shared.artifacts.gltf.structure import check_document
 
-__all__ = ["BrokenModel", "Container", "RangeReader", "check_container"]
+__all__ = ["BrokenModel", "Container", "RangeReader", "check_container", "has_container"]
 
 _MAGIC = 0x46546C67
 _JSON = 0x4E4F534A
@@ -103,12 +105,15 @@ class FileReader(AbstractContextManager["FileReader"]):
 class Container:
     """A checked GLB: where it is read, at which byte its BIN data starts, and its document.
 
+    `unpacked` keeps what was compressed, once somebody has asked for it.
+
     这个类表示一个通过检查的 GLB 文件。
     """
 
     reader: RangeReader
     bin_start: int
     document: Document
+    unpacked: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def read_exactly(reader: RangeReader, start: int, length: int) -> bytes:
@@ -127,9 +132,45 @@ def read_exactly(reader: RangeReader, start: int, length: int) -> bytes:
 def check_container(reader: RangeReader) -> Container:
     """Check the container, its JSON and all that the JSON says about itself; no vertex is read.
 
-    Raises BrokenModel with the first fault, and OSError where the source itself fails.
+    Raises BrokenModel with the first fault, and OSError where the source itself fails. What is odd
+    about a file that loaders open is in the document's warnings.
 
     这个函数检查 GLB 的容器和结构，不读取顶点数据。
+    """
+    odd = Oddities()
+    chunks = _read_chunks(reader, odd)
+    try:
+        document = check_document(_parse(chunks.text, odd), chunks.bin_length, odd)
+    except RecursionError:
+        raise BrokenModel("the JSON is nested too deeply") from None
+    return Container(reader, chunks.bin_start, document)
+
+
+def has_container(reader: RangeReader) -> bool:
+    """Whether a file is a whole GLB container with JSON in it, whatever that says.
+
+    这个函数判断文件是否有完整的 GLB 容器。
+    """
+    try:
+        as_object(_parse(_read_chunks(reader, Oddities()).text, Oddities()), "the JSON")
+    except (BrokenModel, RecursionError):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """The JSON's bytes, where the BIN data starts, and its length, None where there is none."""
+
+    text: bytes
+    bin_start: int
+    bin_length: int | None
+
+
+def _read_chunks(reader: RangeReader, odd: Oddities) -> _Chunks:
+    """The chunks of a GLB; raises BrokenModel.
+
+    读取 GLB 的数据块。
     """
     size = reader.size
     if size < 20:
@@ -140,55 +181,61 @@ def check_container(reader: RangeReader) -> Container:
         raise BrokenModel("the file does not start with glTF: it is not a GLB")
     if version != 2:
         raise BrokenModel(f"the GLB version is {version}, expected 2")
-    if length != size:
+    if length > size:
         raise BrokenModel(f"the header declares {length} bytes but the file has {size}")
+    if length < 20:
+        raise BrokenModel(f"the header declares {length} bytes, too few for a GLB")
     if json_kind != _JSON:
         raise BrokenModel("the first chunk is not JSON")
     if json_length > MAX_JSON_BYTES:
         raise BrokenModel(f"the JSON chunk has {json_length} bytes, more than {MAX_JSON_BYTES}")
-    _check_chunk(12, json_length, size)
+    _check_chunk(12, json_length, size, odd)
     json_end = 20 + json_length
     if json_end > len(head):
         head += read_exactly(reader, len(head), json_end - len(head))
-    bin_start, bin_length = _find_bin(reader, json_end)
-    try:
-        document = check_document(_parse(head[20:json_end]), bin_length)
-    except RecursionError:
-        raise BrokenModel("the JSON is nested too deeply") from None
-    return Container(reader, bin_start, document)
+    bin_start, bin_length, end = _find_bin(reader, json_end, length, odd)
+    if end > length:
+        odd.add(f"the header declares {length} bytes but the chunks end at byte {end}")
+    if size > max(end, length):
+        odd.add(f"{size - max(end, length)} bytes follow the declared end of the file")
+    return _Chunks(head[20:json_end], bin_start, bin_length)
 
 
-def _check_chunk(start: int, length: int, size: int) -> None:
-    if length % 4:
-        raise BrokenModel(f"the chunk at byte {start} has {length} bytes, not a multiple of 4")
+def _check_chunk(start: int, length: int, size: int, odd: Oddities) -> None:
     if start + 8 + length > size:
         raise BrokenModel(
             f"the chunk at byte {start} ends at byte {start + 8 + length} but the file has {size}"
         )
+    if length % 4:
+        odd.add(f"the chunk at byte {start} has {length} bytes, not a multiple of 4")
 
 
-def _find_bin(reader: RangeReader, start: int) -> tuple[int, int | None]:
-    """Where the BIN data starts and its length; it must come right after the JSON, if at all.
+def _find_bin(
+    reader: RangeReader, start: int, end: int, odd: Oddities
+) -> tuple[int, int | None, int]:
+    """Where the BIN data starts, its length, and where the chunks that start before `end` end.
 
     找到 BIN 数据块。
     """
     first, bin_start, bin_length = start, 0, None
     for _ in range(MAX_CHUNKS):
-        if start == reader.size:
-            return bin_start, bin_length
+        if start >= end:
+            return bin_start, bin_length, start
         if start + 8 > reader.size:
             raise BrokenModel(f"the chunk at byte {start} has no whole header")
         length, kind = struct.unpack("<2I", read_exactly(reader, start, 8))
-        _check_chunk(start, length, reader.size)
-        if kind == _JSON or (kind == _BIN and start != first):
+        _check_chunk(start, length, reader.size, odd)
+        if kind == _JSON or (kind == _BIN and bin_length is not None):
             raise BrokenModel(f"the chunk at byte {start} is out of order")
         if kind == _BIN:
             bin_start, bin_length = start + 8, length
+            if start != first:
+                odd.add("the BIN chunk does not come right after the JSON")
         start += 8 + length
     raise BrokenModel(f"the file has more than {MAX_CHUNKS} chunks")
 
 
-def _parse(text: bytes) -> Any:
+def _parse(text: bytes, odd: Oddities) -> Any:
     """Read the JSON chunk, within a bound on its values; raises BrokenModel.
 
     解析 JSON 块。
@@ -199,9 +246,18 @@ def _parse(text: bytes) -> Any:
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is not a number")
 
+    if text.startswith(codecs.BOM_UTF8):
+        odd.add("the JSON starts with a byte order mark")
+        text = text[len(codecs.BOM_UTF8) :]
     try:
-        return json.loads(text.decode("utf-8"), parse_constant=refuse)
+        words = text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BrokenModel(f"the JSON is not UTF-8 at byte {20 + error.start}") from None
+        odd.add(f"the JSON is not UTF-8 at byte {20 + error.start}")
+        words = text.decode("utf-8", "replace")
+    try:
+        return json.loads(words, parse_constant=refuse)
     except ValueError as error:
-        raise BrokenModel(f"the JSON cannot be parsed: {str(error)[:120]}") from None
+        # Only what was wrong and where: a data: URI is no part of a message.
+        said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise BrokenModel(f"the JSON cannot be parsed: {said[:80]}{where}") from None

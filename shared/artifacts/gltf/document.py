@@ -7,7 +7,7 @@ Names and meanings are those of the Khronos glTF 2.0.1 specification.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -36,11 +36,66 @@ class BrokenModel(ValueError):
         self.reason = reason
 
 
+class Undecodable(BrokenModel):
+    """A compressed stream that nothing could decode: the data is not there at all.
+
+    这个错误说明压缩数据无法解码。
+    """
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """What stands behind a buffer: the BIN chunk, the `data` of a URI, or nothing, and then why.
+
+    `length` is how many bytes can be read, whatever is declared.
+
+    这个类描述缓冲区的数据来源。
+    """
+
+    length: int
+    data: bytes | None = field(default=None, repr=False)
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Meshopt:
+    """How a view is packed by meshopt: the range of `buffer` in bytes, and what is in it.
+
+    这个类描述 meshopt 压缩的数据。
+    """
+
+    buffer: int
+    offset: int
+    length: int
+    mode: str
+    filter: str
+    count: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Draco:
+    """One part of a Draco stream: the attribute of a unique id, or the indices where it is None.
+
+    `view` holds the stream, which unpacks to `vertices` and `indices`.
+
+    这个类描述 Draco 数据流中的一部分。
+    """
+
+    view: int
+    attribute: int | None
+    vertices: int
+    indices: int
+    component: int
+    width: int
+
+
 @dataclass(frozen=True)
 class View:
-    """A range of the BIN chunk in bytes; `stride` 0 means tightly packed.
+    """A range of a buffer in bytes; `stride` 0 means tightly packed.
 
-    Where it is `compressed`, the range is that of the data once unpacked, and not in the file.
+    Where it is packed, the range is that of the data once unpacked, and not in the file. `fault`
+    is why it cannot be read, and matters only if something does.
 
     这个类描述缓冲区中的一段字节范围。
     """
@@ -48,14 +103,17 @@ class View:
     offset: int
     length: int
     stride: int
-    compressed: bool
+    buffer: int = 0
+    packing: Meshopt | Draco | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
 class Accessor:
     """A typed array: `count` rows of `width` numbers. `low`/`high` are its declared extremes.
 
-    `sparse` are the numbers of the rows that are replaced, and the rows that replace them.
+    `sparse` are the numbers of the rows that are replaced, and the rows that replace them. `fault`
+    is why it cannot be read, and matters only if something does.
 
     这个类描述一个带类型的数组在文件中的样子。
     """
@@ -70,6 +128,7 @@ class Accessor:
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     sparse: tuple[Accessor, Accessor] | None = None
+    fault: str | None = None
 
     @property
     def row_bytes(self) -> int:
@@ -94,7 +153,6 @@ class Primitive:
     attributes: Mapping[str, int]
     indices: int | None
     material: int | None
-    compressed: bool
     vertices: int
     elements: int
     targets: tuple[Mapping[str, int], ...] = ()
@@ -108,6 +166,26 @@ class Primitive:
         if self.mode == TRIANGLES:
             return self.elements // 3
         return max(self.elements - 2, 0) if self.mode in (STRIP, FAN) else 0
+
+    @property
+    def lines(self) -> int:
+        """How many straight lines are drawn, none of triangles' edges.
+
+        这个属性给出实际绘制的线段数量。
+        """
+        if self.mode == LINES:
+            return self.elements // 2
+        if self.mode == LINE_LOOP:
+            return self.elements if self.elements > 1 else 0
+        return max(self.elements - 1, 0) if self.mode == LINE_STRIP else 0
+
+    @property
+    def points(self) -> int:
+        """How many single points are drawn.
+
+        这个属性给出实际绘制的点的数量。
+        """
+        return self.elements if self.mode == POINTS else 0
 
 
 @dataclass(frozen=True)
@@ -137,12 +215,13 @@ class Document:
     """A checked glTF document. `raw` is the JSON itself, for materials, textures and samplers.
 
     `roots` are the nodes of the scene that viewers show, `weights` the default weights of each
-    mesh's morph targets.
+    mesh's morph targets. A mesh that nothing uses has no primitives here.
 
     这个类保存检查过的整份 glTF 文档。
     """
 
     raw: Mapping[str, Any] = field(repr=False)
+    buffers: tuple[Buffer, ...] = field(repr=False)
     views: tuple[View, ...] = field(repr=False)
     accessors: tuple[Accessor, ...] = field(repr=False)
     meshes: tuple[tuple[Primitive, ...], ...] = field(repr=False)
@@ -157,12 +236,35 @@ def entries(root: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
     这个函数取出文档中某一类对象的列表。
     """
-    value = root.get(key, [])
+    value = root.get(key)
+    if value is None:
+        return []
     if not isinstance(value, list):
         raise BrokenModel(f"{key} is not a list")
     for index, item in enumerate(value):
         as_object(item, f"{key}[{index}]")
     return value
+
+
+def quoted(value: object) -> str:
+    """A JSON value as a message may show it: short, and never the data of a `data:` URI.
+
+    这个函数把 JSON 值缩短成可以显示的文字。
+    """
+    text = f"{value!r:.80}"
+    return "a data: URI" if "data:" in text.lower() or "base64" in text.lower() else text
+
+
+def extension(item: Mapping[str, Any], names: Sequence[str], place: str) -> dict[str, Any] | None:
+    """The first of the named extensions that an object has, None where it has none of them.
+
+    这个函数取出对象上的扩展。
+    """
+    extensions = as_object(item.get("extensions") or {}, f"{place}.extensions")
+    for name in names:
+        if name in extensions:
+            return as_object(extensions[name], f"{place}.extensions.{name}")
+    return None
 
 
 def as_object(value: object, place: str) -> dict[str, Any]:

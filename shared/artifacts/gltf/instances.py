@@ -19,7 +19,7 @@ from shared.artifacts.gltf.document import BrokenModel, Node, Primitive, entries
 from shared.artifacts.gltf.instancing import count_instances, instance_matrices
 from shared.artifacts.gltf.mesh import Array, Unreadable, read_attribute, read_chunks, read_floats
 from shared.artifacts.gltf.morphs import displacement
-from shared.artifacts.gltf.transforms import local
+from shared.artifacts.gltf.transforms import local_matrices
 
 MAX_DRAWN = 100_000
 """Nodes times primitives: a small file could otherwise ask for thousands of millions of parts."""
@@ -51,7 +51,7 @@ class Drawn:
 def drawn(container: Container) -> list[Drawn]:
     """Every primitive with vertices that the shown scene draws, once for each place it is drawn at.
 
-    Raises BrokenModel, and Unreadable where the places of instances cannot be read.
+    Raises BrokenModel.
 
     这个函数列出场景实际绘制的所有部件。
     """
@@ -62,26 +62,33 @@ def drawn(container: Container) -> list[Drawn]:
     total = sum(_parts(container, node) for node, _ in users)
     if total > MAX_DRAWN:
         raise BrokenModel(f"the scene draws {total} parts, more than {MAX_DRAWN}")
+    turns = np.array([world[:3, :3] for _, world in users]).reshape(-1, 3, 3)
+    mirrored = (np.linalg.det(turns) < 0).tolist()
     poses = _Poses(container, worlds)
-    result = []
-    for node, world in users:
-        assert node.mesh is not None
-        weights = document.weights[node.mesh] if node.weights is None else node.weights
-        mirrored = bool(np.linalg.det(world[:3, :3]) < 0)
-        primitives = [part for part in document.meshes[node.mesh] if part.vertices]
-        count = count_instances(container, node.instances, document.meshes[node.mesh])
-        if count is not None:
-            for place in world @ instance_matrices(container, node.instances, count):
-                result += [
-                    Drawn(node.mesh, primitive, place[None], weights, mirrored)
-                    for primitive in primitives
-                ]
-            continue
-        result += [
-            Drawn(node.mesh, primitive, poses.of(node, primitive, world), weights, mirrored)
-            for primitive in primitives
-        ]
+    result: list[Drawn] = []
+    for (node, world), inside_out in zip(users, mirrored, strict=True):
+        result += _drawn_by(container, node, world, poses, inside_out)
     return result
+
+
+def _drawn_by(
+    container: Container, node: Node, world: Array, poses: _Poses, mirrored: bool
+) -> Iterator[Drawn]:
+    """What one node draws: its mesh once, or at the places of its instances; raises BrokenModel.
+
+    一个节点绘制的部件。
+    """
+    mesh, document = node.mesh or 0, container.document
+    weights = document.weights[mesh] if node.weights is None else node.weights
+    primitives = [part for part in document.meshes[mesh] if part.vertices]
+    count = count_instances(container, node.instances, document.meshes[mesh])
+    if count is None:
+        for primitive in primitives:
+            yield Drawn(mesh, primitive, poses.of(node, primitive, world), weights, mirrored)
+        return
+    for place in world @ instance_matrices(container, node.instances, count):
+        for primitive in primitives:
+            yield Drawn(mesh, primitive, place[None], weights, mirrored)
 
 
 def _parts(container: Container, node: Node) -> int:
@@ -91,14 +98,18 @@ def _parts(container: Container, node: Node) -> int:
 
 
 def _worlds(container: Container) -> dict[int, Array]:
-    """The world matrix of every node that the shown scene reaches."""
+    """The world matrix of every node that the shown scene reaches.
+
+    各节点的世界矩阵。
+    """
     nodes = container.document.nodes
+    own = local_matrices(nodes)
     found: dict[int, Array] = {}
     waiting = [(root, np.eye(4)) for root in reversed(container.document.roots)]
     while waiting:
         index, above = waiting.pop()
         if index not in found:
-            found[index] = above @ local(nodes[index])
+            found[index] = above @ own[index]
             waiting += [(child, found[index]) for child in reversed(nodes[index].children)]
     return found
 
@@ -108,6 +119,7 @@ class _Poses:
 
     def __init__(self, container: Container, worlds: Mapping[int, Array]) -> None:
         self._container, self._worlds = container, worlds
+        self._skins = entries(container.document.raw, "skins")
         self._poses: dict[int, Array | None] = {}
         self._joints = 0
 
@@ -119,7 +131,7 @@ class _Poses:
         if node.skin is None or not {"JOINTS_0", "WEIGHTS_0"} <= primitive.attributes.keys():
             return world[None]
         if node.skin not in self._poses:
-            raw = entries(self._container.document.raw, "skins")[node.skin]
+            raw = self._skins[node.skin]
             self._joints += len(raw["joints"])
             allowed = self._joints <= MAX_JOINTS
             found = _pose(self._container, self._worlds, raw) if allowed else None
@@ -157,12 +169,10 @@ def _pose(
 def placed_points(container: Container, part: Drawn) -> Iterator[Array]:
     """The positions of a drawn part in the world, as chunks of (n, 3) 64-bit floats.
 
-    Raises Unreadable for compressed primitives.
+    Raises Undecodable or Unreadable for what is compressed and cannot be unpacked.
 
     这个函数分块给出部件在世界坐标中的顶点位置。
     """
-    if part.primitive.compressed:
-        raise Unreadable("the triangles are compressed with Draco")
     follow = _Following(container, part)
     moved, first = displacement(container, part.primitive, part.weights, "POSITION"), 0
     position = part.primitive.attributes["POSITION"]

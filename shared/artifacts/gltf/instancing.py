@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from shared.artifacts.gltf.accessors import usable
 from shared.artifacts.gltf.container import Container
 from shared.artifacts.gltf.document import FAN, STRIP, TRIANGLES, BrokenModel, Primitive
-from shared.artifacts.gltf.mesh import Array, read_rows
+from shared.artifacts.gltf.mesh import Array, Unreadable, read_rows
 from shared.artifacts.gltf.transforms import composed
 
 _PARTS = {
@@ -39,8 +40,6 @@ def count_instances(
 def instance_matrices(container: Container, attributes: Mapping[str, int], count: int) -> Array:
     """The (count, 4, 4) matrices of a node's instances, within the node; raises BrokenModel.
 
-    Raises Unreadable where their numbers cannot be read.
-
     这个函数读取各实例的变换矩阵。
     """
     parts = []
@@ -48,7 +47,10 @@ def instance_matrices(container: Container, attributes: Mapping[str, int], count
         if name not in attributes:
             parts.append(np.tile(default, (count, 1)))
             continue
-        if container.document.accessors[attributes[name]].kind != kind:
+        if usable(container.document.accessors, attributes[name]).kind != kind:
             raise BrokenModel(f"an instance's {name} is not {kind}")
-        parts.append(read_rows(container, attributes[name], count))
+        try:
+            parts.append(read_rows(container, attributes[name], count))
+        except Unreadable as error:
+            raise BrokenModel(f"the {name} of instances cannot be read: {error}") from None
     return composed(*parts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.artifacts.gltf.container import Container, FileReader, RangeReader, check_container
-from shared.artifacts.gltf.document import BrokenModel, Primitive, entries
+from shared.artifacts.gltf.document import BrokenModel, Primitive, as_object, entries
 
 if TYPE_CHECKING:
     from shared.artifacts.gltf.instances import Drawn
@@ -27,15 +27,20 @@ MAX_CLOSED = 1_000_000
 """Triangles looked at for holes: about a second and 300 MB; beyond it nothing is said."""
 
 _DIGITS = 6
+_MAX_NAME = 100
+"""Characters kept of what a generator calls itself."""
 
 
 @dataclass(frozen=True)
 class Inspection:
     """What was found in a whole model: `facts` ready for JSON, and `warnings` for the job.
 
-    `facts` has triangles, vertices, bounds ([[x, y, z], [x, y, z]] in world space, or None),
-    materials, textures, meshes, nodes and, where the vertices were read and are at most a million,
-    watertight. Declared bounds are an upper limit: a turned part's box is larger than the part.
+    `facts` has triangles, lines and points drawn, vertices, bounds ([[x, y, z], [x, y, z]] in world
+    space, or None), materials, textures, largest_texture_side (pixels, or None), animations,
+    meshes, nodes, generator (text, or None), verified and, where the vertices were read and are at
+    most a million, watertight. `verified` says what bounds and indices come from: "vertices" that
+    were read, or the file's own "declarations". Declared bounds are an upper limit: a turned part's
+    box is larger than the part.
 
     这个类保存一次模型检查的结果和警告。
     """
@@ -58,28 +63,20 @@ def inspect_model(
     if path is not None:
         with FileReader(path) as local:
             return inspect_model(local, measure_below=measure_below)
-    from shared.artifacts.gltf import instances, mesh
+    from shared.artifacts.gltf import extensions, instances, mesh
 
     container = check_container(reader)
-    mesh.check_indices(container)
+    small = reader.size <= measure_below
     parts = instances.drawn(container)
+    mesh.check_indices(container, packed=small)
     if not parts:
         raise BrokenModel("the scene draws nothing: no node that it reaches has vertices")
-    warnings = list(container.document.warnings)
-    raw = container.document.raw
-    facts: dict[str, Any] = {
-        "triangles": sum(part.primitive.triangles for part in parts),
-        "vertices": sum(part.primitive.vertices for part in parts),
-        "bounds": None,
-        "materials": len(entries(raw, "materials")),
-        "textures": len(entries(raw, "textures")),
-        "meshes": len(container.document.meshes),
-        "nodes": len(container.document.nodes),
-    }
+    warnings = [*container.document.warnings, *extensions.unknown_extensions(container, parts)]
+    facts = _counted(container, parts)
     if not facts["triangles"]:
         warnings.append("the model has no triangles, only points or lines")
     try:
-        if reader.size > measure_below:
+        if not small:
             raise mesh.Unreadable(f"larger than {measure_below / 2**20:.6g} MB")
         if facts["vertices"] > MAX_POINTS:
             raise mesh.Unreadable(f"more than {MAX_POINTS} vertices")
@@ -90,10 +87,40 @@ def inspect_model(
         closed = _watertight(container, parts)
         if closed is not None:
             facts["watertight"] = closed
+        facts["verified"] = "vertices"
     except mesh.Unreadable as error:
         warnings.append(f"measured from the file's own declarations: {error}")
         facts["bounds"], _ = _bounds(_declared(part, container) for part in parts)
     return Inspection(facts, tuple(warnings))
+
+
+def _counted(container: Container, parts: Sequence[Drawn]) -> dict[str, Any]:
+    """The facts that need no vertices: counts of what is drawn and of what the file holds.
+
+    不需要读取顶点的统计信息。
+    """
+    from shared.artifacts.gltf.pictures import largest_side
+
+    raw = container.document.raw
+    primitives = [part.primitive for part in parts]
+    generator = as_object(raw["asset"], "asset").get("generator")
+    if isinstance(generator, str):  # a lone surrogate is JSON, and no text that can be written down
+        generator = generator[:_MAX_NAME].encode("utf-8", "replace").decode("utf-8")
+    return {
+        "triangles": sum(primitive.triangles for primitive in primitives),
+        "lines": sum(primitive.lines for primitive in primitives),
+        "points": sum(primitive.points for primitive in primitives),
+        "vertices": sum(primitive.vertices for primitive in primitives),
+        "bounds": None,
+        "materials": len(entries(raw, "materials")),
+        "textures": len(entries(raw, "textures")),
+        "largest_texture_side": largest_side(container),
+        "animations": len(entries(raw, "animations")),
+        "meshes": len(container.document.meshes),
+        "nodes": len(container.document.nodes),
+        "generator": generator if isinstance(generator, str) else None,
+        "verified": "declarations",
+    }
 
 
 def _declared(part: Drawn, container: Container) -> Array:
@@ -151,9 +178,8 @@ def _is_closed(container: Container, parts: Sequence[Primitive]) -> bool:
     网格是否封闭。
     """
     import numpy as np
-    import trimesh
 
-    from shared.artifacts.gltf import mesh
+    from shared.artifacts.gltf import closed, mesh
 
     points, faces, count = [], [], 0
     for part in parts:
@@ -162,13 +188,4 @@ def _is_closed(container: Container, parts: Sequence[Primitive]) -> bool:
             points.append(np.concatenate(list(position)))
             faces.append(mesh.read_triangles(container, part).astype(np.int64) + count)
             count += part.vertices
-    places = np.concatenate(points) if points else np.full((1, 3), np.nan)
-    if not np.isfinite(places).all():
-        return False
-    # Scaled to 1, so that trimesh's absolute tolerance means the same for every model.
-    places = places / np.float32(max(float(np.abs(places).max()), 1e-30))
-    solid = trimesh.Trimesh(places, np.concatenate(faces), process=False)
-    solid.merge_vertices()
-    flat = (solid.faces == np.roll(solid.faces, 1, axis=1)).any(axis=1)
-    solid.update_faces(~flat)
-    return bool(solid.is_watertight)
+    return bool(points) and closed.is_closed(np.concatenate(points), np.concatenate(faces))

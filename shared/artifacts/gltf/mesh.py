@@ -15,8 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.artifacts.gltf.container import Container, read_exactly
+from shared.artifacts.gltf.container import Container
 from shared.artifacts.gltf.document import FAN, FLOAT, TRIANGLES, Accessor, BrokenModel, Primitive
+from shared.artifacts.gltf.unpacking import Unreadable, read_buffer, unpacked
+
+__all__ = [
+    "Array", "Unreadable", "check_indices", "normalised", "read_attribute", "read_chunks",
+    "read_floats", "read_rows", "read_triangles", "read_view",
+]  # fmt: skip
 
 _DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 
@@ -29,24 +35,19 @@ MAX_EMPTY_ROWS = 1_000_000
 Array = NDArray[Any]
 
 
-class Unreadable(ValueError):
-    """The data is whole but in a form that is not read here (compressed, or outside the file).
-
-    这个错误表示数据没有坏，但这里读不了它。
-    """
-
-
 def read_view(container: Container, index: int, offset: int, length: int) -> bytes:
-    """`length` bytes of a buffer view from its byte `offset` on.
+    """`length` bytes of a buffer view from its byte `offset` on, unpacked if it is compressed.
 
-    Raises Unreadable where the view is compressed.
+    Raises Undecodable, and Unreadable for what is not in the file or too large to unpack.
 
     这个函数读取缓冲视图中的一段字节。
     """
     view = container.document.views[index]
-    if view.compressed:
-        raise Unreadable(f"bufferViews[{index}] is compressed")
-    return read_exactly(container.reader, container.bin_start + view.offset + offset, length)
+    if view.fault is not None:
+        raise Unreadable(view.fault)
+    if view.packing is not None:
+        return unpacked(container, view.packing)[offset : offset + length].tobytes()
+    return read_buffer(container, view.buffer, view.offset + offset, length)
 
 
 def read_chunks(container: Container, accessor: Accessor) -> Iterator[tuple[int, Array]]:
@@ -62,6 +63,8 @@ def read_chunks(container: Container, accessor: Accessor) -> Iterator[tuple[int,
         raise Unreadable(f"an accessor has {accessor.count} rows and no data")
     rows, values = _replaced(container, accessor)
     step = max(1, CHUNK_BYTES // stride)
+    if not accessor.count:
+        yield 0, np.zeros((0, accessor.width), dtype)
     for first in range(0, accessor.count, step):
         shape = min(step, accessor.count - first), accessor.width
         chunk: Array = np.zeros(shape, dtype)
@@ -89,7 +92,7 @@ def _replaced(container: Container, accessor: Accessor) -> tuple[Array, Array]:
         for part in accessor.sparse
     )
     rows, values = next(parts)[:, 0].astype(np.int64), next(parts)
-    if rows.max() >= accessor.count or (np.diff(rows) <= 0).any():
+    if (len(rows) and rows.max() >= accessor.count) or (np.diff(rows) <= 0).any():
         raise BrokenModel("a sparse accessor has indices out of order or out of range")
     return rows, values
 
@@ -140,7 +143,8 @@ def read_attribute(
     out = np.full((primitive.vertices, width), default, np.float32)
     if name in primitive.attributes:
         chunks = read_floats(container, primitive.attributes[name])
-        values = np.concatenate(list(chunks))[:, :width]
+        # An attribute may be longer than the positions: who draws takes as many as there are.
+        values = np.concatenate(list(chunks))[: primitive.vertices, :width]
         out[:, : values.shape[1]] = np.nan_to_num(values, posinf=0, neginf=0)
     return out
 
@@ -172,33 +176,51 @@ def read_triangles(container: Container, primitive: Primitive) -> Array:
     return strip
 
 
-def check_indices(container: Container) -> None:
+def check_indices(container: Container, packed: bool = True) -> None:
     """Read every index once and see that it names a vertex; memory stays at one chunk.
 
-    Raises BrokenModel. Compressed primitives are passed over: their indices are not stored plainly.
+    Compressed indices are unpacked for it, or passed over where they are not to be (`packed`) or
+    cannot be. Raises BrokenModel.
 
     这个函数检查每个索引都指向存在的顶点。
     """
-    accessors = container.document.accessors
-    least: dict[int, tuple[int, str]] = {}
-    for mesh, primitives in enumerate(container.document.meshes):
-        for number, primitive in enumerate(primitives):
-            if primitive.indices is None or primitive.compressed or not primitive.vertices:
+    accessors, plain = container.document.accessors, 0
+    for index, (vertices, place) in _least_vertices(container).items():
+        accessor = accessors[index]
+        if _is_packed(container, accessor):
+            if not packed:
                 continue
-            user = primitive.vertices, f"meshes[{mesh}].primitives[{number}]"
-            least[primitive.indices] = min(user, least.get(primitive.indices, user))
-    declared = sum(accessors[index].count * accessors[index].row_bytes for index in least)
-    size = container.reader.size
-    if declared > 2 * size + CHUNK_BYTES:
-        raise BrokenModel(f"the indices declare {declared} bytes in a file of {size}: they overlap")
-    for index, (vertices, place) in least.items():
+        else:
+            plain += accessor.count * accessor.row_bytes
+        size = container.reader.size
+        if plain > 2 * size + CHUNK_BYTES:
+            raise BrokenModel(
+                f"the indices declare {plain} bytes in a file of {size}: they overlap"
+            )
         try:
-            for first, chunk in read_chunks(container, accessors[index]):
-                row = int(np.argmax(chunk[:, 0]))
-                if chunk[row, 0] >= vertices:
+            for first, chunk in read_chunks(container, accessor):
+                row = int(np.argmax(chunk[:, 0])) if len(chunk) else 0
+                if len(chunk) and chunk[row, 0] >= vertices:
                     raise BrokenModel(
-                        f"{place} has index {chunk[row, 0]} at row {first + row} of"
-                        f" accessors[{index}] but only {vertices} vertices"
+                        f"{place} has index {chunk[row, 0]} at row {first + row} of its indices"
+                        f" but only {vertices} vertices"
                     )
         except Unreadable:
             continue
+
+
+def _least_vertices(container: Container) -> dict[int, tuple[int, str]]:
+    """For each accessor of indices, the fewest vertices that a user of it has, and which user."""
+    least: dict[int, tuple[int, str]] = {}
+    for mesh, primitives in enumerate(container.document.meshes):
+        for number, primitive in enumerate(primitives):
+            if primitive.indices is not None and primitive.vertices:
+                user = primitive.vertices, f"meshes[{mesh}].primitives[{number}]"
+                least[primitive.indices] = min(user, least.get(primitive.indices, user))
+    return least
+
+
+def _is_packed(container: Container, accessor: Accessor) -> bool:
+    if accessor.view is None:
+        return False
+    return container.document.views[accessor.view].packing is not None

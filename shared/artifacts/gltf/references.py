@@ -1,6 +1,9 @@
 """Do a glTF document's references lead anywhere: one table of who names whom, and one walk.
 
-这个模块检查 glTF 文档中所有的引用是否有效。
+Loaders follow references from the scenes and the animations on: one that leads nowhere matters
+there, and is merely odd in what nothing uses.
+
+这个模块检查 glTF 文档中的引用，并找出场景用到的部分。
 """
 
 from __future__ import annotations
@@ -17,63 +20,126 @@ from shared.artifacts.gltf.document import (
     as_whole,
     entries,
 )
+from shared.artifacts.gltf.oddities import Oddities
 
-_REFERENCES = (
-    ("bufferViews/[]/buffer", "buffers"),
-    *((f"bufferViews/[]/extensions/{name}/buffer", "buffers") for name in MESHOPT),
-    ("accessors/[]/bufferView", "bufferViews"),
-    ("accessors/[]/sparse/indices/bufferView", "bufferViews"),
-    ("accessors/[]/sparse/values/bufferView", "bufferViews"),
-    ("scene", "scenes"),
-    ("scenes/[]/nodes/[]", "nodes"),
-    ("nodes/[]/children/[]", "nodes"),
-    ("nodes/[]/mesh", "meshes"),
-    ("nodes/[]/skin", "skins"),
-    ("nodes/[]/camera", "cameras"),
-    (f"nodes/[]/extensions/{INSTANCING}/attributes/{{}}", "accessors"),
-    ("meshes/[]/primitives/[]/attributes/{}", "accessors"),
-    ("meshes/[]/primitives/[]/targets/[]/{}", "accessors"),
-    ("meshes/[]/primitives/[]/indices", "accessors"),
-    ("meshes/[]/primitives/[]/material", "materials"),
-    (f"meshes/[]/primitives/[]/extensions/{DRACO}/bufferView", "bufferViews"),
-    ("materials/[]/pbrMetallicRoughness/baseColorTexture/index", "textures"),
-    ("materials/[]/pbrMetallicRoughness/metallicRoughnessTexture/index", "textures"),
-    ("materials/[]/normalTexture/index", "textures"),
-    ("materials/[]/occlusionTexture/index", "textures"),
-    ("materials/[]/emissiveTexture/index", "textures"),
-    ("textures/[]/source", "images"),
-    ("textures/[]/sampler", "samplers"),
-    ("textures/[]/extensions/EXT_texture_webp/source", "images"),
-    ("textures/[]/extensions/KHR_texture_basisu/source", "images"),
-    ("images/[]/bufferView", "bufferViews"),
-    ("skins/[]/joints/[]", "nodes"),
-    ("skins/[]/skeleton", "nodes"),
-    ("skins/[]/inverseBindMatrices", "accessors"),
-    ("animations/[]/channels/[]/target/node", "nodes"),
-    ("animations/[]/samplers/[]/input", "accessors"),
-    ("animations/[]/samplers/[]/output", "accessors"),
-)
+_SPECULAR = "extensions/KHR_materials_pbrSpecularGlossiness"
+_WRITTEN: dict[str, tuple[tuple[str, str], ...]] = {
+    "scenes": (("nodes/[]", "nodes"),),
+    "nodes": (
+        ("children/[]", "nodes"),
+        ("mesh", "meshes"),
+        ("skin", "skins"),
+        ("camera", "cameras"),
+        (f"extensions/{INSTANCING}/attributes/{{}}", "accessors"),
+    ),
+    "meshes": (
+        ("primitives/[]/attributes/{}", "accessors"),
+        ("primitives/[]/targets/[]/{}", "accessors"),
+        ("primitives/[]/indices", "accessors"),
+        ("primitives/[]/material", "materials"),
+        (f"primitives/[]/extensions/{DRACO}/bufferView", "bufferViews"),
+    ),
+    "materials": (
+        ("pbrMetallicRoughness/baseColorTexture/index", "textures"),
+        ("pbrMetallicRoughness/metallicRoughnessTexture/index", "textures"),
+        ("normalTexture/index", "textures"),
+        ("occlusionTexture/index", "textures"),
+        ("emissiveTexture/index", "textures"),
+        (f"{_SPECULAR}/diffuseTexture/index", "textures"),
+    ),
+    "textures": (
+        ("source", "images"),
+        ("sampler", "samplers"),
+        ("extensions/EXT_texture_webp/source", "images"),
+        ("extensions/KHR_texture_basisu/source", "images"),
+    ),
+    "images": (("bufferView", "bufferViews"),),
+    "skins": (
+        ("joints/[]", "nodes"),
+        ("skeleton", "nodes"),
+        ("inverseBindMatrices", "accessors"),
+    ),
+    "animations": (
+        ("channels/[]/target/node", "nodes"),
+        ("samplers/[]/input", "accessors"),
+        ("samplers/[]/output", "accessors"),
+    ),
+    "accessors": (
+        ("bufferView", "bufferViews"),
+        ("sparse/indices/bufferView", "bufferViews"),
+        ("sparse/values/bufferView", "bufferViews"),
+    ),
+    "bufferViews": (
+        ("buffer", "buffers"),
+        *((f"extensions/{name}/buffer", "buffers") for name in MESHOPT),
+    ),
+}
+
+_REFERENCES = {
+    name: [(pattern.split("/"), target) for pattern, target in pairs]
+    for name, pairs in _WRITTEN.items()
+}
+_Lists = Mapping[str, list[dict[str, Any]]]
+
+Reached = Mapping[str, set[int]]
+"""By collection, the numbers of what the scenes and animations use."""
 
 
-def check_references(root: Mapping[str, Any]) -> None:
-    """Raise BrokenModel for the first reference to something that is not there.
+def follow_references(root: Mapping[str, Any], odd: Oddities) -> Reached:
+    """What the document's scenes and animations use, directly or through others.
 
-    这个函数找出指向不存在对象的引用。
+    Raises BrokenModel for the first reference among these that leads nowhere; one elsewhere is odd.
+
+    这个函数沿引用找出用到的对象，并检查引用是否有效。
     """
-    sizes: dict[str, int] = {}
-    for pattern, target in _REFERENCES:
-        if target not in sizes:
-            sizes[target] = len(entries(root, target))
-        for place, value in _spots(root, pattern.split("/"), ""):
-            if as_whole(value, place) >= sizes[target]:
-                raise BrokenModel(f"{place} refers to {target}[{value}], there are {sizes[target]}")
-    for place, value in _spots(root, ["materials", "[]", "extensions", "{}", "{}"], ""):
-        if not (place.endswith("Texture") and isinstance(value, dict) and "index" in value):
-            continue
-        if as_whole(value["index"], f"{place}.index") >= sizes["textures"]:
-            raise BrokenModel(
-                f"{place} refers to textures[{value['index']}], there are {sizes['textures']}"
-            )
+    names = {target for pairs in _REFERENCES.values() for _, target in pairs} | {*_REFERENCES}
+    lists = {name: entries(root, name) for name in sorted(names)}
+    if "scene" in root:
+        _number(root["scene"], "scene", "scenes", lists)
+    reached: dict[str, set[int]] = {name: set() for name in names}
+    waiting: list[tuple[str, int]] = []
+    for name in ("animations", "scenes" if lists["scenes"] else "nodes"):
+        reached[name].update(range(len(lists[name])))
+        waiting += [(name, index) for index in reached[name]]
+    while waiting:
+        for target, index in _named(lists, *waiting.pop()):
+            if index not in reached[target]:
+                reached[target].add(index)
+                if target in _REFERENCES:
+                    waiting.append((target, index))
+    for name in _REFERENCES:
+        for index in range(len(lists[name])):
+            if index not in reached[name]:
+                try:
+                    for _ in _named(lists, name, index):
+                        pass
+                except BrokenModel as fault:
+                    odd.add(f"nothing uses {name}[{index}], where {fault.reason}")
+    return reached
+
+
+def _named(lists: _Lists, name: str, index: int) -> Iterator[tuple[str, int]]:
+    """The (collection, number) pairs that one object names; raises BrokenModel.
+
+    一个对象引用的其他对象。
+    """
+    item, here = lists[name][index], f"{name}[{index}]"
+    for pattern, target in _REFERENCES[name]:
+        if pattern[0] in item:
+            for place, value in _spots(item, pattern, here):
+                yield target, _number(value, place, target, lists)
+    if name != "materials" or "extensions" not in item:
+        return
+    for place, value in _spots(item, ["extensions", "{}", "{}"], here):
+        if place.endswith("Texture") and isinstance(value, dict) and "index" in value:
+            yield "textures", _number(value["index"], place, "textures", lists)
+
+
+def _number(value: object, place: str, target: str, lists: _Lists) -> int:
+    number, there = as_whole(value, place), len(lists[target])
+    if number >= there:
+        raise BrokenModel(f"{place} refers to {target}[{number}], there are {there}")
+    return number
 
 
 def _spots(value: object, parts: Sequence[str], place: str) -> Iterator[tuple[str, object]]:
@@ -91,6 +157,7 @@ def _spots(value: object, parts: Sequence[str], place: str) -> Iterator[tuple[st
     elif parts[0] == "{}":
         for key, item in as_object(value, place).items():
             yield from _spots(item, parts[1:], f"{place}.{key[:40]}")
-    elif parts[0] in (found := as_object(value, place or "the JSON")):
-        where = f"{place}.{parts[0]}" if place else parts[0]
-        yield from _spots(found[parts[0]], parts[1:], where)
+    elif parts[0] in (found := as_object(value, place)):
+        if parts[0] == "extensions" and found["extensions"] is None:
+            return
+        yield from _spots(found[parts[0]], parts[1:], f"{place}.{parts[0]}")

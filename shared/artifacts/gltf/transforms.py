@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,19 @@ def composed(translations: Array, rotations: Array, scales: Array) -> Array:
     return matrices
 
 
-def local(node: Node) -> Array:
-    """A node's own 4x4 matrix, for column vectors.
+def local_matrices(nodes: Sequence[Node]) -> Array:
+    """The nodes' own (n, 4, 4) matrices, for column vectors.
 
-    这个函数给出节点自身的变换矩阵。
+    这个函数给出各节点自身的变换矩阵。
     """
-    if node.matrix is not None:
-        return np.array(node.matrix, dtype=np.float64).reshape(4, 4).T
-    parts = (np.array([part]) for part in (node.translation, node.rotation, node.scale))
-    matrix: Array = composed(*parts)[0]
-    return matrix
+    if not nodes:
+        return np.zeros((0, 4, 4))
+    matrices = composed(
+        np.array([node.translation for node in nodes], np.float64),
+        np.array([node.rotation for node in nodes], np.float64),
+        np.array([node.scale for node in nodes], np.float64),
+    )
+    for index, node in enumerate(nodes):
+        if node.matrix is not None:
+            matrices[index] = np.array(node.matrix).reshape(4, 4).T
+    return matrices

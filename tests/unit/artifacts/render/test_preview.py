@@ -372,17 +372,6 @@ def test_a_broken_model_is_not_drawn() -> None:
         render(box_glb()[:-4])
 
 
-def test_a_compressed_model_is_no_fault_but_has_no_preview() -> None:
-    builder = ModelBuilder()
-    mesh = builder.add_mesh(*box())
-    packed = {"bufferView": 0, "attributes": {"POSITION": 0}}
-    primitive = builder.document["meshes"][mesh]["primitives"][0]
-    primitive["extensions"] = {"KHR_draco_mesh_compression": packed}
-    builder.add_node(mesh)
-    with pytest.raises(PreviewError, match="Draco"):
-        render(builder.glb())
-
-
 def test_a_broken_texture_costs_the_colours_only() -> None:
     builder = ModelBuilder()
     builder.add_view(b"\x89PNG\r\n\x1a\n but no more")
