@@ -23,6 +23,7 @@ from shared.buckets.base import Bucket, ObjectInfo
 from shared.clock import Clock, Deadline, SystemClock, new_id
 from shared.config import Settings
 from shared.jobs import job_metrics
+from shared.jobs.durations import Durations
 from shared.jobs.model import Job
 from shared.jobs.ports import Ports
 from shared.jobs.presentation import event_at_end
@@ -331,6 +332,7 @@ def build(
         draws_previews=settings.preview == "on",
         metrics=metrics,
         absent=[name for name in PROVIDERS if name not in providers],
+        durations=Durations(store),
         alarm=alarm,
     )
     service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)

@@ -218,6 +218,22 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How a task gets on: its progress (per cent) at two looks, `low` at `begun_at` and `high` at
+    `seen_at` (ms), the first one no news since; and when (ms) the provider says that it will end.
+
+    任务的进度快慢，以及生成服务预计的结束时间。
+    """
+
+    begun_at: int
+    seen_at: int
+    low: int = 0
+    high: int = 0
+    ends_at: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class HistoryEntry:
     """One change of status.
 
@@ -235,8 +251,9 @@ class Job:
     """One request to generate something. All times are milliseconds since 1970 UTC.
 
     `entered_at` is when the status was entered, `started_at` when the provider took the task,
-    `generated_at` when it was seen done. `attempts` counts the creates that were begun, so that
-    each has a key of its own. `misses` counts looks in a row at which the provider
+    `generated_at` when it was seen done. `eta_at` is when the task is expected to end, as far as
+    that is known, `pace` what its looks have shown of that. `attempts` counts the creates that were
+    begun, so that each has a key of its own. `misses` counts looks in a row at which the provider
     did not know the task; `fetches` how often the result's links were taken afresh; `failures`
     the failed tries of the present step, for its backoff. `looks` counts claims since the last
     save. `cancel_cause` is "caller" or "deadline" while and after canceling.
@@ -267,6 +284,7 @@ class Job:
     finished_at: int | None = None
     progress: int = 0
     eta_at: int | None = None
+    pace: Pace | None = None
     attempts: int = 0
     attempt: Attempt | None = None
     task_id: str | None = None

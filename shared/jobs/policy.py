@@ -7,13 +7,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.jobs.estimate import Points, wait
+
+_AIM = 0.2
+"""What a look is worth, as a share of the first pause: it saves so much of waiting."""
+_SPREAD = 0.02
+"""The same as a share of what is not known of the task's end: the less is known, the more rarely
+one looks."""
+_LEAST = 0.25
+"""The shortest pause, as a share of the first: where the end is known to be near."""
+_LONGEST = 4 / 3
+"""The longest pause, as a share of the ceiling: where the end is known to be far."""
+_LOOKS = 10
+"""Looks after which the shortest pause grows: whatever a provider says, it is asked ever less."""
+_GROWTH = 1.15
+
 
 @dataclass(frozen=True)
 class Policy:
     """How long, how often, how many times.
 
-    `poll_*`: the first look, how the pause grows, its ceiling. `retry_*`: the same for a step
-    that failed. `jitter`: the share by which a pause is lengthened or shortened at random.
+    `poll_*`: the first look, how the pause grows, its ceiling, of a task of which nothing is known.
+    `retry_*`: the same for a step that failed. `jitter`: the share by which a pause is lengthened
+    or shortened at random.
     `queue`, `run`, `store`, `cancel`: how long a job may wait, be made, be stored or verified,
     and be watched after it was canceled. `find`: how long an unanswered create is looked for.
     `account`: how long a job waits while the provider's account cannot be used, `account_pause`
@@ -42,6 +58,22 @@ class Policy:
     max_claims: int = 5
     max_misses: int = 3
 
+    @property
+    def poll_least(self) -> float:
+        """The shortest pause between two looks.
+
+        两次查询的最短间隔。
+        """
+        return self.poll_first * _LEAST
+
+    @property
+    def poll_longest(self) -> float:
+        """The longest pause between two looks.
+
+        两次查询的最长间隔。
+        """
+        return self.poll_ceiling * _LONGEST
+
     def pause(self, failures: int, chance: float, hint: float | None = None) -> int:
         """Milliseconds to wait after this many failures in a row, not less than `hint` seconds.
 
@@ -52,18 +84,27 @@ class Policy:
         asked = round((hint or 0.0) * 1000 * (1.0 + self.jitter * chance))
         return max(self._spread(min(grown, self.retry_ceiling), chance), asked)
 
-    def look(self, elapsed: float, chance: float, hint: float | None = None) -> int:
-        """Milliseconds until the next look at a task that has run for `elapsed` seconds.
+    def look(
+        self, elapsed: float, chance: float, left: Points | None = None, looks: int = 0
+    ) -> int:
+        """Milliseconds until the next look at a task that has run for `elapsed` seconds and was
+        looked at `looks` times; `left` are the seconds that it may still take, if that is known.
 
-        The sum of a geometric series is linear in its last member, so the pause that exponential
-        growth has reached follows from the elapsed time, and no counter needs to be written.
-        `hint` is how many seconds the provider says are left.
+        Where nothing is known the pause grows with the time: the sum of a geometric series is
+        linear in its last member, so the pause that exponential growth has reached follows from
+        the elapsed time, and no counter needs to be written.
 
         计算下一次查询前的等待时间。
         """
-        grown = self.poll_first + max(0.0, elapsed) * (self.poll_factor - 1.0)
-        wanted = grown if hint is None else max(self.poll_first, hint)
-        return self._spread(min(wanted, self.poll_ceiling), chance)
+        if left is None:
+            grown = self.poll_first + max(0.0, elapsed) * (self.poll_factor - 1.0)
+            return self._spread(min(grown, self.poll_ceiling), chance)
+        # What a look is worth varies, lest all tasks of one instant be looked at in one.
+        varied = 1.0 + self.jitter * (2.0 * chance - 1.0)
+        wanted = wait(left, self.poll_first * _AIM * varied, _SPREAD * varied)
+        least = self.poll_least * _GROWTH ** min(max(0, looks - _LOOKS), 100)
+        pause = min(max(wanted, least), self.poll_longest * (1.0 - self.jitter * chance))
+        return max(1, round(pause * 1000))
 
     def _spread(self, seconds: float, chance: float) -> int:
         return max(1, round(seconds * 1000 * (1.0 + self.jitter * (2.0 * chance - 1.0))))

@@ -56,10 +56,13 @@ def poll(
         woken=woken,
         company=ports.company,
         alarm=ports.alarm,
-        each_round=lambda: _each_round(ports),
+        each_round=lambda: _each_round(ports, stay),
     )
-    if loop.run():
-        wake_postprocess(ports)
+    try:
+        if loop.run():
+            wake_postprocess(ports)
+    finally:
+        ports.durations.refresh(ports.clock.now(), stay, at_once=True)
 
 
 def drain(ports: Ports, deadline: Deadline, *, at_once: int) -> int:
@@ -251,6 +254,7 @@ def _refile(ports: Ports, old: OldQueue) -> None:
     ports.jobs.refile(old, ports.clock.now(), _REFILED)
 
 
-def _each_round(ports: Ports) -> None:
+def _each_round(ports: Ports, stay: Callable[[], bool]) -> None:
     ports.rests.refresh()
+    ports.durations.refresh(ports.clock.now(), stay)
     settle(ports)

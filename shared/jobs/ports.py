@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from shared.buckets.base import Bucket
 from shared.clock import Clock
+from shared.jobs.durations import Durations
 from shared.jobs.lifecycle import Moment
 from shared.jobs.model import Job
 from shared.jobs.policy import Policy
@@ -110,6 +111,7 @@ class Ports:
     metrics: Metrics = OFF
     absent: Sequence[str] = ()
     debts: Debts = field(default_factory=Debts)
+    durations: Durations = field(default_factory=Durations)
     errands_once_more: Seldom = field(default_factory=lambda: Seldom(_ERRANDS))
     company: Company = field(default_factory=Company)
     alarm: Alarm = field(default_factory=Alarm)

@@ -108,7 +108,9 @@ class _JobSource(HeldUnits):
             if later is not None:
                 put_off.add(job.id)
                 return later
-            taken = lifecycle.lease(job, Moment(at.now, ports.clock.chance()), lasts, ports.policy)
+            moment = Moment(at.now, ports.clock.chance())
+            past = ports.durations.of(job)
+            taken = lifecycle.lease(job, moment, lasts, ports.policy, past)
             return taken if self._home == self._queue else replace(taken, queue=self._home)
 
         jobs = ports.jobs.claim(self._queue, at.now if now is None else now, lease, limit)

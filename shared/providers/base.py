@@ -181,7 +181,8 @@ class TaskState:
     """What the provider says of a task.
 
     `status` `running` also stands for every status that is not known. `progress` is 0..100.
-    `eta_seconds` is the provider's own hint. `error` is its (code, message) if it failed.
+    `eta_seconds` is the provider's own hint. `seconds` is how long the task took from its creation
+    to its end, where the provider tells. `error` is its (code, message) if it failed.
 
     某个远端任务的状态。
     """
@@ -192,6 +193,7 @@ class TaskState:
     files: tuple[RemoteFile, ...] = ()
     error: tuple[str, str] | None = None
     credits: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, get_args
 
 from shared.providers.base import RemoteFile, Status, TaskState
@@ -54,6 +55,7 @@ _LABELS = (
     rf"(?:余额|额度|积分)[^\d，。]{{0,6}}{_NUMBER}",
 )
 _PRIVATE = re.compile("|".join((*_LABELS, *_FORMS)), re.IGNORECASE)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _LEFTOVERS = re.compile(r"[(\[{（]\s*…?\s*[)\]}）]|…(?:[\s:=,;]*…)+")
 
 
@@ -109,6 +111,37 @@ def number(given: Any, low: float, high: float) -> float | None:
     return high if given > high else float(given)
 
 
+def seconds_between(begun: object, ended: object) -> float | None:
+    """The seconds from one foreign instant to a later one, each an ISO time or seconds since 1970;
+    None if they do not tell.
+
+    两个外来时刻之间的秒数。
+    """
+    first, last = _instant(begun), _instant(ended)
+    if first is None or last is None:
+        return None
+    return number(last - first, 0, LONGEST_ETA)
+
+
+def _instant(given: object) -> float | None:
+    """A foreign instant as seconds since 1970; None if it is none.
+
+    外来的时刻。
+    """
+    if not isinstance(given, str):
+        return number(given, 0, 1e11)
+    # Python 3.10 takes neither Z nor a fraction of any length.
+    found = _ISO.fullmatch(given[:64])
+    if found is None:
+        return None
+    whole, fraction, zone = found.groups()
+    try:
+        moment = datetime.fromisoformat(whole + ("+00:00" if zone in (None, "Z", "z") else zone))
+    except ValueError:
+        return None
+    return moment.timestamp() + float(fraction or 0)
+
+
 def state(given: object) -> TaskState | None:
     """A task's state with all in it bounded; None where it cannot count as seen.
 
@@ -131,6 +164,7 @@ def state(given: object) -> TaskState | None:
         files,
         _error(given.error) if given.status == "failed" else None,
         number(given.credits, 0, MOST_CREDITS),
+        number(given.seconds, 0, LONGEST_ETA) if given.status == "succeeded" else None,
     )
 
 

@@ -258,13 +258,14 @@ class QwenService(Server):
             "id": job.id,
             "status": status,
             "progress": progress,
-            "created_at": datetime.fromtimestamp(job.created_at, timezone.utc).isoformat(),
+            "created_at": _iso(job.created_at),
             "results": [],
         }
         if status == "failed":
             shown["error"] = {"code": "generation_failed", "message": "the prompt says 'doomed'"}
         if status == "succeeded":
             shown["results"] = [self._shown(job, number) for number in range(job.count)]
+            shown["finished_at"] = _iso(job.created_at + self.seconds)
         return shown
 
     def _shown(self, job: Made, number: int) -> dict[str, Any]:
@@ -315,6 +316,10 @@ def _checked(data: bytes) -> dict[str, Any]:
         if name in body:
             _check_picture(body[name], name)
     return body
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
 def _check_picture(text: str, name: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
+from shared.jobs import estimate
+from shared.jobs.estimate import NOTHING, Past, Points, Word
 from shared.jobs.lifecycle.transitions import Moment, ms
 from shared.jobs.model import Attempt, Job, Status
 from shared.jobs.policy import Policy
@@ -64,26 +66,70 @@ def runs_alone(job: Job) -> bool:
     return job.claims > _DEATHS_IN_COMPANY
 
 
-def lease(job: Job, at: Moment, lasts: int, policy: Policy) -> Lease:
+def lease(job: Job, at: Moment, lasts: int, policy: Policy, past: Past = NOTHING) -> Lease:
     """What a claim does: a look moves to its own next look, a step is leased for `lasts` ms.
 
     认领时对任务的改动。
     """
     if job.watched:
-        return Lease(next_look(job, at, policy), counted=False)
+        return Lease(next_look(job, at, policy, past), counted=False)
     return Lease(at.now + lasts, counted=True)
 
 
-def next_look(job: Job, at: Moment, policy: Policy) -> int:
-    """When (ms) to ask for a running task again; never past its deadline while that is ahead.
+def next_look(job: Job, at: Moment, policy: Policy, past: Past = NOTHING) -> int:
+    """When (ms) to ask for a running task again, by what is known of past tasks like it; never past
+    its deadline while that is ahead.
 
     下一次查询的时间。
     """
-    since = job.started_at if job.started_at is not None else at.now
-    hint = None if job.eta_at is None or job.eta_at <= at.now else (job.eta_at - at.now) / 1000
-    look = at.now + policy.look((at.now - since) / 1000, at.chance, hint)
+    left = seconds_left(job, at.now, policy, past)
+    looks = job.receipt.checks + job.looks
+    look = at.now + policy.look(_elapsed(job, at.now), at.chance, left, looks)
     end = watch_ends(job, policy)
     return min(look, end) if end > at.now else look
+
+
+def expected_end(job: Job, now: int, policy: Policy, past: Past = NOTHING) -> int | None:
+    """When (ms) a running task will end, as likely sooner as later, and not after its provider's
+    own estimate; None while nothing is known.
+
+    预计的结束时间。
+    """
+    told = None if job.pace is None else job.pace.ends_at
+    left = seconds_left(job, now, policy, past)
+    if left is None:
+        return told
+    end = now + ms(estimate.median(left))
+    return end if told is None else min(end, told)
+
+
+def seconds_left(job: Job, now: int, policy: Policy, past: Past) -> Points | None:
+    """The seconds that a task may still take; None if nothing is known.
+
+    任务的剩余秒数分布。
+    """
+    return estimate.left(_elapsed(job, now), past, word_of(job, now, policy.poll_least))
+
+
+def word_of(job: Job, now: int, least: float) -> Word | None:
+    """What a task itself says at `now` of its end; None if it does not say, or has not moved for
+    too long: more than `least` seconds, which nothing needs to.
+
+    任务自报的剩余时间。
+    """
+    pace = job.pace
+    if pace is None:
+        return None
+    if pace.ends_at is not None:
+        return Word((pace.ends_at - now) / 1000) if pace.ends_at > now else None
+    since = job.started_at or pace.begun_at
+    first, last = (pace.begun_at - since) / 1000, (pace.seen_at - since) / 1000
+    elapsed = (now - since) / 1000
+    return estimate.word((first, pace.low), (last, pace.high), elapsed, least)
+
+
+def _elapsed(job: Job, now: int) -> float:
+    return 0.0 if job.started_at is None else (now - job.started_at) / 1000
 
 
 def _is_sought(job: Job, now: int, policy: Policy) -> bool:

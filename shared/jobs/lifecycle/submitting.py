@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.jobs.lifecycle.scheduling import hint_of, next_look, sought_since
+from shared.jobs.estimate import NOTHING, Past
+from shared.jobs.lifecycle.scheduling import expected_end, hint_of, next_look, sought_since
 from shared.jobs.lifecycle.transitions import (
     Moment,
     end_canceling,
@@ -66,8 +67,9 @@ def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job
     )
 
 
-def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
-    """The provider took the task, or it was found again; its id is written once.
+def submitted(job: Job, task_id: str, at: Moment, policy: Policy, past: Past = NOTHING) -> Job:
+    """The provider took the task, or it was found again; its id is written once. `past` is what is
+    known of tasks like it.
 
     On a job that has ended only the id is kept, for a retry to adopt; not where a retry has taken
     over the create itself.
@@ -77,10 +79,10 @@ def submitted(job: Job, task_id: str, at: Moment, policy: Policy) -> Job:
     if job.task_id is not None:
         return job
     if job.status is S.SUBMITTING:
-        begun = replace(job, task_id=task_id, started_at=at.now)
-        return enter(
-            begun, S.RUNNING, at, due_at=next_look(begun, at, policy), failures=0, misses=0
-        )
+        begun = replace(job, task_id=task_id, started_at=at.now, pace=None)
+        begun = replace(begun, eta_at=expected_end(begun, at.now, policy, past))
+        due = next_look(begun, at, policy, past)
+        return enter(begun, S.RUNNING, at, due_at=due, failures=0, misses=0)
     if job.status is S.CANCELING:
         return moved(job, at, task_id=task_id, started_at=at.now, due_at=at.now)
     if not job.status.terminal or (job.retried_as is not None and job.attempt is None):

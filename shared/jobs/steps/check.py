@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from shared import context
 from shared.clock import Deadline
 from shared.jobs import lifecycle
+from shared.jobs.lifecycle import Moment
 from shared.jobs.model import Job, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import Fact, apply
@@ -53,17 +54,25 @@ def look(ports: Ports, job: Job, state: TaskState | None) -> None:
 
     保存一次查询的结果。
     """
+    at = ports.moment()
     try:
-        apply(ports, job, _seen(ports, state))
+        after = apply(ports, job, _seen(ports, job, state, at))
     except StoreUnavailable:
         log.warning("%s: a look could not be saved and will be repeated", job.id)
+        return
+    if state is None or after is None or job.status is not Status.RUNNING:
+        return
+    if after.status is Status.RUNNING:
+        ports.durations.runs(job, at.now)
+    elif after.status is Status.STORING:
+        ports.durations.ended(job, at.now, state.seconds)
 
 
-def _seen(ports: Ports, state: TaskState | None) -> Fact:
-    at = ports.moment()
+def _seen(ports: Ports, job: Job, state: TaskState | None, at: Moment) -> Fact:
     if state is None:
-        return lambda job: lifecycle.unseen(job, at, ports.policy)
-    return lambda job: lifecycle.observed(job, state, at, ports.policy)
+        return lambda now: lifecycle.unseen(now, at, ports.policy)
+    past = ports.durations.of(job)
+    return lambda now: lifecycle.observed(now, state, at, ports.policy, past)
 
 
 def _cancel_at_provider(

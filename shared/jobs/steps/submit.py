@@ -91,12 +91,14 @@ def adopt(ports: Ports, job: Job, task_id: str, deadline: Deadline) -> None:
 
     记下已付费任务的编号。
     """
-    at, attempt = ports.moment(), job.attempt
+    at, attempt, past = ports.moment(), job.attempt, ports.durations.of(job)
     assert attempt is not None
     while True:
         try:
             after = apply(
-                ports, job, lambda now: lifecycle.submitted(now, task_id, at, ports.policy)
+                ports,
+                job,
+                lambda now: lifecycle.submitted(now, task_id, at, ports.policy, past),
             )
             heir = _heir(ports, after, attempt)
             if heir is None:

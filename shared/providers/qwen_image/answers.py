@@ -21,7 +21,7 @@ from shared.providers.base import (
     Unauthorized,
     UnknownOutcome,
 )
-from shared.providers.cleaning import clean
+from shared.providers.cleaning import clean, seconds_between
 from shared.providers.http import Answer, retry_after
 
 # Which refusal of a create means what. A status in BARE counts whoever gives it: a gateway that
@@ -109,7 +109,8 @@ def state_of(job: Mapping[str, Any], base: str) -> TaskState | None:
     if not files or len(files) < len(listed):
         error = ("no_picture_in_result", "the job succeeded without a readable list of pictures")
         return TaskState("failed", progress, error=error)
-    return TaskState("succeeded", 100, files=files)
+    took = seconds_between(job.get("created_at"), job.get("finished_at"))
+    return TaskState("succeeded", 100, files=files, seconds=took)
 
 
 def _progress(number: Any) -> int | None:

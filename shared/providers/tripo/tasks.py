@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.providers.base import RemoteFile, TaskState
-from shared.providers.cleaning import clean
+from shared.providers.cleaning import clean, seconds_between
 
 # How long a finished task may be without its files before that is called a failure.
 SETTLING_MS = 120_000
@@ -69,7 +69,8 @@ def state_of(task: Mapping[str, Any], now: int) -> TaskState | None:
     url = next((output[key] for key in MODEL_KEYS if _is_link(output.get(key))), None)
     if url is not None:
         file = RemoteFile("model", url, "model/gltf-binary")
-        return TaskState("succeeded", 100, files=(file,), credits=spent)
+        took = seconds_between(task.get("created_at"), task.get("completed_at"))
+        return TaskState("succeeded", 100, files=(file,), credits=spent, seconds=took)
     done = milliseconds(task.get("completed_at"))
     if done is not None and abs(now - done) < SETTLING_MS:
         # Its links may still be on their way; a paid model is not given up for that.

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.errors import Refused
 from shared.jobs import lifecycle as life
+from shared.jobs.estimate import Past
 from shared.jobs.lifecycle import Step
 from shared.jobs.lifecycle.transitions import NEXT, Moment, opened
 from shared.jobs.model import (
@@ -945,3 +946,43 @@ def test_files_that_are_fetched_afresh_keep_what_newer_code_knows_of_them() -> N
     job = widened(processing())
     fresh = life.invalid(job, job.files, "cut short", at(70))
     assert [(file.stored, file.extra) for file in fresh.files] == [(False, {"new": "files"})]
+
+
+def test_the_end_of_a_task_is_expected_by_what_past_ones_took_and_by_its_progress() -> None:
+    past = Past(tuple(map(float, range(90, 106))))
+    job = life.submitted(submitting(), "task", at(0), POLICY, past)
+    assert job.eta_at == at(98).now
+    job = life.observed(job, TaskState("running", 55), at(60), POLICY, past)
+    assert job.eta_at == at(98).now
+    job = life.observed(job, TaskState("running", 70), at(90), POLICY, past)
+    assert job.eta_at is not None
+    assert at(130).now < job.eta_at < at(160).now
+
+
+def test_no_end_is_expected_of_a_kind_of_which_nothing_is_known() -> None:
+    job = life.submitted(submitting(), "task", at(0), POLICY)
+    assert job.eta_at is None
+    assert life.observed(job, TaskState("running"), at(10), POLICY).eta_at is None
+
+
+def test_the_providers_own_estimate_bounds_the_end_that_is_expected() -> None:
+    past = Past(tuple(map(float, range(90, 106))))
+    for told, shown in ((30.0, 40), (100.0, 98)):
+        job = life.observed(running(), TaskState("running", 5, told), at(10), POLICY, past)
+        assert job.eta_at == at(shown).now
+
+
+def test_an_end_that_was_expected_by_now_is_expected_anew() -> None:
+    past = Past(tuple(map(float, range(10, 26))))
+    job = life.submitted(submitting(), "task", at(0), POLICY, past)
+    assert life.observed(job, TaskState("running"), at(9), POLICY, past) is job
+    late = life.observed(job, TaskState("running"), at(30), POLICY, past)
+    assert late.eta_at is not None
+    assert late.eta_at > at(30).now
+
+
+def test_what_a_finished_task_was_expected_to_take_is_forgotten() -> None:
+    job = life.observed(running(), TaskState("running", 40, 30.0), at(5), POLICY)
+    assert job.pace is not None
+    done = life.observed(job, DONE, at(30), POLICY)
+    assert (done.pace, done.eta_at) == (None, None)

@@ -25,6 +25,7 @@ from shared.jobs.model import (
     Job,
     JobError,
     JobInput,
+    Pace,
     Receipt,
     ResultFile,
     Status,
@@ -75,6 +76,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "finished_at": maybe(NUMBER),
     "progress": st.integers(0, 100),
     "eta_at": maybe(NUMBER),
+    "pace": maybe(st.builds(Pace, NUMBER, NUMBER, NUMBER, NUMBER, maybe(NUMBER))),
     "attempts": NUMBER,
     "attempt": maybe(
         st.builds(Attempt, NUMBER, TEXT, TEXT, TEXT, TEXT, maybe(TEXT), NUMBER),

@@ -13,15 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.jobs.estimate import Points
 from shared.jobs.lifecycle import next_look
 from shared.jobs.lifecycle.transitions import Moment
-from shared.jobs.model import Job, JobInput, Status
+from shared.jobs.model import Job, JobInput, Pace, Status
 from shared.jobs.policy import Policy
 
 POLICY = Policy()
 CHANCE = st.floats(0, 1, exclude_max=True)
 ELAPSED = st.floats(0, 10_000_000)
-HINT = st.none() | st.floats(0, 10_000_000)
+LEFT = st.lists(st.floats(0, 10_000_000), min_size=1, max_size=20).map(
+    lambda points: tuple(sorted(points))
+)
+LOOKS = st.integers(0, 10_000)
 START = 1_800_000_000_000
 
 
@@ -45,13 +49,46 @@ def running(started_at: int = START, **more: object) -> Job:
     )  # fmt: skip
 
 
-@given(policies(), ELAPSED, CHANCE, HINT)
+@given(policies(), ELAPSED, CHANCE)
 def test_a_look_lies_within_the_jitter_of_first_and_ceiling(
-    policy: Policy, elapsed: float, chance: float, hint: float | None
+    policy: Policy, elapsed: float, chance: float
 ) -> None:
-    pause = policy.look(elapsed, chance, hint)
+    pause = policy.look(elapsed, chance)
     assert policy.poll_first * 1000 * (1 - policy.jitter) - 1 <= pause
     assert pause <= policy.poll_ceiling * 1000 * (1 + policy.jitter) + 1
+
+
+@given(policies(), ELAPSED, CHANCE, LEFT, LOOKS)
+def test_what_is_known_of_the_end_makes_no_pause_shorter_or_longer_than_its_bounds(
+    policy: Policy, elapsed: float, chance: float, left: Points, looks: int
+) -> None:
+    pause = policy.look(elapsed, chance, left, looks)
+    assert min(policy.poll_least, policy.poll_longest * (1 - policy.jitter)) * 1000 - 1 <= pause
+    assert pause <= policy.poll_longest * 1000 + 1
+
+
+@given(policies(), CHANCE, LEFT, LOOKS, LOOKS)
+def test_the_more_often_a_task_was_looked_at_the_longer_is_the_pause(
+    policy: Policy, chance: float, left: Points, one: int, other: int
+) -> None:
+    fewer, more = sorted((one, other))
+    assert policy.look(9.0, chance, left, fewer) <= policy.look(9.0, chance, left, more)
+
+
+def test_a_task_that_is_always_about_to_end_is_looked_at_ever_more_rarely() -> None:
+    elapsed, looks = 0.0, 0
+    while elapsed < 3600:
+        elapsed += POLICY.look(elapsed, 0.5, (0.0, 0.1), looks) / 1000
+        looks += 1
+    assert looks < 140
+    assert POLICY.look(elapsed, 0.5, (0.0, 0.1), looks) == round(POLICY.poll_longest * 950)
+
+
+def test_tasks_of_one_instant_are_not_looked_at_in_one() -> None:
+    left = tuple(range(60, 90, 2))
+    for points in (left, tuple(point / 10 for point in left)):
+        pauses = {POLICY.look(0.0, draw / 10, points) for draw in range(10)}
+        assert len(pauses) == 10
 
 
 @given(policies(), st.floats(-100_000, 0), CHANCE)
@@ -102,12 +139,6 @@ def test_ten_thousand_draws_have_the_right_mean_and_fill_their_range() -> None:
     assert mean(failures) == pytest.approx(16_000, rel=0.003)
 
 
-def test_a_hint_sets_the_next_look_between_first_and_ceiling() -> None:
-    assert POLICY.look(600.0, 0.5, hint=7.0) == 7_000
-    assert POLICY.look(600.0, 0.5, hint=0.1) == 2_000
-    assert POLICY.look(0.0, 0.5, hint=500.0) == 30_000
-
-
 @given(policies(), st.integers(-3, 2_000), CHANCE)
 def test_a_retry_waits_between_first_and_ceiling(
     policy: Policy, failures: int, chance: float
@@ -136,9 +167,9 @@ def test_no_look_lies_past_the_deadline_while_that_is_ahead(
     chance: float, later: int, eta: int | None
 ) -> None:
     now, end = START + later, START + 7_200_000
-    job = running(eta_at=None if eta is None else now + eta)
-    look = next_look(job, Moment(now, chance), POLICY)
-    assert now < look <= now + 33_001
+    pace = Pace(START, START, ends_at=None if eta is None else now + eta)
+    look = next_look(running(pace=pace), Moment(now, chance), POLICY)
+    assert now < look <= now + 40_001
     if now < end:
         assert look <= end
 
@@ -148,7 +179,15 @@ def test_a_running_job_is_looked_at_on_its_very_deadline() -> None:
     assert next_look(running(), Moment(end - 100), POLICY) == end
 
 
-def test_a_hint_that_has_passed_is_no_hint() -> None:
+def test_a_providers_estimate_leads_to_a_look_at_about_that_time() -> None:
     now = START + 20_000
-    job = running(eta_at=now - 1)
+    for seconds in (4, 12, 30):
+        job = running(pace=Pace(START, START, ends_at=now + seconds * 1000))
+        pause = next_look(job, Moment(now), POLICY) - now
+        assert 0.75 * seconds <= pause / 1000 <= 1.1 * seconds
+
+
+def test_an_estimate_that_has_passed_is_none() -> None:
+    now = START + 20_000
+    job = running(pace=Pace(START, START, ends_at=now - 1))
     assert next_look(job, Moment(now), POLICY) - now == POLICY.look(20.0, 0.5)
