@@ -81,17 +81,19 @@ class FolderBucket:
         键对应的本地文件路径。
         """
         check_key(key)
-        path = self._root / key
-        if os.path.realpath(path) != str(path):
-            raise ValueError(f"key {key!r} leads through a symbolic link")
-        return path
+        path = str(self._root)
+        for part in key.split("/"):  # the root itself is no link any more
+            path = f"{path}/{part}"
+            if os.path.islink(path):
+                raise ValueError(f"key {key!r} leads through a symbolic link")
+        return Path(path)
 
     def put_stream(self, key: str, chunks: Iterable[bytes], *, media_type: str) -> ObjectInfo:
         """Store what `chunks` yields, in constant memory, replacing an older object at once.
 
         流式写入一个对象。
         """
-        self.path(key)
+        path = self.path(key)
         check_media_type(key, media_type)
         with self._temporary() as aside:
             with _answering():
@@ -102,7 +104,7 @@ class FolderBucket:
                         _write_all(file, chunk)
                 with _answering():
                     os.fsync(file.fileno())
-            return self._publish(aside, key)
+            return self._publish(aside, key, path)
 
     @contextmanager
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[Slice]:
@@ -133,7 +135,7 @@ class FolderBucket:
         在存储内部复制。
         """
         original = self.path(source)
-        self.path(target)
+        path = self.path(target)
         check_media_type(target, media_type_of(source))
         with self._temporary() as aside:
             try:
@@ -142,7 +144,7 @@ class FolderBucket:
                 raise ObjectMissing(source) from None
             except OSError:  # a file system without hard links, or no more of them for this file
                 return self._copy_bytes(source, target)
-            return self._publish(aside, target)
+            return self._publish(aside, target, path)
 
     def delete(self, key: str) -> None:
         """Remove an object, and its folder if nothing else is in it; no object is no error.
@@ -261,12 +263,11 @@ class FolderBucket:
         with file:
             yield file
 
-    def _publish(self, aside: Path, key: str) -> ObjectInfo:
-        """Move a written file to its place under the key, and tell of it.
+    def _publish(self, aside: Path, key: str, path: Path) -> ObjectInfo:
+        """Move a written file to its place, the path of the key, and tell of it.
 
         把写好的文件放到位。
         """
-        path = self.path(key)
         with _answering():
             info = _info(key, aside.stat())
             _rename(aside, path)

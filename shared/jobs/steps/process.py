@@ -8,13 +8,20 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-from shared.artifacts.gltf.container import BrokenModel, check_container
+from shared.artifacts.gltf.container import (
+    BrokenModel,
+    BytesReader,
+    FileReader,
+    RangeReader,
+    check_container,
+)
 from shared.artifacts.gltf.measure import inspect_model
 from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
@@ -26,14 +33,13 @@ from shared.jobs.saving import apply
 from shared.media import extension
 from shared.store.base import StoreUnavailable
 
-if TYPE_CHECKING:
-    from shared.artifacts.gltf.container import RangeReader
-
 log = logging.getLogger("maquette.postprocess")
 
 PREVIEW_SIDE = 512
 """Pixels a side of a model's square preview, and at most of a picture's thumbnail."""
 _CHUNK = 1 << 20
+_IN_MEMORY = 4 << 20
+"""Bytes up to which a model is copied into memory; a larger one has a file of its own."""
 _CAREFUL_CLAIMS = 2
 """From the third claim in a row on, only the container is checked: the rest has killed workers."""
 _CAREFULLY = "published after the container check alone: fuller checks did not finish"
@@ -160,25 +166,41 @@ def _model(
 
     处理一个模型。
     """
-    reader = BucketReader(ports.bucket, info.key, info.bytes)
-    with TemporaryDirectory(prefix="maquette-") as folder:
-        local = None
-        if info.bytes <= ports.measure_below:
-            local = Path(folder) / "file"
-            with local.open("wb") as copy:
-                _copy_checked(ports.bucket, info, copy, file.sha256, deadline)
+    with _read(ports, info, file.sha256, deadline) as reader:
         if job.claims > _CAREFUL_CLAIMS:
             check_container(reader)
             return [_artifact(ports, job, file, index, info, {})], [_CAREFULLY]
-        found = inspect_model(reader, measure_below=ports.measure_below, path=local)
+        found = inspect_model(reader, measure_below=ports.measure_below)
         warnings = list(found.warnings)
         deadline.check()
         model = _artifact(ports, job, file, index, info, dict(found.facts))
         if not ports.draws_previews:
             return [model], warnings
-        source = local or reader
-        preview = _drawn(ports, job, "preview", index, lambda: _preview(source), warnings)
+        preview = _drawn(ports, job, "preview", index, lambda: _preview(reader), warnings)
     return [model, *preview], warnings
+
+
+@contextmanager
+def _read(
+    ports: Ports, info: ObjectInfo, sha256: str | None, deadline: Deadline
+) -> Iterator[RangeReader]:
+    """A model as it is read: from memory, from a local copy, or by ranges, by its size.
+
+    按大小选择读取模型的方式。
+    """
+    if info.bytes <= min(_IN_MEMORY, ports.measure_below):
+        copy = io.BytesIO()
+        _copy_checked(ports.bucket, info, copy, sha256, deadline)
+        yield BytesReader(copy.getvalue())
+    elif info.bytes <= ports.measure_below:
+        with TemporaryDirectory(prefix="maquette-") as folder:
+            path = Path(folder) / "file"
+            with path.open("wb") as file:
+                _copy_checked(ports.bucket, info, file, sha256, deadline)
+            with FileReader(path) as reader:
+                yield reader
+    else:
+        yield BucketReader(ports.bucket, info.key, info.bytes)
 
 
 def _picture(
@@ -266,7 +288,7 @@ def _drawn(
     return [Artifact(role, name, key, "image/webp", len(picture), sha256, facts)]
 
 
-def _preview(source: Path | RangeReader) -> Drawing:
+def _preview(source: RangeReader) -> Drawing:
     from shared.artifacts.render.preview import draw_preview
 
     return draw_preview(source, PREVIEW_SIDE), PREVIEW_SIDE, PREVIEW_SIDE

@@ -9,6 +9,7 @@ SQL 数据库的表结构和连接设置。
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -28,6 +29,8 @@ BUSY_SECONDS = 4.0
 whoever meets both hears of it in time to answer a caller."""
 _MODE_SECONDS = 1.0  # how long the mode of a new SQLite file is asked for again
 _DEADLOCK = 1213  # MySQL's error number
+_POOL: Mapping[str, Any] = {"max_overflow": -1, "pool_size": 16, "pool_use_lifo": True}
+"""The one used last first: SQLite's keeps the pages it has read, as long as nobody writes."""
 MYSQL_SECONDS = {"connect_timeout": 3, "read_timeout": 8, "write_timeout": 8}
 """PyMySQL's own time-outs; by themselves all but the first are endless."""
 _MYSQL_LOCKS = "SET SESSION innodb_lock_wait_timeout = 4, lock_wait_timeout = 4"
@@ -130,11 +133,11 @@ def connect(url: str) -> sa.Engine:
             isolation_level="READ COMMITTED",  # a claim must see what others committed meanwhile
             pool_pre_ping=True,
             pool_recycle=_MYSQL_IDLE_SECONDS,
-            max_overflow=-1,
+            **_POOL,
             connect_args={**MYSQL_SECONDS, "init_command": _MYSQL_LOCKS},
         )
     engine = sa.create_engine(
-        url, hide_parameters=True, max_overflow=-1, connect_args={"timeout": BUSY_SECONDS}
+        url, hide_parameters=True, **_POOL, connect_args={"timeout": BUSY_SECONDS}
     )
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
