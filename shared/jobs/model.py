@@ -146,7 +146,8 @@ class Attempt:
 class ResultFile:
     """One file of the result on its way: a link, then a stored object with size and hash.
 
-    `key`, `bytes` and `sha256` are None until the file is stored under `incoming/`.
+    `key`, `bytes` and `sha256` are None until the file is stored under `incoming/`. `refused` is
+    the hash of what came first and was found broken: the same again is what the provider means.
 
     一个正在保存的结果文件。
     """
@@ -157,6 +158,7 @@ class ResultFile:
     key: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+    refused: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -17,7 +17,22 @@ _GLB: dict[str, Any] = {
     "media_type": "model/gltf-binary",
     "bytes": 1048576,
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "facts": {"triangles": 12000, "vertices": 6100, "bounds": [[0, 0, 0], [1, 1, 1]]},
+    "facts": {
+        "triangles": 12000,
+        "lines": 0,
+        "points": 0,
+        "vertices": 6100,
+        "bounds": [[0, 0, 0], [1, 1, 1]],
+        "watertight": True,
+        "verified": "vertices",
+        "materials": 1,
+        "textures": 1,
+        "largest_texture_side": 2048,
+        "animations": 0,
+        "meshes": 1,
+        "nodes": 1,
+        "generator": "glTF-Transform",
+    },
 }
 
 JOB: dict[str, Any] = {

@@ -82,23 +82,31 @@ def published(job: Job, artifacts: Sequence[Artifact], warnings: Sequence[str], 
     return enter(job, S.SUCCEEDED, at, artifacts=tuple(artifacts), warnings=kept, progress=100)
 
 
-def invalid(job: Job, files: Sequence[ResultFile], reason: str, at: Moment) -> Job:
+def invalid(
+    job: Job, files: Sequence[ResultFile], reason: str, at: Moment, *, again: bool = False
+) -> Job:
     """One of these stored files is broken: fetched afresh once, then the job fails.
 
-    A verdict on files that have been fetched afresh since changes nothing.
+    `again`: it is the very file that was refused before, which no retry would change. A verdict on
+    files that have been fetched afresh since changes nothing.
 
     结果文件损坏：重新下载一次，仍坏则失败。
     """
     if job.status is not S.PROCESSING or job.files != tuple(files):
         return job
     if job.fetches == 0 and job.task_id is not None:
-        files = tuple(replace(file, key=None, bytes=None, sha256=None) for file in job.files)
+        files = tuple(
+            replace(file, key=None, bytes=None, sha256=None, refused=file.sha256)
+            for file in job.files
+        )
         # A failure on record makes the next step take fresh links first.
         return enter(
             job, S.STORING, at, note=f"fetched afresh: {reason}", files=files, fetches=1, failures=1
         )
-    error = JobError("artifact_invalid", f"The provider's file is broken: {reason}", retryable=True)
-    return fail(job, error, at)
+    message = f"The provider's file is broken: {reason}"
+    if again:
+        message = f"The provider sent the same broken file twice: {reason}"
+    return fail(job, JobError("artifact_invalid", message, retryable=not again), at)
 
 
 def not_processed(job: Job, reason: str, at: Moment, policy: Policy) -> Job:

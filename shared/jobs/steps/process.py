@@ -21,8 +21,10 @@ from shared.artifacts.gltf.container import (
     FileReader,
     RangeReader,
     check_container,
+    has_container,
 )
-from shared.artifacts.gltf.measure import inspect_model
+from shared.artifacts.gltf.document import Undecodable
+from shared.artifacts.gltf.measure import Inspection, inspect_model
 from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.clock import Deadline, OutOfTime
@@ -52,6 +54,20 @@ class BrokenFile(ValueError):
     """A stored file is not what was received, or not what it was said to be.
 
     存储的文件与收到的不符。
+    """
+
+
+class WrongFile(BrokenFile):
+    """A stored file is whole, but nothing that may be published.
+
+    文件完好，但不能发布。
+    """
+
+
+class SentTwice(BrokenFile):
+    """The very bytes that were refused before came again: the provider means them.
+
+    服务商两次发来同样的损坏文件。
     """
 
 
@@ -90,7 +106,9 @@ class BucketReader:
 def process(ports: Ports, job: Job, deadline: Deadline) -> None:
     """Publish a job's stored files, or send it back for one fresh fetch, or fail it.
 
-    Raises `OutOfTime`; every other end is saved on the job.
+    Bytes that come a second time are what the provider means: a model that has a container is
+    published with a warning, anything else fails for good. Raises `OutOfTime`; every other end is
+    saved on the job.
 
     处理一个任务的全部结果文件。
     """
@@ -99,8 +117,10 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
     except (BrokenFile, BrokenModel, BrokenImage, ObjectMissing) as error:
         reason = str(error)
         log.warning("%s: a file is broken: %s", job.id, reason)
-        at = ports.moment()
-        after = apply(ports, job, lambda now: lifecycle.invalid(now, job.files, reason, at))
+        at, again = ports.moment(), isinstance(error, SentTwice)
+        after = apply(
+            ports, job, lambda now: lifecycle.invalid(now, job.files, reason, at, again=again)
+        )
         if after is not None and after.status is Status.STORING:
             ports.wake("poll")
             _tidy(ports, job)
@@ -156,7 +176,12 @@ def _publish(
     if info.bytes != file.bytes:
         raise BrokenFile(f"{info.bytes} bytes were stored where {file.bytes} were received")
     publish = _picture if file.media_type.startswith("image/") else _model
-    return publish(ports, job, file, index, info, deadline)
+    try:
+        return publish(ports, job, file, index, info, deadline)
+    except (BrokenModel, BrokenImage, WrongFile) as fault:
+        if file.refused is None or file.refused != file.sha256:
+            raise
+        raise SentTwice(str(fault)) from fault
 
 
 def _model(
@@ -168,12 +193,13 @@ def _model(
     """
     with _read(ports, info, file.sha256, deadline) as reader:
         if job.claims > _CAREFUL_CLAIMS:
-            check_container(reader)
-            return [_artifact(ports, job, file, index, info, {})], [_CAREFULLY]
-        found = inspect_model(reader, measure_below=ports.measure_below)
-        warnings = list(found.warnings)
+            _, warnings = _inspected(file, reader, lambda: _container_alone(reader))
+            return [_artifact(ports, job, file, index, info, {})], [*warnings, _CAREFULLY]
+        facts, warnings = _inspected(
+            file, reader, lambda: inspect_model(reader, measure_below=ports.measure_below)
+        )
         deadline.check()
-        model = _artifact(ports, job, file, index, info, dict(found.facts))
+        model = _artifact(ports, job, file, index, info, facts)
         if not ports.draws_previews:
             return [model], warnings
         preview = _drawn(ports, job, "preview", index, lambda: _preview(reader), warnings)
@@ -203,6 +229,31 @@ def _read(
         yield BucketReader(ports.bucket, info.key, info.bytes)
 
 
+def _container_alone(reader: RangeReader) -> Inspection:
+    check_container(reader)
+    return Inspection({}, ())
+
+
+def _inspected(
+    file: ResultFile, reader: RangeReader, inspect: Callable[[], Inspection]
+) -> tuple[dict[str, object], list[str]]:
+    """The facts and warnings of a model; raises BrokenModel.
+
+    One that was refused before and came again the same has no facts, but a warning of what is wrong
+    with it: it is paid for, and some loader may open it. That needs a container with data in it.
+
+    检查模型；两次发来的同一文件只给出警告。
+    """
+    try:
+        found = inspect()
+    except BrokenModel as fault:
+        data = not isinstance(fault, Undecodable) and has_container(reader)
+        if file.refused is None or file.refused != file.sha256 or not data:
+            raise
+        return {}, [f"published as the provider sent it, twice the same: {fault.reason}"]
+    return dict(found.facts), list(found.warnings)
+
+
 def _picture(
     ports: Ports, job: Job, file: ResultFile, index: int, info: ObjectInfo, deadline: Deadline
 ) -> tuple[list[Artifact], list[str]]:
@@ -212,13 +263,13 @@ def _picture(
     """
     limits, careful = ImageLimits(), job.claims > _CAREFUL_CLAIMS
     if info.bytes > limits.max_bytes:
-        raise BrokenFile(f"the picture has {info.bytes} bytes, more than {limits.max_bytes}")
+        raise WrongFile(f"the picture has {info.bytes} bytes, more than {limits.max_bytes}")
     copy = io.BytesIO()
     _copy_checked(ports.bucket, info, copy, file.sha256, deadline)
     data = copy.getvalue()
     found = inspect_image(data, limits, decode=not careful)
     if found.media_type != file.media_type:
-        raise BrokenFile(f"what was called {file.media_type} is {found.media_type}")
+        raise WrongFile(f"what was called {file.media_type} is {found.media_type}")
     deadline.check()
     facts = {
         "width": found.width,

@@ -93,7 +93,7 @@ def test_a_broken_picture_is_fetched_once_more_then_fails(broken: bytes) -> None
     job = world.step(job_id)
     assert job.status is Status.FAILED
     assert job.error is not None
-    assert job.error.code == "artifact_invalid"
+    assert (job.error.code, job.error.retryable) == ("artifact_invalid", False)
     assert job.artifacts == ()
 
 

@@ -46,6 +46,7 @@ from shared.store.base import Record, StoreUnavailable
 from shared.store.tables import JOBS
 from shared.work import loop
 from tests.faulty import Step, Task
+from tests.models import box_model, pack
 from tests.worlds import CALLER, World, published, real_world
 
 PICTURE = b"RIFF-a-small-preview"
@@ -760,6 +761,9 @@ def test_a_task_that_can_be_stopped_is_stopped() -> None:
 # Files
 
 
+MODELS = Path(__file__).parents[3] / "fixtures" / "models"
+
+
 def ready_to_store(world: World) -> str:
     job_id = world.create()
     world.until(job_id, "running")
@@ -827,11 +831,58 @@ def test_a_broken_model_is_fetched_once_more_then_fails(world: World) -> None:
     checks = world.provider.calls["check"]
     world.until(job_id, "processing")
     assert world.provider.calls["check"] == checks + 1  # with links taken afresh
+    world.provider.model += b"more"
     job = world.step(job_id)
     assert (job.status, job.may_be_billed) == (Status.FAILED, True)
     assert job.error is not None
     assert job.error.code == "artifact_invalid"
     assert len(world.deliveries(job_id)) == 1
+
+
+def sent(world: World, *models: bytes) -> Job:
+    """A job whose provider sends each of these files in its turn, once it is over."""
+    job_id = ready_to_store(world)
+    for model in models:
+        world.provider.model = model
+        world.until(job_id, "processing")
+        world.step(job_id)
+    return world.job(job_id)
+
+
+@pytest.mark.parametrize("name", ["compressed-zeroed.glb", "cut", "page"])
+def test_what_comes_twice_without_any_data_in_it_is_final(world: World, name: str) -> None:
+    model = {"cut": box_model()[:-8], "page": b"<html>Not found</html>"}.get(name)
+    model = model or (MODELS / name).read_bytes()
+    job = sent(world, model, model)
+    assert (job.status, job.fetches) == (Status.FAILED, 1)
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("artifact_invalid", False)
+    assert "the same broken file twice" in job.error.message
+
+
+def test_another_broken_file_the_second_time_may_be_better_the_third(world: World) -> None:
+    job = sent(world, box_model()[:-8], box_model()[:-12])
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("artifact_invalid", True)
+
+
+def test_an_unusable_model_that_comes_twice_the_same_is_published_with_a_warning(
+    world: World,
+) -> None:
+    model = pack({"asset": {"version": "2.0"}, "scene": 7})
+    job_id = ready_to_store(world)
+    world.provider.model = model
+    world.until(job_id, "processing")
+    assert world.step(job_id).status is Status.STORING
+    world.until(job_id, "processing")
+    job = world.job(job_id)
+    assert [file.refused for file in job.files] == [file.sha256 for file in job.files]
+    job = world.step(job_id)
+    assert job.status is Status.SUCCEEDED
+    assert (job.artifacts[0].role, job.artifacts[0].sha256) == ("model", job.files[0].sha256)
+    assert job.warnings[0] == (
+        "published as the provider sent it, twice the same: scene refers to scenes[7], there are 0"
+    )
 
 
 def test_a_model_that_is_whole_the_second_time_succeeds(world: World) -> None:
