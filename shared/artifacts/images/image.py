@@ -103,7 +103,7 @@ def inspect_image(data: bytes, limits: ImageLimits, *, decode: bool = True) -> I
         _check_sides(width, height, limits)
         if media_type != "image/jpeg" and getattr(image, "n_frames", 1) > 1:
             raise BrokenImage("image_animated", "the picture is animated; send a still one")
-        _check_ends(data, media_type)
+        check_ends(data, media_type)
         mode = image.mode
         if decode:
             _decode(image, smallest=True)
@@ -226,7 +226,7 @@ def _unreadable(error: Exception, data: bytes, media_type: str) -> BrokenImage:
         return BrokenImage("image_truncated", "the picture ends too early")
     if media_type:
         try:
-            _check_ends(data, media_type)
+            check_ends(data, media_type)
         except BrokenImage as cut:
             return cut
     return BrokenImage("image_unreadable", f"the picture cannot be decoded: {words[:120]}")
@@ -242,10 +242,15 @@ def _check_sides(width: int, height: int, limits: ImageLimits) -> None:
         raise BrokenImage("image_too_large", f"{shape}; no side may be over {limits.max_side}")
 
 
-def _check_ends(data: bytes, media_type: str) -> None:
-    """A decoder forgives a missing end; a file that lacks its end was cut."""
+def check_ends(data: bytes, media_type: str) -> None:
+    """Raise BrokenImage where a picture was cut: a decoder forgives a missing end.
+
+    A PNG's critical chunks must match their checksums, too.
+
+    这个函数检查文件结尾是否完整。
+    """
     ends = {"image/jpeg": _jpeg_ends, "image/png": _png_ends, "image/webp": _webp_ends}
-    if not ends[media_type](data):
+    if media_type in ends and not ends[media_type](data):
         raise BrokenImage("image_truncated", "the picture ends too early")
 
 

@@ -22,6 +22,8 @@ _PILLOW_NAME = {
     "image/png": "PNG",
     "image/webp": "WEBP",
     "image/avif": "AVIF",
+    "image/gif": "GIF",
+    "image/bmp": "BMP",
 }
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 

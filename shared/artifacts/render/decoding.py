@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.artifacts.gltf.mesh import Unreadable
-from shared.artifacts.images.image import name_of, sniff
+from shared.artifacts.images.image import check_ends, name_of, sniff
 from shared.artifacts.images.pixels import open_image, orientation_of, plain, turned
 from shared.artifacts.render.raster import Array
 from shared.artifacts.render.textures import Mipmaps
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_SOURCE_PIXELS = 70_000_000
 """One 8192 x 8192 texture; a larger one is left out of the preview."""
+
+_TURNED = ("image/jpeg", "image/png")
+"""Whose EXIF orientation Chromium heeds."""
 
 _STRIP = 128
 """Rows at once: what is made of them stays in the processor's cache."""
@@ -77,7 +80,7 @@ def read_texture(data: bytes, side: int, srgb: bool, allowance: Allowance) -> Mi
 
     这个函数解码一张贴图并生成各级缩小图。
     """
-    media_type = sniff(data) or _avif(data)
+    media_type = sniff(data) or _sniff_more(data)
     if media_type is None:
         raise Unreadable(f"it is {name_of(data)}, which is not read here")
     from PIL import UnidentifiedImageError
@@ -88,16 +91,24 @@ def read_texture(data: bytes, side: int, srgb: bool, allowance: Allowance) -> Mi
         raise Unreadable("its header cannot be read") from None
     with opened as image:
         allowance.take(image.width, image.height)
+        if media_type != "image/jpeg":  # whose end the decoder asks for itself
+            check_ends(data, media_type)
         image.draft("RGB", (side, side))
         image.load()
-        # Browsers turn a texture's picture as they turn any other.
-        upright = turned(image, orientation_of(image, data, media_type))
+        # Browsers turn textures as well.
+        way = orientation_of(image, data, media_type) if media_type in _TURNED else 1
+        upright = turned(image, way)
         texels, opaque = _texels(upright, -(-max(image.size) // side), srgb)
     return Mipmaps.of(texels, opaque)
 
 
-def _avif(data: bytes) -> str | None:
-    return "image/avif" if data[4:12] in (b"ftypavif", b"ftypavis") else None
+def _sniff_more(data: bytes) -> str | None:
+    """What browsers show besides, though glTF does not know it."""
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return "image/avif"
+    if data.startswith(b"GIF8"):
+        return "image/gif"
+    return "image/bmp" if data.startswith(b"BM") else None
 
 
 def _texels(image: Image.Image, factor: int, srgb: bool) -> tuple[Array, bool]:
