@@ -17,7 +17,7 @@ from shared.artifacts.render.edges import find_edges, near
 from shared.artifacts.render.materials import Surface
 from shared.artifacts.render.raster import CENTRE, EIGHT, Array, Budget, ZBuffer
 from shared.artifacts.render.scene import Scene
-from shared.artifacts.render.shading import Shader
+from shared.artifacts.render.shading import Shader, coded
 
 BUDGET = 150_000_000
 """Triangles, rows and samples looked at for one picture: some seconds of work, far above usual."""
@@ -90,9 +90,10 @@ class _Painter:
         self.screen = _projected(scene, camera, side)
         self.budget = Budget(BUDGET)
         self.shader = Shader(scene, camera, self.screen)
+        self._tints = np.array([_tint(surface) for surface in scene.surfaces], np.float32)
         both = np.array([surface.double_sided for surface in scene.surfaces])
         self._both = both.take(scene.surface)
-        modes = np.array([_mode(surface) for surface in scene.surfaces], np.int8)
+        modes = np.array([_mode(surface, scene) for surface in scene.surfaces], np.int8)
         mode = modes.take(scene.surface)
         self._groups = [np.flatnonzero(mode == wanted) for wanted in (_SOLID, _CUT_OUT, _GLASS)]
 
@@ -158,12 +159,28 @@ class _Painter:
             if layer is not layers[0]:
                 alpha = found[:, 3:] * np.float32(1 / 255)
                 found[:, 3] = 255
-                behind = colour.take(sample, axis=0) * (1 - alpha)
+                behind = self._passed(faces, colour.take(sample, axis=0)) * (1 - alpha)
                 found = (found * alpha + behind + np.float32(0.5)).astype(np.uint8)
             else:
                 found[:, 3] = 255
             colour.view(np.uint32)[sample] = found.view(np.uint32)
         return colour, light
+
+    def _passed(self, faces: Array, behind: Array) -> Array:
+        """What is behind samples (n, 4) as it comes through them: transmission colours it.
+
+        Where nothing is, transmission shows half a white, as three.js does: else a glass on its own
+        could not be seen. Colours that are coded multiply about as light does.
+
+        透射后的背景颜色。
+        """
+        if not self._tints.any():
+            return behind
+        surface = self.scene.surface.take(faces)
+        tint = self._tints.take(surface, axis=0)
+        glass = tint[:, 3:] > 0
+        shown = behind + glass * (255 - behind[:, 3:]) * np.float32(0.5)
+        return np.where(glass, shown * tint, shown)
 
 
 def _projected(scene: Scene, camera: Camera, side: int) -> Array:
@@ -198,7 +215,21 @@ def _widen(ends: Array) -> None:
         y[:, column] += forth * along[1] + aside * along[0]
 
 
-def _mode(surface: Surface) -> int:
+def _tint(surface: Surface) -> Array:
+    """What transmission multiplies the colours behind by, and 1; zeros where there is none."""
+    if not surface.transmission:
+        return np.zeros(4, np.float32)
+    tint = surface.colour[:3] * surface.attenuation
+    if surface.texture is not None:
+        tint = tint * surface.texture.image.mean[:3]
+    return np.append(coded(tint), np.float32(1))
+
+
+def _mode(surface: Surface, scene: Scene) -> int:
+    """Which group a surface's faces belong to."""
     if surface.mode == "MASK":
         return _CUT_OUT
+    clear = surface.mode == "BLEND" and scene.colours is not None
+    if clear and scene.colours is not None and int(scene.colours[:, 3].min()) < 255:
+        return _GLASS
     return _GLASS if surface.shows_through else _SOLID

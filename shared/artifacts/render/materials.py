@@ -40,6 +40,10 @@ def _black() -> Array:
     return np.zeros(3, np.float32)
 
 
+def _white() -> Array:
+    return np.ones(3, np.float32)
+
+
 @dataclass(frozen=True)
 class Surface:
     """A material as a viewer shows it. Colours are linear.
@@ -47,9 +51,11 @@ class Surface:
     `colour` (4,) is the base colour's factor with alpha, `texture` multiplies it. `emission` (3,)
     is what it sends out by itself, strength included and possibly above 1; `emission_texture`
     multiplies it. `metallic` and `roughness` are factors of the texture's blue and green.
-    `occlusion_texture`'s red, by `occlusion_strength`, takes ambient light away. `mode` is the
-    alphaMode, OPAQUE, MASK or BLEND; `cutoff` counts for MASK. `unlit`: the base colour is the
-    picture. One that is not `double_sided` is not seen from behind.
+    `occlusion_texture`'s red, by `occlusion_strength`, takes light away. `transmission` is how much
+    is not reflected but lets through what is behind, coloured by the base colour; `attenuation`
+    (3,) is what is then left after the volume. `mode` is the alphaMode, OPAQUE, MASK or BLEND;
+    `cutoff` counts for MASK. `unlit`: the base colour is the picture. One that is not
+    `double_sided` is not seen from behind.
 
     这个类描述一种材质的外观。
     """
@@ -63,6 +69,8 @@ class Surface:
     metallic_roughness_texture: Texture | None = None
     occlusion_texture: Texture | None = None
     occlusion_strength: float = 1.0
+    transmission: float = 0.0
+    attenuation: Array = field(default_factory=_white)
     mode: str = "OPAQUE"
     cutoff: float = 0.5
     double_sided: bool = False
@@ -70,12 +78,13 @@ class Surface:
 
     @property
     def shows_through(self) -> bool:
-        """Whether a material that asks for blending has anything to blend.
+        """Whether what lies behind is seen: it transmits, or asks for blending and has any.
 
         这个属性判断材质是否真的有透明部分。
         """
-        seen = self.texture is not None and not self.texture.opaque
-        return self.mode == "BLEND" and (seen or float(self.colour[3]) < 1)
+        clear = self.texture is not None and not self.texture.opaque
+        blends = self.mode == "BLEND" and (clear or float(self.colour[3]) < 1)
+        return blends or (self.mode != "MASK" and self.transmission > 0)
 
     @property
     def textures(self) -> tuple[Texture, ...]:
@@ -92,8 +101,8 @@ class Surface:
         return tuple(texture for texture in some if texture is not None)
 
 
-PLAIN = Surface(np.array([0.8, 0.8, 0.8, 1.0], np.float32))
-"""What a primitive without a material looks like; a little less than the specification's white."""
+PLAIN = Surface(np.ones(4, np.float32), metallic=1.0)
+"""What a primitive without a material looks like: the specification's defaults."""
 
 
 class Shelf:
@@ -128,25 +137,48 @@ class Shelf:
         if isinstance(glossy, dict):
             factor, texture = glossy.get("diffuseFactor"), glossy.get("diffuseTexture")
             metallic, roughness = 0, 1 - _number(glossy.get("glossinessFactor"), 1)
+        metallic = min(1.0, max(0.0, _number(metallic, 1)))
+        glass = _dict(extensions.get("KHR_materials_transmission"))
         unlit = "KHR_materials_unlit" in extensions
         emission = _numbers(raw.get("emissiveFactor"), (0, 0, 0))
         glow = _dict(extensions.get("KHR_materials_emissive_strength"))
         strength = 0.0 if unlit else max(0.0, _number(glow.get("emissiveStrength"), 1))
         emission = np.maximum(emission * np.float32(strength), 0)
         emissive = raw.get("emissiveTexture") if emission.any() else None
+        occlusion = _dict(raw.get("occlusionTexture"))
         mode = raw.get("alphaMode")
         return Surface(
             colour=np.clip(_numbers(factor, (1, 1, 1, 1)), 0, 1),
             texture=self._texture(_dict(texture)),
             emission=emission,
             emission_texture=self._texture(_dict(emissive)),
-            metallic=min(1.0, max(0.0, _number(metallic, 1))),
+            metallic=metallic,
             roughness=min(1.0, max(0.0, _number(roughness, 1))),
+            occlusion_texture=None if unlit else self._texture(occlusion, srgb=False),
+            occlusion_strength=min(1.0, max(0.0, _number(occlusion.get("strength"), 1))),
+            transmission=0.0 if unlit else (1 - metallic) * self._transmission(glass),
+            attenuation=self._attenuation(index, _dict(extensions.get("KHR_materials_volume"))),
             mode=mode if mode in ("MASK", "BLEND") else "OPAQUE",
             cutoff=_number(raw.get("alphaCutoff"), 0.5),
             double_sided=raw.get("doubleSided") is True,
             unlit=unlit,
         )
+
+    def _transmission(self, glass: Mapping[str, Any]) -> float:
+        """The factor of KHR_materials_transmission times the mean of its texture."""
+        factor = min(1.0, max(0.0, _number(glass.get("transmissionFactor"), 0)))
+        texture = self._texture(_dict(glass.get("transmissionTexture")), srgb=False)
+        return factor if texture is None else factor * float(texture.image.mean[0])
+
+    def _attenuation(self, index: int, volume: Mapping[str, Any]) -> Array:
+        """What KHR_materials_volume leaves of light, by Beer's law; it also bends light, unseen."""
+        thickness = max(0.0, _number(volume.get("thicknessFactor"), 0))
+        if not thickness:
+            return _white()
+        self.warnings.append(f"materials[{index}] bends light, which the preview does not show")
+        distance = _number(volume.get("attenuationDistance"), math.inf)
+        left = np.clip(_numbers(volume.get("attenuationColor"), (1, 1, 1)), 1e-6, 1)
+        return left ** np.float32(min(thickness / max(distance, 1e-6), 1e3))
 
     def _texture(self, info: Mapping[str, Any], srgb: bool = True) -> Texture | None:
         """The texture that a material names, decoded; None where it names none.

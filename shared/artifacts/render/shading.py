@@ -30,6 +30,9 @@ _SAMPLES_AT_ONCE = 1 << 15  # their working memory stays within a processor's ca
 _AMBIENT, _SKY, _KEY = np.float32(0.48), np.float32(0.16), np.float32(0.36)
 """Light from everywhere, more of it (or less) from above (or below), and from the upper left."""
 
+_OCCLUDED = np.float32(0.75)
+"""How much of the light an occlusion texture can take: what comes from everywhere."""
+
 _STEPS = 4095
 
 
@@ -111,6 +114,13 @@ class Shader:
         for part in parts[:3]:
             part *= light
         for surface, here in surfaces:
+            if surface.occlusion_texture is not None:
+                dim = self._occluded(surface, surface.occlusion_texture, samples, here)
+                for part in parts[:3]:
+                    part[here] *= dim
+            if surface.transmission:
+                alpha = parts[3][here] if surface.mode == "BLEND" else np.float32(1)
+                parts[3][here] = alpha * np.float32(1 - surface.transmission)
             if surface.emission.any():
                 for part, glow in zip(parts, self._emitted(surface, samples, here), strict=False):
                     part[here] += glow
@@ -149,6 +159,16 @@ class Shader:
                 elif factor != 1:
                     parts[number][here] *= factor
         return parts
+
+    def _occluded(
+        self, surface: Surface, texture: Texture, samples: Samples, here: Array | slice
+    ) -> Array:
+        """What is left of the light."""
+        left = _looked_up(surface, texture, samples, here)[:, 0]
+        left -= 1
+        left *= np.float32(surface.occlusion_strength) * _OCCLUDED
+        left += 1
+        return left
 
     def _emitted(
         self, surface: Surface, samples: Samples, here: Array | slice

@@ -62,6 +62,15 @@ class Mipmaps:
             opaque=opaque,
         )
 
+    @property
+    def mean(self) -> Array:
+        """The whole picture's linear red, green, blue and alpha, 0..1 (4,).
+
+        这个属性给出整张图片的平均颜色。
+        """
+        mean: Array = _parts(self.texels[-1:])[0] * _ONE
+        return mean
+
 
 @dataclass(frozen=True)
 class Texture:

@@ -21,8 +21,9 @@ from shared.artifacts.gltf.container import BytesReader, check_container
 from shared.artifacts.render import materials
 from shared.artifacts.render.decoding import Allowance, read_texture
 from shared.artifacts.render.materials import Shelf, Surface
+from shared.artifacts.render.preview import render
 from shared.artifacts.render.textures import CLAMP, MIRROR, REPEAT, Texture
-from tests.models import ModelBuilder
+from tests.models import ModelBuilder, box
 from tests.pictures import png
 
 WRAPS = (REPEAT, CLAMP, MIRROR)
@@ -224,14 +225,26 @@ def test_a_texture_of_sixteen_bits_is_a_gradient(picture: bytes) -> None:
         (encoded(Image.fromarray(RED[..., 0]), "JPEG"), [255, 255, 255, 255]),
         (encoded(RED, "WEBP", lossless=True), [255, 0, 0, 255]),
         (encoded(RED, "AVIF", quality=100), [255, 0, 0, 255]),
+        (encoded(RED, "GIF"), [255, 0, 0, 255]),
+        (encoded(RED, "BMP"), [255, 0, 0, 255]),
         (encoded(CLEAR_RED, "PNG"), [255, 0, 0, 0]),
         (encoded(Image.fromarray(RED[..., 0] > 9), "PNG"), [255, 255, 255, 255]),
     ],
-    ids=["JPEG", "inks", "grey", "WebP", "AVIF", "palette", "one bit"],
+    ids=["JPEG", "inks", "grey", "WebP", "AVIF", "GIF", "BMP", "palette", "one bit"],
 )
 def test_every_kind_of_picture_is_read(picture: bytes, colour: list[int]) -> None:
     (found,) = colours_of(textured(picture), (0.5, 0.5))
     assert found == pytest.approx(colour, abs=3)
+
+
+@pytest.mark.parametrize(("kind", "turned"), [("JPEG", True), ("PNG", True), ("WEBP", False)])
+def test_a_turned_photograph_is_turned_where_browsers_do(kind: str, turned: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    half = np.repeat(np.array([[255], [0]], np.uint8), 16, axis=0).repeat(32, axis=1)
+    builder = textured(encoded(half[..., None].repeat(3, axis=2), kind, exif=exif))
+    top, bottom = (colour[0] for colour in colours_of(builder, (0.5, 0.2), (0.5, 0.8)))
+    assert (top < 9, bottom > 246) == (turned, turned)
 
 
 def test_an_interlaced_png_is_read() -> None:
@@ -279,10 +292,11 @@ def test_ktx2_is_named_where_nothing_stands_in() -> None:
 @pytest.mark.parametrize(
     ("picture", "reason"),
     [
-        (encoded(RED, "PNG")[:-30], "truncated"),
+        (encoded(RED, "PNG")[:-30], "ends too early"),
+        (encoded(RED, "PNG")[:-13] + b"?" + encoded(RED, "PNG")[-12:], "IDAT chunk is damaged"),
         (encoded(NOISE, "JPEG")[:-1500], "truncated"),
         (b"\x89PNG\r\n\x1a\n but no more", "cannot be read"),
-        (b"GIF89a" + bytes(20), "a GIF"),
+        (b"<svg/>", "an SVG"),
     ],
 )
 def test_what_cannot_be_read_is_said_once_and_costs_its_colours_only(
@@ -390,3 +404,67 @@ def test_numbers_that_are_none_leave_the_defaults() -> None:
     assert surface.texture is not None
     assert surface.texture.coordinates == 0
     assert np.isfinite(surface.texture.sample(np.ones((3, 2)))).all()
+
+
+def wall_and_pane(pane: dict[str, Any], colours: Any = None) -> Any:
+    """A picture from in front of a white, unlit wall and, before its right half, a pane."""
+    builder = ModelBuilder()
+    unlit = builder.add_material(extensions={"KHR_materials_unlit": {}})
+    corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], float)
+    faces, normals = [0, 1, 2, 0, 2, 3], [[0, 0, 1]] * 4
+    builder.add_node(builder.add_mesh(corners, faces, material=unlit))
+    front = builder.add_material(**pane)
+    mesh = builder.add_mesh(
+        corners * [0.4, 1, 1] + [0.5, 0, 0.1], faces, normals=normals, colours=colours,
+        material=front,
+    )  # fmt: skip
+    builder.add_node(mesh)
+    picture = render(builder.glb(), 64, 0, 0)
+    left, right = picture.rgba[32, 20], picture.rgba[32, 44]
+    assert left.tolist() == [255, 255, 255, 255]
+    return right.astype(int), picture.warnings
+
+
+def test_transmission_shows_what_is_behind_in_the_colour_of_the_glass() -> None:
+    glass = {"KHR_materials_transmission": {"transmissionFactor": 1}}
+    pbr = {"baseColorFactor": [1, 0.2140, 0, 1], "metallicFactor": 0}
+    through, warnings = wall_and_pane({"pbr": pbr, "extensions": glass})
+    assert through[:3] == pytest.approx([255, 128, 0], abs=2)
+    assert warnings == ()
+    metal, _ = wall_and_pane({"pbr": {**pbr, "metallicFactor": 1}, "extensions": glass})
+    assert metal[0] < 250, "metal lets no light through"
+
+
+def test_a_volume_takes_light_away_and_says_that_it_bends_it() -> None:
+    volume = {"thicknessFactor": 2, "attenuationDistance": 1, "attenuationColor": [1, 0.5, 0.25]}
+    glass = {"transmissionFactor": 1}
+    through, warnings = wall_and_pane(
+        {
+            "pbr": {"metallicFactor": 0},
+            "extensions": {
+                "KHR_materials_transmission": glass,
+                "KHR_materials_volume": volume,
+            },
+        }
+    )
+    assert through[:3] == pytest.approx([255, 137, 71], abs=2)
+    assert warnings == ("materials[1] bends light, which the preview does not show",)
+
+
+def test_vertex_colours_alone_may_be_see_through() -> None:
+    pane = {"alphaMode": "BLEND", "extensions": {"KHR_materials_unlit": {}}}
+    through, _ = wall_and_pane(pane, [[1, 0, 0, 0.5]] * 4)
+    assert through == pytest.approx([255, 128, 128, 255], abs=2)
+
+
+def test_occlusion_takes_light_by_its_red_and_its_strength() -> None:
+    seen = []
+    for strength in (0, 0.5, 1):
+        builder = textured(encoded(square([128, 0, 255]), "PNG"))
+        builder.add_material(
+            pbr={"metallicFactor": 0}, occlusionTexture={"index": 0, "strength": strength}
+        )
+        builder.add_node(builder.add_mesh(*box(), material=1))
+        seen.append(int(render(builder.glb(), 32, 0, 0).rgba[16, 16, 0]))
+    assert seen[0] - seen[1] > 10
+    assert seen[1] - seen[2] > 10
