@@ -78,7 +78,7 @@ async def measure(
     """
     spent: dict[str, Counter[str]] = {subject.name: Counter() for subject in subjects}
     async with receiver() as hooks:
-        for subject in subjects:
+        for subject in subjects if warm else ():
             await _carry(subject, hooks, [f"{subject.name}-warm-{n}" for n in range(warm)])
         for number in range(rounds):
             for subject in subjects:
