@@ -134,6 +134,7 @@ def connect(url: str) -> sa.Engine:
             pool_pre_ping=True,
             pool_recycle=_MYSQL_IDLE_SECONDS,
             **_POOL,
+            paramstyle="format",  # by their places: statements are kept as text, see `statements`
             connect_args={**MYSQL_SECONDS, "init_command": _MYSQL_LOCKS},
         )
     engine = sa.create_engine(
