@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,41 @@ from infra.paths import ROOT
 from shared.artifacts.render.camera import Camera
 from shared.artifacts.render.raster import Array
 
-LIGHTS = ("room", "white", "hemisphere", "headlight")
-"""The page's light setups: RoomEnvironment, a uniform white one, sky and sun, ambient and lamp."""
+
+@dataclass(frozen=True)
+class Setup:
+    """Lights beside a model: an environment of the page's and its strength, and lamps.
+
+    A lamp's directional light comes from the camera where it does not say `towards` what it lies.
+    All are such that white stays just below clipping: what is clipped, no exposure brings back.
+
+    这个类描述 three.js 场景中的灯光。
+    """
+
+    environment: str | None = None
+    strength: float = 1.0
+    lamps: tuple[Mapping[str, Any], ...] = ()
+
+
+def _ambient(intensity: float) -> Mapping[str, Any]:
+    return {"kind": "ambient", "intensity": intensity}
+
+
+def _hemisphere(intensity: float, ground: int) -> Mapping[str, Any]:
+    return {"kind": "hemisphere", "intensity": intensity, "ground": ground}
+
+
+def _sun(intensity: float, *towards: float) -> Mapping[str, Any]:
+    return {"kind": "directional", "intensity": intensity, "towards": towards}
+
+
+LIGHTS = {
+    "room": Setup("room", 0.45),
+    "white": Setup("white", 0.9),
+    "hemisphere": Setup(lamps=(_hemisphere(2, 0x888888), _sun(1, 3, 5, 4))),
+    "headlight": Setup(lamps=(_ambient(2), _sun(1))),
+}
+"""RoomEnvironment, a uniform one, a sky with a sun, and ambient light with a lamp at the camera."""
 
 _PAGE = Path(__file__).with_name("pictures.html")
 _THREE = ROOT / "node_modules" / "three"
@@ -67,7 +100,7 @@ class View:
 
 
 def draw(
-    views: Sequence[View], size: int, lights: Sequence[str] = LIGHTS
+    views: Sequence[View], size: int, lights: Mapping[str, Setup] = LIGHTS
 ) -> list[Mapping[str, Array] | str]:
     """Per view its picture under each light, or why three.js could not load it.
 
@@ -80,7 +113,7 @@ def draw(
     news: queue.Queue[tuple[str, bytes]] = queue.Queue()
     jobs = {
         "size": size,
-        "lights": list(lights),
+        "lights": {name: asdict(setup) for name, setup in lights.items()},
         "models": [_camera(view.camera) for view in views],
     }
     with _served(_files(jobs, views), news) as port, tempfile.TemporaryDirectory() as home:

@@ -36,10 +36,10 @@ def main() -> None:
     models = {path.stem: path.read_bytes() for path in options.files} or samples.models()
     models = {name: models[name] for name in options.model or models}
     size = samples.SIZE if options.references else options.size
-    lights = [samples.LIGHT] if options.references else (options.light or LIGHTS)
+    lights = [samples.LIGHT] if options.references else (options.light or list(LIGHTS))
     ours, views = _ours(models, size)
     try:
-        drawn = draw(list(views.values()), size, lights)
+        drawn = draw(list(views.values()), size, {name: LIGHTS[name] for name in lights})
     except Missing as missing:
         sys.exit(str(missing))
     for name, found in zip(views, drawn, strict=True):
