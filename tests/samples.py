@@ -19,7 +19,7 @@ from PIL import Image
 from tests.models import Array, ModelBuilder, smooth_normals
 
 SIZE = 96
-LIGHT = "hemisphere"
+LIGHT = "room"
 PICTURES = Path(__file__).parent / "fixtures" / "pictures"
 FILES = Path(__file__).parent / "fixtures" / "models"
 
@@ -398,7 +398,7 @@ def sides() -> bytes:
 
 @_sample
 def mirrored_tree() -> bytes:
-    """Mirrors within mirrors, shear and turns, one-sided.
+    """Mirrors within mirrors, shear by uneven scales, a matrix; one-sided.
 
     嵌套镜像节点。
     """
@@ -407,8 +407,9 @@ def mirrored_tree() -> bytes:
     block = builder.add_mesh(**cube(), material=material)
     inner = builder.add_node(block, root=False, scale=[1, -0.5, 1], translation=[0, 2, 0])
     builder.add_node(block, scale=[-1, 1, 1], children=[inner])
-    shear = [0.8, 0.1, 0, 0, 0.3, -1.1, 0.2, 0, -0.1, 0.4, 0.9, 0, 3, 0.5, 0.5, 1]
-    builder.add_node(block, matrix=shear)
+    leaning = builder.add_node(block, root=False, rotation=_TURNED, scale=[0.6, 1, 1])
+    stretched = [1.5, 0, 0, 0, 0, -0.8, 0, 0, 0, 0, 0.6, 0, 3, 0.5, 0.5, 1]
+    builder.add_node(matrix=stretched, children=[leaning])
     return builder.glb()
 
 

@@ -59,7 +59,7 @@ def _sun(intensity: float, *towards: float) -> Mapping[str, Any]:
 LIGHTS = {
     "room": Setup("room", 0.45),
     "white": Setup("white", 0.9),
-    "hemisphere": Setup(lamps=(_hemisphere(2, 0x888888), _sun(1, 3, 5, 4))),
+    "hemisphere": Setup(lamps=(_hemisphere(2.6, 0x888888), _sun(1.3, 3, 5, 4))),
     "headlight": Setup(lamps=(_ambient(2), _sun(1))),
 }
 """RoomEnvironment, a uniform one, a sky with a sun, and ambient light with a lamp at the camera."""

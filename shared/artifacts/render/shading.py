@@ -27,8 +27,15 @@ _BARELY = 1 / 64
 """What is less opaque than this is not there."""
 
 _SAMPLES_AT_ONCE = 1 << 15  # their working memory stays within a processor's cache
-_AMBIENT, _SKY, _KEY = np.float32(0.48), np.float32(0.16), np.float32(0.36)
-"""Light from everywhere, more of it (or less) from above (or below), and from the upper left."""
+_AMBIENT, _SKY, _KEY = np.float32(0.60), np.float32(0.05), np.float32(0.33)
+"""Light from everywhere, more of it (or less) from above (or below), and from the upper left.
+
+Fitted to what three.js shows under RoomEnvironment, a uniform white environment, and ambient or sky
+light with a sun or a headlight: as near as possible to the farthest (scripts/bench/pictures).
+"""
+
+_SHEEN = np.float32(0.01)
+"""What even a black surface reflects: between a lamp's nothing and a white environment's 4%."""
 
 _OCCLUDED = np.float32(0.75)
 """How much of the light an occlusion texture can take: what comes from everywhere."""
@@ -61,7 +68,7 @@ class Shader:
         self.shaded = 0
         self._scene, self._camera, self._screen = scene, camera, screen
         self._row = np.zeros(len(scene.faces), np.int32)
-        key = camera.back * 0.7 + camera.up * 0.8 - camera.right * 0.7
+        key = camera.back * 0.77 + camera.up * 0.58 - camera.right * 0.26
         self._key = (key / np.linalg.norm(key)).astype(np.float32)
 
     def colours(self, faces: Array, x: Array, y: Array) -> tuple[Array, Array]:
@@ -106,13 +113,14 @@ class Shader:
         计算一批采样点的颜色。
         """
         parts = self._base(samples)
-        light[:] = self._light(samples)
+        light[:], sheen = self._light(samples), np.full(len(light), _SHEEN)
         surfaces = list(self._surfaces(samples))
         for surface, here in surfaces:
             if surface.unlit:
-                light[here] = 1
+                light[here], sheen[here] = 1, 0
         for part in parts[:3]:
             part *= light
+            part += sheen
         for surface, here in surfaces:
             if surface.occlusion_texture is not None:
                 dim = self._occluded(surface, surface.occlusion_texture, samples, here)
