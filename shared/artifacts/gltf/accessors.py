@@ -21,6 +21,7 @@ from shared.artifacts.gltf.document import (
     as_whole,
     entries,
     is_number,
+    optional_whole,
     quoted,
 )
 from shared.artifacts.gltf.oddities import Oddities
@@ -110,7 +111,7 @@ def _accessor(
     if component not in components:
         raise BrokenModel(f"{place}.componentType is {component}, not one of {list(components)}")
     index = None if "bufferView" not in item else as_whole(item["bufferView"], place)
-    offset = as_whole(item.get("byteOffset", 0), f"{place}.byteOffset")
+    offset = optional_whole(item, "byteOffset", place)
     accessor = Accessor(index, offset, component, kind, _WIDTHS[kind], count)
     if index is None:
         return accessor

@@ -24,6 +24,7 @@ from shared.artifacts.gltf.document import (
     as_whole,
     entries,
     extension,
+    optional_whole,
     quoted,
 )
 from shared.artifacts.gltf.oddities import Oddities
@@ -45,7 +46,7 @@ def read_buffers(
     buffers = []
     for index, item in enumerate(entries(root, "buffers")):
         place = f"buffers[{index}]"
-        declared = as_whole(item.get("byteLength", 0), f"{place}.byteLength")
+        declared = optional_whole(item, "byteLength", place)
         buffer = _buffer(item, bin_length if index == 0 else None, place, odd)
         if buffer.missing is not None:
             buffer = Buffer(declared, missing=buffer.missing)
@@ -135,7 +136,7 @@ def _view(item: Mapping[str, Any], buffers: Sequence[Buffer], place: str, odd: O
     if packed is not None:
         item = {"buffer": 0, **item}  # nobody reads the other
     buffer, offset, length = _range(item, place)
-    stride = as_whole(item.get("byteStride", 0), f"{place}.byteStride")
+    stride = optional_whole(item, "byteStride", place)
     if packed is not None:
         packing, fault = _meshopt(packed, buffers, f"{place}'s compressed data")
         return View(0, packing.count * packing.stride, stride, buffer, packing, fault)
@@ -154,8 +155,8 @@ def _view(item: Mapping[str, Any], buffers: Sequence[Buffer], place: str, odd: O
 def _range(item: Mapping[str, Any], place: str) -> tuple[int, int, int]:
     return (
         as_whole(item.get("buffer"), f"{place}.buffer"),
-        as_whole(item.get("byteOffset", 0), f"{place}.byteOffset"),
-        as_whole(item.get("byteLength", 0), f"{place}.byteLength"),
+        optional_whole(item, "byteOffset", place),
+        optional_whole(item, "byteLength", place),
     )
 
 

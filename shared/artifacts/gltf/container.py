@@ -232,7 +232,8 @@ def _find_bin(
             if start != first:
                 odd.add("the BIN chunk does not come right after the JSON")
         start += 8 + length
-    raise BrokenModel(f"the file has more than {MAX_CHUNKS} chunks")
+    odd.add(f"the file has more than {MAX_CHUNKS} chunks, of which the rest is not looked at")
+    return bin_start, bin_length, start
 
 
 def _parse(text: bytes, odd: Oddities) -> Any:
@@ -244,7 +245,7 @@ def _parse(text: bytes, odd: Oddities) -> Any:
         raise BrokenModel(f"the JSON holds more than {MAX_JSON_VALUES} values")
 
     def refuse(name: str) -> None:
-        raise ValueError(f"{name} is not a number")
+        raise BrokenModel(f"the JSON cannot be parsed: {name} is not a number")
 
     if text.startswith(codecs.BOM_UTF8):
         odd.add("the JSON starts with a byte order mark")
@@ -256,8 +257,11 @@ def _parse(text: bytes, odd: Oddities) -> Any:
         words = text.decode("utf-8", "replace")
     try:
         return json.loads(words, parse_constant=refuse)
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         # Only what was wrong and where: a data: URI is no part of a message.
-        said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise BrokenModel(f"the JSON cannot be parsed: {said[:80]}{where}") from None
+        said = f"{error.msg[:80]} at character {error.pos}"
+        raise BrokenModel(f"the JSON cannot be parsed: {said}") from None
+    except BrokenModel:
+        raise
+    except ValueError:  # a whole number of thousands of digits, which JSON allows
+        return json.loads(words, parse_constant=refuse, parse_int=float)

@@ -291,6 +291,15 @@ def as_whole(value: object, place: str, low: int = 0, high: int = _EXACT) -> int
     return value
 
 
+def optional_whole(item: Mapping[str, Any], key: str, place: str, default: int = 0) -> int:
+    """The whole number under `key`, the default where there is none or null; raises BrokenModel.
+
+    这个函数取出可以省略的整数。
+    """
+    value = item.get(key)
+    return default if value is None else as_whole(value, f"{place}.{key}")
+
+
 def as_numbers(value: object, place: str, length: int) -> tuple[float, ...]:
     """A list of `length` usable numbers, or BrokenModel naming the place.
 

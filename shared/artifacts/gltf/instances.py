@@ -24,6 +24,9 @@ from shared.artifacts.gltf.transforms import local_matrices
 MAX_DRAWN = 100_000
 """Nodes times primitives: a small file could otherwise ask for thousands of millions of parts."""
 
+MAX_PLACED = 600_000
+"""Nodes of one scene: no JSON within its bound has more, but each root may hold all the others."""
+
 MAX_JOINTS = 500_000
 """Joints, and joints times the parts that follow them; beyond it skeletons do not count."""
 
@@ -56,15 +59,15 @@ def drawn(container: Container) -> list[Drawn]:
     这个函数列出场景实际绘制的所有部件。
     """
     document = container.document
-    worlds = _worlds(container)
-    users = [(document.nodes[index], world) for index, world in worlds.items()]
+    placed = _placed_nodes(container)
+    users = [(document.nodes[index], world) for index, world in placed]
     users = [(node, world) for node, world in users if node.mesh is not None]
     total = sum(_parts(container, node) for node, _ in users)
     if total > MAX_DRAWN:
         raise BrokenModel(f"the scene draws {total} parts, more than {MAX_DRAWN}")
     turns = np.array([world[:3, :3] for _, world in users]).reshape(-1, 3, 3)
     mirrored = (np.linalg.det(turns) < 0).tolist()
-    poses = _Poses(container, worlds)
+    poses = _Poses(container, dict(reversed(placed)))
     result: list[Drawn] = []
     for (node, world), inside_out in zip(users, mirrored, strict=True):
         result += _drawn_by(container, node, world, poses, inside_out)
@@ -97,20 +100,24 @@ def _parts(container: Container, node: Node) -> int:
     return len(primitives) * (1 if count is None else count)
 
 
-def _worlds(container: Container) -> dict[int, Array]:
-    """The world matrix of every node that the shown scene reaches.
+def _placed_nodes(container: Container) -> list[tuple[int, Array]]:
+    """The nodes that the shown scene reaches, each with its world matrix; raises BrokenModel.
 
-    各节点的世界矩阵。
+    A root that is a node's child as well stands at both places, as in three.js.
+
+    场景中的节点及其世界矩阵。
     """
     nodes = container.document.nodes
     own = local_matrices(nodes)
-    found: dict[int, Array] = {}
+    found: list[tuple[int, Array]] = []
     waiting = [(root, np.eye(4)) for root in reversed(container.document.roots)]
     while waiting:
         index, above = waiting.pop()
-        if index not in found:
-            found[index] = above @ own[index]
-            waiting += [(child, found[index]) for child in reversed(nodes[index].children)]
+        if len(found) >= MAX_PLACED:
+            raise BrokenModel(f"the scene has more than {MAX_PLACED} nodes")
+        world = above @ own[index]
+        found.append((index, world))
+        waiting += [(child, world) for child in reversed(nodes[index].children)]
     return found
 
 
@@ -129,6 +136,8 @@ class _Poses:
         部件跟随的矩阵。
         """
         if node.skin is None or not {"JOINTS_0", "WEIGHTS_0"} <= primitive.attributes.keys():
+            return world[None]
+        if not self._skins[node.skin]["joints"]:
             return world[None]
         if node.skin not in self._poses:
             raw = self._skins[node.skin]

@@ -76,13 +76,17 @@ def _instances(item: Mapping[str, Any], place: str) -> Mapping[str, int]:
     return {name: int(index) for name, index in (found.get("attributes") or {}).items()}
 
 
-def check_skin(skin: Mapping[str, Any], place: str, accessors: Sequence[Accessor]) -> None:
-    """Raise BrokenModel for a skin without joints, or with too few matrices for them.
+def check_skin(
+    skin: Mapping[str, Any], place: str, accessors: Sequence[Accessor], odd: Oddities
+) -> None:
+    """Raise BrokenModel for a skin with too few matrices for its joints; one without joints is odd.
 
     这个函数检查一个蒙皮。
     """
-    if not skin.get("joints"):
+    if "joints" not in skin:
         raise BrokenModel(f"{place} has no joints")
+    if not skin["joints"]:
+        odd.add(f"{place} has no joints")
     if "inverseBindMatrices" not in skin:
         return
     found, needed = usable(accessors, int(skin["inverseBindMatrices"])), len(skin["joints"])
@@ -101,10 +105,12 @@ def read_roots(root: Mapping[str, Any], nodes: Sequence[Node], odd: Oddities) ->
     if not scenes:
         return tuple(index for index in range(len(nodes)) if index not in inner)
     shown = scenes[int(root.get("scene", 0))].get("nodes") or ()
-    roots = tuple(dict.fromkeys(int(index) for index in shown))
+    roots = tuple(int(index) for index in shown)
     for index in roots:
         if index in inner:
             odd.add(f"nodes[{index}] is a root of the scene and the child of a node")
+    if len(set(roots)) < len(roots):
+        odd.add("the scene names a node more than once")
     return roots
 
 
@@ -129,8 +135,8 @@ def _check_cycles(nodes: Sequence[Node]) -> None:
         raise BrokenModel(f"nodes[{lost}] is its own ancestor, or that of one that is")
 
 
-def adopted(nodes: Sequence[Node], roots: Sequence[int], odd: Oddities) -> tuple[Node, ...]:
-    """The nodes, each the child of one at most: the last that names it, and of none if a root.
+def adopted(nodes: Sequence[Node], odd: Oddities) -> tuple[Node, ...]:
+    """The nodes, each the child of one at most: the last that names it.
 
     That is what is left where loaders hang nodes in one after the other, as three.js does.
 
@@ -142,8 +148,6 @@ def adopted(nodes: Sequence[Node], roots: Sequence[int], odd: Oddities) -> tuple
             if parent.setdefault(child, index) != index:
                 odd.add(f"nodes[{child}] is the child of more than one node")
                 parent[child] = index
-    for index in roots:
-        parent.pop(index, None)
     return tuple(
         node
         if all(parent.get(child) == index for child in node.children)

@@ -59,11 +59,7 @@ _WRITTEN: dict[str, tuple[tuple[str, str], ...]] = {
         ("skeleton", "nodes"),
         ("inverseBindMatrices", "accessors"),
     ),
-    "animations": (
-        ("channels/[]/target/node", "nodes"),
-        ("samplers/[]/input", "accessors"),
-        ("samplers/[]/output", "accessors"),
-    ),
+    "animations": (("channels/[]/target/node", "nodes"),),
     "accessors": (
         ("bufferView", "bufferViews"),
         ("sparse/indices/bufferView", "bufferViews"),
@@ -107,6 +103,9 @@ def follow_references(root: Mapping[str, Any], odd: Oddities) -> Reached:
                 reached[target].add(index)
                 if target in _REFERENCES:
                     waiting.append((target, index))
+    for index, skin in enumerate(lists["skins"]):  # their joints are marked before all else
+        for place, value in _spots(skin, ["joints", "[]"], f"skins[{index}]"):
+            _number(value, place, "nodes", lists)
     for name in _REFERENCES:
         for index in range(len(lists[name])):
             if index not in reached[name]:
@@ -116,6 +115,24 @@ def follow_references(root: Mapping[str, Any], odd: Oddities) -> Reached:
                 except BrokenModel as fault:
                     odd.add(f"nothing uses {name}[{index}], where {fault.reason}")
     return reached
+
+
+def tracks_of(animation: Mapping[str, Any]) -> list[int]:
+    """The accessors of an animation's samplers, of those alone that move a node of the document.
+
+    Raises BrokenModel for what has no such form.
+
+    这个函数列出动画用到的访问器。
+    """
+    samplers, found = entries(animation, "samplers"), []
+    for number, channel in enumerate(entries(animation, "channels")):
+        if "node" in as_object(channel.get("target"), f"the target of channel {number}"):
+            index = as_whole(channel.get("sampler"), f"the sampler of channel {number}")
+            if index >= len(samplers):
+                raise BrokenModel(f"channel {number} of an animation has no sampler {index}")
+            for name in ("input", "output"):
+                found.append(as_whole(samplers[index].get(name), f"the {name} of sampler {index}"))
+    return found
 
 
 def _named(lists: _Lists, name: str, index: int) -> Iterator[tuple[str, int]]:
@@ -128,6 +145,9 @@ def _named(lists: _Lists, name: str, index: int) -> Iterator[tuple[str, int]]:
         if pattern[0] in item:
             for place, value in _spots(item, pattern, here):
                 yield target, _number(value, place, target, lists)
+    if name == "animations":
+        for value in tracks_of(item):
+            yield "accessors", _number(value, f"a sampler of {here}", "accessors", lists)
     if name != "materials" or "extensions" not in item:
         return
     for place, value in _spots(item, ["extensions", "{}", "{}"], here):
@@ -150,6 +170,8 @@ def _spots(value: object, parts: Sequence[str], place: str) -> Iterator[tuple[st
     if not parts:
         yield place, value
     elif parts[0] == "[]":
+        if value is None:
+            return
         if not isinstance(value, list):
             raise BrokenModel(f"{place} is not a list")
         for index, item in enumerate(value):

@@ -25,7 +25,7 @@ from shared.artifacts.gltf.document import (
 from shared.artifacts.gltf.meshes import MeshReader
 from shared.artifacts.gltf.nodes import adopted, check_skin, read_nodes, read_roots, read_weights
 from shared.artifacts.gltf.oddities import Oddities
-from shared.artifacts.gltf.references import follow_references
+from shared.artifacts.gltf.references import follow_references, tracks_of
 
 
 def check_document(raw: object, bin_length: int | None, odd: Oddities | None = None) -> Document:
@@ -53,9 +53,9 @@ def check_document(raw: object, bin_length: int | None, odd: Oddities | None = N
     reader.warn()
     for index, item in enumerate(entries(root, "skins")):
         if index in reached["skins"]:
-            check_skin(item, f"skins[{index}]", accessors)
-    _check_animations(root, accessors)
-    nodes = adopted(nodes, roots, odd)
+            check_skin(item, f"skins[{index}]", accessors, odd)
+    _check_animations(root, accessors, reached["accessors"])
+    nodes = adopted(nodes, odd)
     return Document(
         raw=root,
         buffers=buffers,
@@ -72,7 +72,7 @@ def check_document(raw: object, bin_length: int | None, odd: Oddities | None = N
 def _check_version(root: Mapping[str, Any], odd: Oddities) -> None:
     """Raise BrokenModel for a document that is not glTF 2."""
     version = as_object(root.get("asset"), "asset").get("version")
-    if isinstance(version, float) and 2 <= version < 3:
+    if isinstance(version, (int, float)) and 2 <= version < 3:
         odd.add("asset.version is a number, not a text")
     elif not isinstance(version, str) or not (version.startswith("2.") or version == "2"):
         raise BrokenModel(f"asset.version is {quoted(version)}, expected 2.x")
@@ -81,10 +81,10 @@ def _check_version(root: Mapping[str, Any], odd: Oddities) -> None:
         raise BrokenModel("extensionsRequired is not a list of names")
 
 
-def _check_animations(root: Mapping[str, Any], accessors: Sequence[Accessor]) -> None:
+def _check_animations(
+    root: Mapping[str, Any], accessors: Sequence[Accessor], used: set[int]
+) -> None:
     """Raise BrokenModel for a track that is not there: loaders read all of them, shown or not."""
-    for animation in entries(root, "animations"):
-        for sampler in entries(animation, "samplers"):
-            for name in ("input", "output"):
-                if name in sampler:
-                    usable(accessors, int(sampler[name]))
+    tracks = {index for item in entries(root, "animations") for index in tracks_of(item)}
+    for index in sorted(tracks & used):
+        usable(accessors, index)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared.artifacts.gltf import instances as instances_module
 from shared.artifacts.gltf.container import BrokenModel, BytesReader, has_container
 from shared.artifacts.gltf.document import Undecodable
 from shared.artifacts.gltf.measure import Inspection, inspect_model
@@ -88,6 +89,11 @@ def with_chunk_between() -> bytes:
     return glb[:8] + struct.pack("<I", len(glb)) + glb[12:]
 
 
+def with_many_chunks() -> bytes:
+    glb = box_model() + bytes(400)
+    return glb[:8] + struct.pack("<I", len(glb)) + glb[12:]
+
+
 def with_text(change: Callable[[bytes], bytes]) -> bytes:
     document, data = opened(box_model())
     return pack(None, data, text=change(json.dumps(document).encode()))
@@ -103,6 +109,7 @@ CONTAINERS: list[tuple[bytes, str]] = [
     (with_chunk_between(), "the BIN chunk does not come right after the JSON"),
     (with_text(lambda text: b"\xef\xbb\xbf" + text), "starts with a byte order mark"),
     (with_text(lambda text: text[:-1] + b', "extras": "\xb0\xa1"}'), "is not UTF-8 at byte"),
+    (with_many_chunks(), "more than 16 chunks, of which the rest is not looked at"),
     (box_model() + b"<html>", "6 bytes follow the declared end"),
     (declaring(len(box_model()) - 8), "but the chunks end at byte"),
 ]
@@ -163,6 +170,14 @@ def _root_and_child(document: dict[str, Any]) -> None:
     document["scenes"] = [{"nodes": [0, 1]}]
 
 
+def moving(times: int, places: int) -> dict[str, Any]:
+    """An animation that moves the only node along."""
+    return {
+        "samplers": [{"input": times, "output": places}],
+        "channels": [{"sampler": 0, "target": {"node": 0, "path": "translation"}}],
+    }
+
+
 DOCUMENTS: list[tuple[bytes, str]] = [
     (put("buffers.0.byteLength", 10), "declares 10 bytes but its data has 240"),
     (put("buffers.0.byteLength", 10**6), "declares 1000000 bytes but has only 240"),
@@ -176,14 +191,17 @@ DOCUMENTS: list[tuple[bytes, str]] = [
     (put("meshes.0.primitives.0.attributes.NORMAL", 1), "has 36 NORMAL for 8 POSITION"),
     (box_document(_unused_attribute), "has 2 _WEAR for 8 POSITION"),
     (box_document(_two_parents), "nodes[2] is the child of more than one node"),
-    (box_document(_root_and_child), "is a root of the scene and the child of a node"),
     (_append("buffers", {"byteLength": 8}), "nothing reads it"),
     (_append("buffers", {"byteLength": 8, "uri": "spare.bin"}), "lies outside the file"),
     (_append("bufferViews", {"buffer": 7}), "nothing uses bufferViews[2], where"),
     (_append("accessors", {"bufferView": 0}), "nothing uses accessors[2], where"),
     (_append("meshes", {"primitives": [{"attributes": {"POSITION": 99}}]}), "nothing uses meshes"),
     (_append("materials", {"normalTexture": {"index": 3}}), "nothing uses materials[0]"),
-    (_append("skins", {"joints": [77]}), "nothing uses skins[0]"),
+    (_append("skins", {"joints": [], "skeleton": 5}), "nothing uses skins[0]"),
+    (put("nodes.0.children", None), ""),
+    (put("accessors.1.byteOffset", None), ""),
+    (put("animations", [{"samplers": [{"input": 9}], "channels": []}]), ""),
+    (with_text(lambda text: text[:-1] + b', "extras": ' + b"9" * 5000 + b"}"), ""),
     (_append("meshes", {}), ""),
     (put("bufferViews.1.byteStride", 0), ""),
     (put("nodes.0.extensions", None), ""),
@@ -233,8 +251,20 @@ def test_views_need_not_be_aligned_but_what_is_in_them() -> None:
     assert render(builder.glb(), 16).mask.any()
 
 
-def test_a_root_stands_where_it_says_even_if_another_node_names_it() -> None:
-    assert inspect(box_document(_root_and_child)).facts["bounds"][1][0] == 0.5
+def test_a_root_that_is_a_child_as_well_stands_at_both_places_as_in_three_js() -> None:
+    facts = inspect(box_document(_root_and_child)).facts
+    assert (facts["triangles"], facts["bounds"][1][0]) == (24, 9.5)
+
+
+def test_roots_that_hold_one_another_cannot_explode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances_module, "MAX_PLACED", 100)
+
+    def change(document: dict[str, Any]) -> None:
+        document["nodes"] = [{"children": [index + 1]} for index in range(50)] + [{"mesh": 0}]
+        document["scenes"] = [{"nodes": list(range(51))}]
+
+    with pytest.raises(BrokenModel, match="more than 100 nodes"):
+        inspect(box_document(change))
 
 
 UNUSABLE: list[tuple[bytes, str]] = [
@@ -245,7 +275,9 @@ UNUSABLE: list[tuple[bytes, str]] = [
     (with_data_uri(lambda text: "data:;base64,!!!!"), "cannot be decoded"),
     (with_data_uri(lambda text: f"https://example.com/{text[:20]}"), "lies outside the file"),
     (put("bufferViews.0.buffer", 1), "refers to buffers[1]"),
-    (put("animations", [{"samplers": [{"input": 0, "output": 9}], "channels": []}]), "output"),
+    (put("animations", [moving(0, 9)]), "a sampler of animations[0] refers to accessors[9]"),
+    (put("animations", [{"channels": [{"sampler": 3, "target": {"node": 0}}]}]), "no sampler 3"),
+    (_append("skins", {"joints": [77]}), "skins[0].joints[0] refers to nodes[77], there are 1"),
 ]
 
 
