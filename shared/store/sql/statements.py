@@ -122,25 +122,15 @@ class Statements:
             lambda: sa.update(target).where(_seen(target)).values(_new(_leased(target))),
         )
 
-    def take_all(self, table: Table, count: int) -> Statement:
-        """As `take`, of `count` rows in one statement, for where each costs a round trip; the names
-        of its parameters end with their numbers, `_0` and so on.
+    def take_all(self, table: Table, count: int, varied: frozenset[str]) -> Statement:
+        """As `take`, of `count` rows in one statement, for where each costs a round trip. Those of
+        its parameters that are `varied` are one for each row, their names ending with its number,
+        `_0` and so on, as `new_id` always is; the others are one for all.
 
         一条语句写入多个租约。
         """
-        target = SQL_TABLES[table.name]
-        mine: list[Any] = [sa.bindparam(f"new_id_{n}") for n in range(count)]
-
-        def each(name: str) -> sa.Case[Any]:
-            of: dict[Any, Any] = {one: sa.bindparam(f"{name}_{n}") for n, one in enumerate(mine)}
-            return sa.case(of, value=target.c.id)
-
-        def made() -> sa.Update:
-            changed = {column.name: each(f"new_{column.name}") for column in _leased(target)}
-            where = target.c.id.in_(mine) & (target.c.version == each("seen"))
-            return sa.update(target).where(where).values(changed)
-
-        return self._once(("take", table.name, count), made)
+        name = ("take", table.name, count, varied)
+        return self._once(name, lambda: _take_all(SQL_TABLES[table.name], count, varied))
 
     def expired(self, table: Table) -> Statement:
         """One row that is due at `now`.
@@ -237,6 +227,26 @@ def _seen(target: sa.Table) -> sa.ColumnElement[bool]:
 
 def _new(columns: Iterable[sa.Column[Any]]) -> dict[str, Any]:
     return {column.name: sa.bindparam(f"new_{column.name}") for column in columns}
+
+
+def _take_all(target: sa.Table, count: int, varied: frozenset[str]) -> sa.Update:
+    """Leases of `count` rows; `varied` are those parameters that each row has of its own.
+
+    构造一次写入多个租约的语句。
+    """
+    mine: list[Any] = [sa.bindparam(f"new_id_{n}") for n in range(count)]
+
+    def value(name: str) -> Any:
+        if name not in varied:
+            return sa.bindparam(name)
+        of: dict[Any, Any] = {one: sa.bindparam(f"{name}_{n}") for n, one in enumerate(mine)}
+        return sa.case(of, value=target.c.id)
+
+    changed = {column.name: value(f"new_{column.name}") for column in _leased(target)}
+    # By the condition it is the one seen, so that what it will be need not be said for each.
+    changed["version"] = target.c.version + 1
+    where = target.c.id.in_(mine) & (target.c.version == value("seen"))
+    return sa.update(target).where(where).values(changed)
 
 
 def _leased(target: sa.Table) -> list[sa.Column[Any]]:

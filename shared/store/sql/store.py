@@ -38,7 +38,7 @@ from shared.store.sql.statements import Range, Statement, Statements, lowest
 from shared.store.tables import JOBS
 
 _DUE = Range(low=True, high=True)
-_LARGEST_CLAIM = 64  # rows written by one statement, where each statement is a round trip
+_LARGEST_CLAIM = 128  # rows written by one statement, where each statement is a round trip
 
 T = TypeVar("T")
 
@@ -167,8 +167,9 @@ class SqlStore:
             return []
         declared = check_query(table, index, equals)
         asked = {**equals, "low": lowest(table, declared), "high": now, "limit": limit}
-        # Mostly nothing is due, and asking must not take SQLite's write lock from those who write.
-        if not self._read(self._statements.first(table, declared, _DUE), asked):
+        # Mostly nothing is due, and asking must not take SQLite's write lock from those who write;
+        # elsewhere reading locks what it finds, and it would be a round trip for nothing.
+        if self._is_sqlite and not self._read(self._statements.first(table, declared, _DUE), asked):
             return []
         due = self._statements.select(table, declared, _DUE, lock=True)
 
@@ -250,12 +251,17 @@ class SqlStore:
         if not self._writes_rows_at_once:
             met = session.change_each(self._statements.take(table), rows)
         else:
-            met = sum(
-                session.change(self._statements.take_all(table, len(part)), _numbered(part))
-                for part in _parts(rows)
-            )
+            met = sum(self._take_at_once(session, table, part) for part in _parts(rows))
         if met != len(rows):
             raise StoreUnavailable("rows changed although they were locked")
+
+    def _take_at_once(self, session: Session, table: Table, rows: list[dict[str, Any]]) -> int:
+        # What all have in common is said once: these statements grow with the square of the rest.
+        varied = frozenset(name for name in rows[0] if any(r[name] != rows[0][name] for r in rows))
+        values = rows[0] | {
+            f"{name}_{n}": row[name] for n, row in enumerate(rows) for name in (*varied, "new_id")
+        }
+        return session.change(self._statements.take_all(table, len(rows), varied), values)
 
     def _new_commits(self) -> Commits:
         if not self._is_sqlite:
@@ -344,13 +350,8 @@ def _lease_row(record: Record) -> dict[str, Any]:
 
 
 def _parts(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The rows in parts of a power of two each: so many statements need to be known."""
-    start = 0
-    while start < len(rows):
-        size = min(_LARGEST_CLAIM, 1 << ((len(rows) - start).bit_length() - 1))
-        yield rows[start : start + size]
-        start += size
-
-
-def _numbered(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {f"{name}_{n}": value for n, row in enumerate(rows) for name, value in row.items()}
+    """The rows in parts of a power of two each, the last of them filled up by one of its own again:
+    so few statements need to be known."""
+    for start in range(0, len(rows), _LARGEST_CLAIM):
+        part = rows[start : start + _LARGEST_CLAIM]
+        yield part + part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
