@@ -77,15 +77,14 @@ class Meshopt:
 class Draco:
     """One part of a Draco stream: the attribute of a unique id, or the indices where it is None.
 
-    `view` holds the stream, which unpacks to `vertices` and `indices`.
+    `view` holds the stream; `count` rows are declared.
 
     这个类描述 Draco 数据流中的一部分。
     """
 
     view: int
     attribute: int | None
-    vertices: int
-    indices: int
+    count: int
     component: int
     width: int
 

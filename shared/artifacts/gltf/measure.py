@@ -63,10 +63,12 @@ def inspect_model(
     if path is not None:
         with FileReader(path) as local:
             return inspect_model(local, measure_below=measure_below)
-    from shared.artifacts.gltf import extensions, instances, mesh
+    from shared.artifacts.gltf import extensions, instances, mesh, settling
 
     container = check_container(reader)
     small = reader.size <= measure_below
+    if small:
+        container = settling.settled(container)
     parts = instances.drawn(container)
     mesh.check_indices(container, packed=small)
     if not parts:

@@ -145,7 +145,7 @@ def read_attribute(
         chunks = read_floats(container, primitive.attributes[name])
         # An attribute may be longer than the positions: who draws takes as many as there are.
         values = np.concatenate(list(chunks))[: primitive.vertices, :width]
-        out[:, : values.shape[1]] = np.nan_to_num(values, posinf=0, neginf=0)
+        out[: len(values), : values.shape[1]] = np.nan_to_num(values, posinf=0, neginf=0)
     return out
 
 

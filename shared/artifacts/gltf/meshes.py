@@ -29,6 +29,7 @@ from shared.artifacts.gltf.document import (
 )
 from shared.artifacts.gltf.oddities import Oddities
 
+_UNSIGNED = 5125
 _DRAWN = ("NORMAL", "COLOR_0", "JOINTS_0", "WEIGHTS_0", "TEXCOORD_")
 """Attributes that loaders draw with: shorter than the positions, they leave nothing to draw."""
 
@@ -146,19 +147,18 @@ class MeshReader:
         for name, index in attributes.items():
             if name in ids:
                 identity = as_whole(ids[name], f"{place}.attributes.{name[:40]}", high=2**32)
-                made[name] = self._part(index, Draco(stream, identity, vertices, corners, 0, 0))
-        if indices is not None:
-            indices = self._part(indices, Draco(stream, None, vertices, corners, 0, 0))
-        return made, indices
+                made[name] = self._part(self.accessors[index], stream, identity, vertices)
+        # A stream holds indices even for a primitive that names none.
+        plain = Accessor(None, 0, _UNSIGNED, "SCALAR", 1, corners)
+        declared = plain if indices is None else self.accessors[indices]
+        return made, self._part(declared, stream, None, corners)
 
-    def _part(self, index: int, packing: Draco) -> int:
+    def _part(self, declared: Accessor, stream: int, attribute: int | None, count: int) -> int:
         """A new accessor for what another declares, read from a Draco stream."""
-        declared = self.accessors[index]
-        packing = dataclasses.replace(packing, component=declared.component, width=declared.width)
-        view = View(0, declared.count * declared.row_bytes, 0, packing=packing)
-        self.views.append(view)
+        packing = Draco(stream, attribute, count, declared.component, declared.width)
+        self.views.append(View(0, count * declared.row_bytes, 0, packing=packing))
         made = dataclasses.replace(
-            declared, view=len(self.views) - 1, offset=0, sparse=None, fault=None
+            declared, view=len(self.views) - 1, offset=0, count=count, sparse=None, fault=None
         )
         self.accessors.append(made)
         return len(self.accessors) - 1

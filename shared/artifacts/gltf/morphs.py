@@ -41,6 +41,7 @@ def displacement(
     for accessor, weight in used:
         first = 0
         for rows in read_floats(container, accessor):
-            total[first : first + len(rows)] += rows[:, :3] * np.float32(weight)
+            here = total[first : first + len(rows)]
+            here += rows[: len(here), :3] * np.float32(weight)
             first += len(rows)
     return total

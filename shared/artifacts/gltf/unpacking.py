@@ -53,27 +53,42 @@ def unpacked(container: Container, packing: Meshopt | Draco) -> Array:
     """
     kept = container.unpacked
     if packing not in kept:
-        _reserve(container, packing)
         if isinstance(packing, Meshopt):
+            _reserve(container, packing.count * packing.stride)
             data = read_buffer(container, packing.buffer, packing.offset, packing.length)
             kept[packing] = meshopt.unpack(data, packing)
         else:
+            _reserve(container, packing.count * packing.width * COMPONENT_BYTES[packing.component])
             kept[packing] = _draco_part(container, packing)
     found: Array = kept[packing]
     return found
 
 
-def _reserve(container: Container, packing: Meshopt | Draco) -> None:
+def _reserve(container: Container, size: int) -> None:
     """Count what something will take; raises Unreadable where that is too much for one model."""
-    if isinstance(packing, Meshopt):
-        size = packing.count * packing.stride
-    else:
-        rows = packing.indices if packing.attribute is None else packing.vertices
-        size = rows * packing.width * COMPONENT_BYTES[packing.component]
     total = container.unpacked.get("size", 0) + size
     if total > MAX_UNPACKED:
         raise Unreadable(f"it unpacks to more than {MAX_UNPACKED // 2**20} MB")
     container.unpacked["size"] = total
+
+
+def draco_stream(container: Container, index: int) -> draco.Unpacked:
+    """All that the Draco stream in a view holds; raises Undecodable and Unreadable.
+
+    这个函数解码一个视图中的 Draco 数据流。
+    """
+    key = ("stream", index)
+    if key not in container.unpacked:
+        view = container.document.views[index]
+        if isinstance(view.packing, Meshopt):
+            data = unpacked(container, view.packing).tobytes()
+        else:
+            data = read_buffer(container, view.buffer, view.offset, view.length)
+        # Vertices are half as many as triangles in most meshes, with some ten numbers each.
+        _reserve(container, draco.declared_faces(data) * 32)
+        container.unpacked[key] = draco.unpack(data)
+    found: draco.Unpacked = container.unpacked[key]
+    return found
 
 
 def _draco_part(container: Container, packing: Draco) -> Array:
@@ -81,20 +96,15 @@ def _draco_part(container: Container, packing: Draco) -> Array:
 
     Draco 数据流中的一部分。
     """
-    stream = ("stream", packing.view)
-    if stream not in container.unpacked:
-        view = container.document.views[packing.view]
-        data = read_buffer(container, view.buffer, view.offset, view.length)
-        container.unpacked[stream] = draco.unpack(data, packing.vertices, packing.indices // 3)
-    found = container.unpacked[stream]
+    found = draco_stream(container, packing.view)
     if packing.attribute is None:
-        values = found.triangles.reshape(-1, 1)
+        values: Array = found.triangles.reshape(-1, 1)
     elif packing.attribute not in found.attributes:
         raise Undecodable(f"the Draco stream has no attribute {packing.attribute}")
     else:
         values = found.attributes[packing.attribute]
-        if values.ndim != 2 or values.shape[1] != packing.width:
-            raise Undecodable(f"attribute {packing.attribute} of the Draco stream has no such form")
+    if values.ndim != 2 or values.shape != (packing.count, packing.width):
+        raise Undecodable(f"attribute {packing.attribute} of the Draco stream has no such form")
     with np.errstate(all="ignore"):
         made: Array = np.ascontiguousarray(values, _DTYPES[packing.component])
     return made.reshape(-1).view(np.uint8)

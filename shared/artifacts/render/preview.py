@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.artifacts.gltf.container import BytesReader, FileReader, RangeReader, check_container
+from shared.artifacts.gltf.settling import settled
 from shared.artifacts.render.camera import AZIMUTH, ELEVATION, Camera, look_at
 from shared.artifacts.render.frame import draw_frame
 from shared.artifacts.render.raster import Array, PreviewError
@@ -70,7 +71,7 @@ def render(
         with FileReader(source) as file:
             return render(file, size, azimuth, elevation)
     reader = BytesReader(source) if isinstance(source, bytes) else source
-    scene = read_scene(check_container(reader))
+    scene = read_scene(settled(check_container(reader)))
     camera = look_at(scene.points, azimuth, elevation)
     with np.errstate(all="ignore"):
         frame = draw_frame(scene, camera, size)
