@@ -9,6 +9,7 @@ the reduced picture.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,10 +48,9 @@ def _light(value: int) -> int:
     return round(65535 * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4))
 
 
-_BYTES = list(range(256))
-_LINEAR = [value * 257 for value in _BYTES]
-_FROM_SRGB = [_light(value) for value in _BYTES]
-_LIGHT = [round(value / 257) for value in _FROM_SRGB] * 3
+_LINEAR = np.arange(256, dtype=np.uint16) * np.uint16(257)
+_FROM_SRGB = np.array([_light(value) for value in range(256)], np.uint16)
+_LIGHT = [round(int(value) / 257) for value in _FROM_SRGB] * 3
 
 
 class Allowance:
@@ -98,8 +98,9 @@ def read_texture(data: bytes, side: int, srgb: bool, allowance: Allowance) -> Mi
         # Browsers turn textures as well.
         way = orientation_of(image, data, media_type) if media_type in _TURNED else 1
         upright = turned(image, way)
-        texels, opaque = _texels(upright, -(-max(image.size) // side), srgb)
-    return Mipmaps.of(texels, opaque)
+        factor = -(-max(upright.size) // side)
+        wide, high = (-(-length // factor) for length in upright.size)
+        return Mipmaps.filled(high, wide, functools.partial(_fill, upright, factor, srgb))
 
 
 def _sniff_more(data: bytes) -> str | None:
@@ -111,24 +112,23 @@ def _sniff_more(data: bytes) -> str | None:
     return "image/bmp" if data.startswith(b"BM") else None
 
 
-def _texels(image: Image.Image, factor: int, srgb: bool) -> tuple[Array, bool]:
-    """The picture reduced `factor` times each way as 64-bit texels, and whether it is opaque.
+def _fill(image: Image.Image, factor: int, srgb: bool, texels: Array) -> bool:
+    """Write the picture, reduced `factor` times each way, as 64-bit texels; whether it is opaque.
 
     把图片缩小为 64 位像素。
     """
-    wide, high = (-(-side // factor) for side in image.size)
-    texels = np.empty((high, wide), np.uint64)
     opaque = True
     rows = max(_STRIP // factor, 1)
-    for first in range(0, high, rows):
+    for first in range(0, len(texels), rows):
         top, bottom = first * factor, min((first + rows) * factor, image.height)
         strip = plain(image.crop((0, top, image.width, bottom)))
         alpha = strip.getchannel("A") if strip.mode == "RGBA" else None
         if alpha is not None and alpha.getextrema() == (255, 255):
             alpha = None
         opaque = opaque and alpha is None
-        texels[first : first + rows] = _reduced(strip.convert("RGB"), alpha, factor, srgb)
-    return texels, opaque
+        colours = strip if strip.mode == "RGB" else strip.convert("RGB")
+        texels[first : first + rows] = _reduced(colours, alpha, factor, srgb)
+    return opaque
 
 
 def _reduced(colours: Image.Image, alpha: Image.Image | None, factor: int, srgb: bool) -> Array:
@@ -139,12 +139,14 @@ def _reduced(colours: Image.Image, alpha: Image.Image | None, factor: int, srgb:
 
     缩小一条图片。
     """
-    mean = colours.reduce(factor)
+    mean = colours.reduce(factor) if factor > 1 else colours
     rough = srgb and factor > 1 and _is_rough(colours, mean)
     mean = mean.convert("RGBA")
     if alpha is not None:
         mean.putalpha(alpha.reduce(factor))
     texels = _sixteen_bits(mean, _FROM_SRGB if srgb else _LINEAR)
+    if srgb and alpha is not None:  # which is always linear
+        np.multiply(np.asarray(mean)[..., 3], np.uint16(257), out=texels[..., 3])
     if rough:
         light = np.asarray(colours.point(_LIGHT).reduce(factor).convert("RGBA")).astype(np.uint16)
         light *= np.uint16(257)
@@ -161,15 +163,12 @@ def _is_rough(colours: Image.Image, mean: Image.Image) -> bool:
     from PIL import Image, ImageChops
 
     some = colours.resize(mean.size, Image.Resampling.NEAREST)
-    away = ImageChops.difference(some, mean).resize((1, 1), Image.Resampling.BOX)
+    away = ImageChops.difference(some, mean).reduce(mean.size)
     return any(low > _SMOOTH for low, _ in away.getextrema())  # type: ignore[misc]
 
 
-def _sixteen_bits(image: Image.Image, table: list[int]) -> Array:
-    """Bytes by their table, as (height, width, 4) 16-bit numbers; alpha is always linear."""
-    upper = image.point([value >> 8 for value in table] * 3 + _BYTES)
-    lower = image.point([value & 255 for value in table] * 3 + _BYTES)
-    texels: Array = np.asarray(upper).astype(np.uint16)
-    texels <<= np.uint16(8)
-    texels |= np.asarray(lower).astype(np.uint16)
+def _sixteen_bits(image: Image.Image, table: Array) -> Array:
+    pixels = np.asarray(image)
+    texels = np.empty(pixels.shape, np.uint16)
+    table.take(pixels, mode="clip", out=texels)
     return texels

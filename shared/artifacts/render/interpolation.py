@@ -153,15 +153,16 @@ class Samples:
             return [np.ones(len(self._row), np.float32) for _ in range(4)]
         return _mixed(table.take(self._row, axis=0), self._weights)
 
-    def uvs(self, layer: int, here: Array | slice) -> tuple[Array, Array]:
-        """The UVs of some of the samples (m, 2), and how far apart two pixels are in them (m,).
+    def uvs(self, layer: int, here: Array | slice) -> tuple[Array, Array, Array]:
+        """The u and v of some of the samples, and how far apart two pixels are in them, (m,) each.
 
         这个方法给出采样点的纹理坐标和相邻像素的间距。
         """
         table, apart = self._seen.uvs(layer)
         row = self._row[here]
         weights = [weight[here] for weight in self._weights]
-        return np.stack(_mixed(table.take(row, axis=0), weights), axis=1), apart.take(row)
+        u, v = _mixed(table.take(row, axis=0), weights)
+        return u, v, apart.take(row)
 
 
 def _mixed(corners: Array, weights: list[Array]) -> list[Array]:

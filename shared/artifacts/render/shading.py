@@ -163,7 +163,7 @@ class Shader:
             texels = None if texture is None else _looked_up(surface, texture, samples, here)
             for number, factor in enumerate(surface.colour):
                 if texels is not None:
-                    parts[number][here] *= texels[:, number] * factor
+                    parts[number][here] *= texels[number] * factor
                 elif factor != 1:
                     parts[number][here] *= factor
         return parts
@@ -172,7 +172,7 @@ class Shader:
         self, surface: Surface, texture: Texture, samples: Samples, here: Array | slice
     ) -> Array:
         """What is left of the light."""
-        left = _looked_up(surface, texture, samples, here)[:, 0]
+        left: Array = _looked_up(surface, texture, samples, here, 1)[0]
         left -= 1
         left *= np.float32(surface.occlusion_strength) * _OCCLUDED
         left += 1
@@ -183,9 +183,8 @@ class Shader:
     ) -> Iterable[Array | np.float32]:
         if surface.emission_texture is None:
             return list(surface.emission)
-        glow = _looked_up(surface, surface.emission_texture, samples, here)[:, :3]
-        glow *= surface.emission
-        return list(glow.T)
+        glow = _looked_up(surface, surface.emission_texture, samples, here, 3)
+        return [part * factor for part, factor in zip(glow, surface.emission, strict=True)]
 
     def _surfaces(self, samples: Samples) -> Iterator[tuple[Surface, Array | slice]]:
         """The surfaces that samples show, and which samples show them."""
@@ -196,6 +195,8 @@ class Shader:
             yield self._scene.surfaces[number], here
 
 
-def _looked_up(surface: Surface, texture: Texture, samples: Samples, here: Array | slice) -> Array:
+def _looked_up(
+    surface: Surface, texture: Texture, samples: Samples, here: Array | slice, parts: int = 4
+) -> Array:
     layer = layouts(surface).index(texture.coordinates)
-    return texture.sample(*samples.uvs(layer, here))
+    return texture.sample(*samples.uvs(layer, here), parts)

@@ -8,6 +8,8 @@ of 64 bits per tap, and no table.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,24 +45,28 @@ class Mipmaps:
     opaque: bool
 
     @staticmethod
-    def of(texels: Array, opaque: bool) -> Mipmaps:
-        """The mipmaps of one level, (height, width) 64-bit words.
+    def filled(high: int, wide: int, fill: Callable[[Array], bool]) -> Mipmaps:
+        """The mipmaps of a picture that `fill` writes into (high, wide) 64-bit words.
+
+        It returns whether the picture is opaque.
 
         这个方法由最大的一级生成各级缩小图。
         """
-        levels = [texels]
-        while texels.size > 1:
-            texels = _halved(texels)
-            levels.append(texels)
-        sizes = np.array([level.shape for level in levels], np.int32)
-        lengths = sizes[:, 0] * sizes[:, 1]
-        return Mipmaps(
-            texels=np.concatenate([level.reshape(-1) for level in levels]),
-            starts=np.cumsum(lengths, dtype=np.int32) - lengths,
-            widths=sizes[:, 1],
-            heights=sizes[:, 0],
-            opaque=opaque,
-        )
+        sizes = [(high, wide)]
+        while max(sizes[-1]) > 1:
+            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+        heights, widths = np.array(sizes, np.int32).T
+        ends = np.cumsum(heights * widths, dtype=np.int32)
+        starts = ends - heights * widths
+        texels = np.empty(ends[-1], np.uint64)
+        levels = [
+            texels[start:end].reshape(size)
+            for start, end, size in zip(starts, ends, sizes, strict=True)
+        ]
+        opaque = fill(levels[0])
+        for level, half in itertools.pairwise(levels):
+            half[:] = _halved(level)
+        return Mipmaps(texels, starts, widths, heights, opaque)
 
     @property
     def mean(self) -> Array:
@@ -68,7 +74,7 @@ class Mipmaps:
 
         这个属性给出整张图片的平均颜色。
         """
-        mean: Array = _parts(self.texels[-1:])[0] * _ONE
+        mean: Array = self.texels[-1:].view(np.uint16) * _ONE
         return mean
 
 
@@ -97,43 +103,51 @@ class Texture:
         """
         return self.image.opaque
 
-    def sample(self, uv: Array, footprint: Array | float = 0.0) -> Array:
-        """Linear red, green, blue and alpha, 0..1, at (n, 2) UVs as the mesh has them: (n, 4).
+    def sample(self, u: Array, v: Array, footprint: Array | float = 0.0, parts: int = 4) -> Array:
+        """Linear red, green, blue and alpha, 0..1, at UVs as the mesh has them: (parts, n).
 
         `footprint` is how far, in those UVs, it is from one pixel of the picture to the next: (n,)
-        or one for all; 0 looks the texture up at its full size.
+        or one for all; 0 looks the texture up at its full size. `parts` 3 leaves out alpha, 1 all
+        but red.
 
         这个方法在给定的 UV 处取贴图的线性颜色。
         """
-        place = self._placed(uv)
         level = self._level(footprint)
         image = self.image
-        wide, high = image.widths[level], image.heights[level]
-        x, y = (
-            _folded(place[:, 0], self.wraps[0]) * wide,
-            _folded(place[:, 1], self.wraps[1]) * high,
+        wide, high, start = (
+            some.take(level) for some in (image.widths, image.heights, image.starts)
         )
-        start = image.starts[level]
+        x, y = self._placed(u, v)
+        x = _folded(x, self.wraps[0]) * wide.astype(np.float32)
+        y = _folded(y, self.wraps[1]) * high.astype(np.float32)
+        found = np.ones((parts, len(u)), np.float32)
+        seen = found[:3] if image.opaque else found
         if self.nearest and not np.any(level):
             column = np.minimum(x.astype(np.int32), wide - 1)
             row = np.minimum(y.astype(np.int32), high - 1)
-            return _parts(image.texels[start + row * wide + column]) * _ONE
+            texels = image.texels.take(start + row * wide + column)
+            return _weighted(seen, [(texels, np.full(len(u), _ONE))], found)
         left, right, across = _taps(x, wide, self.wraps[0])
         above, below, down = _taps(y, high, self.wraps[1])
         above, below = above * wide + start, below * wide + start
-        upper = _mix(image.texels, above + left, above + right, across)
-        lower = _mix(image.texels, below + left, below + right, across)
-        lower -= upper
-        lower *= down
-        upper += lower
-        upper *= _ONE
-        return upper
+        across *= _ONE
+        lower, upper = across * down, across - across * down
+        rest = down * _ONE - lower
+        taps = [
+            (image.texels.take(above + left), _ONE - across - rest),
+            (image.texels.take(above + right), upper),
+            (image.texels.take(below + left), rest),
+            (image.texels.take(below + right), lower),
+        ]
+        return _weighted(seen, taps, found)
 
-    def _placed(self, uv: Array) -> Array:
+    def _placed(self, u: Array, v: Array) -> tuple[Array, Array]:
         """The picture's own UVs; what is no place at all becomes 0."""
         if self.matrix is not None:
-            uv = uv @ self.matrix[:, :2].T + self.matrix[:, 2]
-        return np.where(np.abs(uv) < _FAR, uv, np.float32(0))
+            (a, b, x), (c, d, y) = self.matrix
+            u, v = a * u + b * v + x, c * u + d * v + y
+        none = np.float32(0)
+        return np.where(np.abs(u) < _FAR, u, none), np.where(np.abs(v) < _FAR, v, none)
 
     def _level(self, footprint: Array | float) -> Array:
         """Which level's texels are nearest in size to what a pixel covers."""
@@ -184,7 +198,7 @@ def _taps(place: Array, size: Array, wrap: int) -> tuple[Array, Array, Array]:
     """The two texels on either side of a place in 0..size, and how far it is to the second."""
     place = place - np.float32(0.5)
     first = np.floor(place)
-    share = (place - first)[:, None]
+    share = place - first
     one = first.astype(np.int32)
     two = one + 1
     if wrap in (CLAMP, MIRROR):
@@ -192,14 +206,12 @@ def _taps(place: Array, size: Array, wrap: int) -> tuple[Array, Array, Array]:
     return np.where(one < 0, size - 1, one), np.where(two >= size, 0, two), share
 
 
-def _mix(texels: Array, one: Array, two: Array, share: Array) -> Array:
-    first, second = _parts(texels[one]), _parts(texels[two])
-    second -= first
-    second *= share
-    first += second
-    return first
-
-
-def _parts(texels: Array) -> Array:
-    parts: Array = texels.view(np.uint16).reshape(-1, 4).astype(np.float32)
-    return parts
+def _weighted(seen: Array, taps: list[tuple[Array, Array]], found: Array) -> Array:
+    """Sum up the numbers of texels by their weights, into `seen`, part by part; gives `found`."""
+    numbers = [(texels.view(np.uint16).reshape(-1, 4), weight) for texels, weight in taps]
+    for part, out in enumerate(seen):
+        (first, weight), *others = numbers
+        np.multiply(first[:, part], weight, out=out, dtype=np.float32)
+        for texels, weight in others:
+            out += texels[:, part] * weight
+    return found
