@@ -9,8 +9,8 @@ Small files are measured from their vertices, large ones by what they declare of
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shared.artifacts.gltf.container import Container, FileReader, RangeReader, check_container
@@ -25,6 +25,9 @@ MAX_POINTS = 30_000_000
 
 MAX_CLOSED = 1_000_000
 """Triangles looked at for holes: about a second and 300 MB; beyond it nothing is said."""
+
+_AT_ONCE = 200_000
+"""Points moved at once where a primitive is drawn at many places."""
 
 _DIGITS = 6
 _MAX_NAME = 100
@@ -82,8 +85,7 @@ def inspect_model(
             raise mesh.Unreadable(f"larger than {measure_below / 2**20:.6g} MB")
         if facts["vertices"] > MAX_POINTS:
             raise mesh.Unreadable(f"more than {MAX_POINTS} vertices")
-        groups = (g for part in parts for g in instances.placed_points(container, part))
-        facts["bounds"], lost = _bounds(groups)
+        facts["bounds"], lost = _bounds(_places(container, parts))
         if lost:
             warnings.append(f"{lost} vertices lie nowhere: their positions are not finite numbers")
         closed = _watertight(container, parts)
@@ -92,7 +94,9 @@ def inspect_model(
         facts["verified"] = "vertices"
     except mesh.Unreadable as error:
         warnings.append(f"measured from the file's own declarations: {error}")
-        facts["bounds"], _ = _bounds(_declared(part, container) for part in parts)
+        facts["bounds"], _ = _bounds(
+            _moved(_declared(same[0], container), same) for same in _alike(parts)
+        )
     return Inspection(facts, tuple(warnings))
 
 
@@ -125,8 +129,48 @@ def _counted(container: Container, parts: Sequence[Drawn]) -> dict[str, Any]:
     }
 
 
+def _alike(parts: Sequence[Drawn]) -> Iterable[list[Drawn]]:
+    """The parts, those together that draw the same primitive in the same form at several places."""
+    groups: dict[object, list[Drawn]] = {}
+    for number, part in enumerate(parts):
+        rigid = len(part.matrices) == 1
+        key = (id(part.primitive), part.weights) if rigid else number
+        groups.setdefault(key, []).append(part)
+    return groups.values()
+
+
+def _places(container: Container, parts: Sequence[Drawn]) -> Iterator[Array]:
+    """The positions of all parts in the world, in chunks; what is drawn often is read once.
+
+    所有部件的顶点位置。
+    """
+    import numpy as np
+
+    from shared.artifacts.gltf import instances
+
+    for same in _alike(parts):
+        if len(same) == 1 or same[0].primitive.vertices > _AT_ONCE:
+            for part in same:
+                yield from instances.placed_points(container, part)
+            continue
+        still = replace(same[0], matrices=np.eye(4)[None])
+        points = np.concatenate(list(instances.placed_points(container, still)))
+        step = max(1, _AT_ONCE // max(1, len(points)))
+        for first in range(0, len(same), step):
+            yield _moved(points, same[first : first + step])
+
+
+def _moved(points: Array, parts: Sequence[Drawn]) -> Array:
+    """Points at the places of several parts, at each of a part's joints, (n, 3)."""
+    import numpy as np
+
+    matrices = np.concatenate([part.matrices for part in parts])
+    moved: Array = points @ matrices[:, :3, :3].transpose(0, 2, 1) + matrices[:, None, :3, 3]
+    return moved.reshape(-1, 3)
+
+
 def _declared(part: Drawn, container: Container) -> Array:
-    """The eight corners of the declared box in the world, of each joint's; none if undeclared.
+    """The eight corners of a part's declared box, before it is moved; none if undeclared.
 
     声明的包围盒的八个角。
     """
@@ -140,9 +184,8 @@ def _declared(part: Drawn, container: Container) -> Array:
     ends = np.array([accessor.low, accessor.high])
     if accessor.normalized:
         ends = normalised(ends, accessor.component)
-    corners = np.where(np.arange(8)[:, None] >> np.arange(3) & 1, ends[1], ends[0])
-    boxes = corners @ part.matrices[:, :3, :3].transpose(0, 2, 1) + part.matrices[:, None, :3, 3]
-    return boxes.reshape(-1, 3)
+    corners: Array = np.where(np.arange(8)[:, None] >> np.arange(3) & 1, ends[1], ends[0])
+    return corners
 
 
 def _bounds(groups: Iterable[Array]) -> tuple[list[list[float]] | None, int]:
