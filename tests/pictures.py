@@ -11,6 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from shared.artifacts.images.image import ImageLimits, decode_image
+from shared.artifacts.images.thumbnail import DRAFT, draw_thumbnail
+
 Array = NDArray[Any]
 
 
@@ -37,3 +40,12 @@ def png(pixels: Array, colour_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
         out += struct.pack(">I", len(content)) + kind + content
         out += struct.pack(">I", zlib.crc32(kind + content))
     return out
+
+
+def thumbnail_of(data: bytes, side: int) -> tuple[bytes, int, int]:
+    """The thumbnail of a picture's file, its width and its height.
+
+    这个函数生成图片文件的缩略图。
+    """
+    info, pixels = decode_image(data, ImageLimits(), side * DRAFT)
+    return draw_thumbnail(pixels, info.orientation, side)

@@ -59,7 +59,8 @@ class ImageLimits:
 class ImageInfo:
     """What a whole picture is; `width` and `height` are pixels as displayed, EXIF turns applied.
 
-    `mode` is Pillow's word for its channels: RGB, RGBA, L, …
+    `mode` is Pillow's word for its channels: RGB, RGBA, L, …; `orientation` is how its pixels are
+    stored, 1 to 8, as EXIF counts it.
 
     这个类描述一张完整的图片。
     """
@@ -68,6 +69,7 @@ class ImageInfo:
     width: int
     height: int
     mode: str
+    orientation: int = 1
 
 
 def sniff(head: bytes) -> str | None:
@@ -92,22 +94,45 @@ def inspect_image(data: bytes, limits: ImageLimits, *, decode: bool = True) -> I
 
     这个函数完整解码一张图片并返回它的基本信息。
     """
+    info, opened = _checked(data, limits)
+    with opened:
+        if decode:
+            # All of a JPEG's data is still read and unpacked, but into 1/64 of the memory.
+            _decode(opened, least=1)
+    return info
+
+
+def decode_image(data: bytes, limits: ImageLimits, least: int) -> tuple[ImageInfo, Image.Image]:
+    """What inspect_image says, and the pixels that it decoded, as they are stored.
+
+    A JPEG is unpacked no larger than is needed for `least` pixels a side. Raises BrokenImage.
+
+    这个函数完整解码一张图片，返回基本信息和像素。
+    """
+    info, opened = _checked(data, limits)
+    with opened:
+        _decode(opened, least)
+    return info, opened
+
+
+def _checked(data: bytes, limits: ImageLimits) -> tuple[ImageInfo, Image.Image]:
+    """A picture opened and checked by all but its pixels.
+
+    检查除像素外的一切。
+    """
     if len(data) > limits.max_bytes:
         raise BrokenImage(
             "image_too_many_bytes", f"the picture has more than {limits.max_bytes} bytes"
         )
     media_type = _supported(data)
-    with _open(data, media_type) as image:
-        sideways = orientation_of(image, data, media_type) in _SIDEWAYS
-        width, height = image.size[::-1] if sideways else image.size
-        _check_sides(width, height, limits)
-        if media_type != "image/jpeg" and getattr(image, "n_frames", 1) > 1:
-            raise BrokenImage("image_animated", "the picture is animated; send a still one")
-        check_ends(data, media_type)
-        mode = image.mode
-        if decode:
-            _decode(image, smallest=True)
-    return ImageInfo(media_type, width, height, mode)
+    image = _open(data, media_type)
+    orientation = orientation_of(image, data, media_type)
+    width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
+    _check_sides(width, height, limits)
+    if media_type != "image/jpeg" and getattr(image, "n_frames", 1) > 1:
+        raise BrokenImage("image_animated", "the picture is animated; send a still one")
+    check_ends(data, media_type)
+    return ImageInfo(media_type, width, height, image.mode, orientation), image
 
 
 def upright(data: bytes) -> bytes | None:
@@ -202,10 +227,9 @@ def _open(data: bytes, media_type: str) -> Image.Image:
         raise _unreadable(error, data, media_type) from None
 
 
-def _decode(image: Image.Image, smallest: bool = False) -> None:
-    if smallest:
-        # All of a JPEG's data is still read and unpacked, but into 1/64 of the memory.
-        image.draft("RGB", (1, 1))
+def _decode(image: Image.Image, least: int | None = None) -> None:
+    if least is not None:
+        image.draft("RGB", (least, least))
     try:
         image.load()
     except MemoryError:

@@ -27,6 +27,12 @@ MAX_SIDE = 1024
 MAX_ALL_PIXELS = 300_000_000
 """What may be decoded for one preview in all: a few seconds of work."""
 
+MAX_FULL = 16
+"""Textures of full size: 180 MB. Where there may be more, all are smaller."""
+
+_TEXTURES = 4
+"""Of a material, at most, that are read."""
+
 _SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 _TRANSFORM = "KHR_texture_transform"
 _BETTER = ("EXT_texture_webp", "EXT_texture_avif")
@@ -117,8 +123,9 @@ class Shelf:
         self.warnings: list[str] = []
         self._container = container
         self._raw = container.document.raw
+        textures = min(len(entries(self._raw, "images")), _TEXTURES * materials)
         self._side = MAX_SIDE
-        while self._side > 64 and materials * self._side**2 > 8 * MAX_SIDE**2:
+        while self._side > 64 and textures * self._side**2 > MAX_FULL * MAX_SIDE**2:
             self._side //= 2
         self._allowance = Allowance(MAX_ALL_PIXELS)
         self._images: dict[tuple[int, bool], Mipmaps | str] = {}

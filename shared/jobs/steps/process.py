@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import logging
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from shared.artifacts.gltf.container import (
     BrokenModel,
@@ -25,7 +26,8 @@ from shared.artifacts.gltf.container import (
 )
 from shared.artifacts.gltf.document import Undecodable
 from shared.artifacts.gltf.measure import Inspection, inspect_model
-from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image
+from shared.artifacts.images.image import BrokenImage, ImageLimits, decode_image, inspect_image
+from shared.artifacts.images.thumbnail import DRAFT
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.clock import Deadline, OutOfTime
 from shared.jobs import lifecycle
@@ -34,6 +36,9 @@ from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
 from shared.media import extension
 from shared.store.base import StoreUnavailable
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 log = logging.getLogger("maquette.postprocess")
 
@@ -267,7 +272,11 @@ def _picture(
     copy = io.BytesIO()
     _copy_checked(ports.bucket, info, copy, file.sha256, deadline)
     data = copy.getvalue()
-    found = inspect_image(data, limits, decode=not careful)
+    pixels = None
+    if careful:
+        found = inspect_image(data, limits, decode=False)
+    else:
+        found, pixels = decode_image(data, limits, PREVIEW_SIDE * DRAFT)
     if found.media_type != file.media_type:
         raise WrongFile(f"what was called {file.media_type} is {found.media_type}")
     deadline.check()
@@ -278,10 +287,11 @@ def _picture(
         "mode": found.mode,
     }
     picture = _artifact(ports, job, file, index, info, facts)
-    if careful:
+    if pixels is None:
         return [picture], [_CAREFULLY]
     warnings: list[str] = []
-    thumbnail = _drawn(ports, job, "thumbnail", index, lambda: _thumbnail(data), warnings)
+    drawing = functools.partial(_thumbnail, pixels, found.orientation)
+    thumbnail = _drawn(ports, job, "thumbnail", index, drawing, warnings)
     return [picture, *thumbnail], warnings
 
 
@@ -345,10 +355,10 @@ def _preview(source: RangeReader) -> Drawing:
     return draw_preview(source, PREVIEW_SIDE), PREVIEW_SIDE, PREVIEW_SIDE
 
 
-def _thumbnail(data: bytes) -> Drawing:
+def _thumbnail(pixels: Image.Image, orientation: int) -> Drawing:
     from shared.artifacts.images.thumbnail import draw_thumbnail
 
-    return draw_thumbnail(data, PREVIEW_SIDE)
+    return draw_thumbnail(pixels, orientation, PREVIEW_SIDE)
 
 
 def _name(role: str, index: int) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from shared.artifacts.images.exif import orientation, tiff_orientation
 from shared.artifacts.images.image import ImageLimits, inspect_image, upright
-from shared.artifacts.images.thumbnail import draw_thumbnail
+from tests.pictures import thumbnail_of
 
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
@@ -76,7 +76,7 @@ def assert_turned(data: bytes) -> None:
     assert straight is not None
     assert size_of(straight) == (32, 48)
     assert upright(straight) is None
-    assert draw_thumbnail(data, 16)[1:] == (11, 16)
+    assert thumbnail_of(data, 16)[1:] == (11, 16)
 
 
 ODD = {

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from shared.artifacts.images.pixels import plain
-from shared.artifacts.images.thumbnail import draw_thumbnail
-from tests.pictures import png
+from tests.pictures import png, thumbnail_of
 
 Array = NDArray[Any]
 
@@ -77,7 +76,7 @@ def test_a_palette_keeps_its_transparency() -> None:
 
 
 def test_the_thumbnail_of_sixteen_bits_is_a_gradient() -> None:
-    thumbnail, *_ = draw_thumbnail(png(RAMP[..., None], 0), 64)
+    thumbnail, *_ = thumbnail_of(png(RAMP[..., None], 0), 64)
     seen = np.asarray(opened(thumbnail).convert("L")).astype(int)
     assert seen[32, [4, 20, 40, 60]] == pytest.approx(GREY[32, [4, 20, 40, 60]], abs=8)
 
@@ -88,7 +87,7 @@ def test_a_profile_of_inks_is_not_given_to_a_picture_of_lights() -> None:
     profile[16:20] = b"CMYK"
     out = io.BytesIO()
     Image.new("CMYK", (64, 64), (0, 255, 255, 0)).save(out, "JPEG", icc_profile=bytes(profile))
-    thumbnail, *_ = draw_thumbnail(out.getvalue(), 64)
+    thumbnail, *_ = thumbnail_of(out.getvalue(), 64)
     shown = opened(thumbnail)
     assert "icc_profile" not in shown.info
     assert shown.getpixel((30, 30)) == pytest.approx((255, 0, 0), abs=8)

@@ -474,3 +474,15 @@ def test_occlusion_takes_light_by_its_red_and_its_strength() -> None:
         seen.append(int(render(builder.glb(), 32, 0, 0).rgba[16, 16, 0]))
     assert seen[0] - seen[1] > 10
     assert seen[1] - seen[2] > 10
+
+
+def test_where_pictures_are_many_each_is_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(materials, "MAX_SIDE", 256)
+    monkeypatch.setattr(materials, "MAX_FULL", 2)
+    builder = textured(*[encoded(Image.new("RGB", (300, 200)), "PNG")] * 9)
+    builder.document["textures"] = [{"source": number} for number in range(9)]
+    for number in range(1, 9):
+        builder.add_material(number)
+    shelf = Shelf(check_container(BytesReader(builder.glb())), 9)
+    found = [shelf.surface(number).texture for number in range(9)]
+    assert {int(one.image.widths[0]) for one in found if one is not None} == {60}

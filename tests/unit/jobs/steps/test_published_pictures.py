@@ -9,12 +9,12 @@ import io
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from shared.artifacts.images.image import ImageLimits
-from shared.artifacts.images.thumbnail import draw_thumbnail
 from shared.jobs.model import Job, Status
 from tests.functions.pictures import bomb, picture
+from tests.pictures import thumbnail_of
 from tests.worlds import World, published
 
 
@@ -133,8 +133,23 @@ def test_a_picture_beyond_the_limit_in_bytes_is_not_even_read(
     assert (job.status, job.fetches) == (Status.STORING, 1)
 
 
+def test_a_picture_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    real = ImageFile.ImageFile.load
+
+    def counted(image: Any) -> Any:
+        if image.tile:
+            decoded.append(image.format)
+        return real(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
+    job = made(painted())
+    assert [item.role for item in job.artifacts] == ["image", "thumbnail"]
+    assert len(decoded) == 1
+
+
 def test_a_failed_thumbnail_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(data: bytes, side: int) -> Any:
+    def fail(*_: Any) -> Any:
         raise ValueError("no paper")
 
     monkeypatch.setattr("shared.artifacts.images.thumbnail.draw_thumbnail", fail)
@@ -164,10 +179,10 @@ def test_the_third_worker_publishes_a_picture_without_decoding_it(
 
 
 def test_a_thumbnail_is_upright_never_enlarged_and_keeps_transparency() -> None:
-    data, width, height = draw_thumbnail(picture("JPEG", (1200, 600), turned=6), 300)
+    data, width, height = thumbnail_of(picture("JPEG", (1200, 600), turned=6), 300)
     assert (width, height) == Image.open(io.BytesIO(data)).size == (150, 300)
-    assert draw_thumbnail(picture("PNG", (40, 30)), 512)[1:] == (40, 30)
+    assert thumbnail_of(picture("PNG", (40, 30)), 512)[1:] == (40, 30)
     glass = io.BytesIO()
     Image.new("RGBA", (64, 64), (9, 9, 9, 0)).save(glass, "PNG")
-    seen = Image.open(io.BytesIO(draw_thumbnail(glass.getvalue(), 32)[0]))
+    seen = Image.open(io.BytesIO(thumbnail_of(glass.getvalue(), 32)[0]))
     assert (seen.mode, seen.getpixel((5, 5))[3]) == ("RGBA", 0)
