@@ -33,6 +33,9 @@ MAX_FULL = 16
 _TEXTURES = 4
 """Of a material, at most, that are read."""
 
+_COARSER = 4
+"""How much smaller a texture of numbers is than one of colours: it only shades them."""
+
 _SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 _TRANSFORM = "KHR_texture_transform"
 _BETTER = ("EXT_texture_webp", "EXT_texture_avif")
@@ -147,6 +150,8 @@ class Shelf:
         metallic = min(1.0, max(0.0, _number(metallic, 1)))
         glass = _dict(extensions.get("KHR_materials_transmission"))
         unlit = "KHR_materials_unlit" in extensions
+        # Without metal the texture could only say how rough a surface is, which hardly shows.
+        mixed = base.get("metallicRoughnessTexture") if metallic and not unlit else None
         emission = _numbers(raw.get("emissiveFactor"), (0, 0, 0))
         glow = _dict(extensions.get("KHR_materials_emissive_strength"))
         strength = 0.0 if unlit else max(0.0, _number(glow.get("emissiveStrength"), 1))
@@ -160,6 +165,7 @@ class Shelf:
             emission=emission,
             emission_texture=self._texture(_dict(emissive)),
             metallic=metallic,
+            metallic_roughness_texture=self._texture(_dict(mixed), srgb=False),
             roughness=min(1.0, max(0.0, _number(roughness, 1))),
             occlusion_texture=None if unlit else self._texture(occlusion, srgb=False),
             occlusion_strength=min(1.0, max(0.0, _number(occlusion.get("strength"), 1))),
@@ -229,7 +235,8 @@ class Shelf:
     def _image(self, index: int, srgb: bool) -> Mipmaps | str:
         """An image's mipmaps, or why it has none."""
         try:
-            return read_texture(self._bytes(index), self._side, srgb, self._allowance)
+            side = self._side if srgb else max(self._side // _COARSER, 1)
+            return read_texture(self._bytes(index), side, srgb, self._allowance)
         except MemoryError:
             raise
         except Exception as error:  # a hostile picture inside a good model costs its colours only

@@ -486,3 +486,20 @@ def test_where_pictures_are_many_each_is_smaller(monkeypatch: pytest.MonkeyPatch
     shelf = Shelf(check_container(BytesReader(builder.glb())), 9)
     found = [shelf.surface(number).texture for number in range(9)]
     assert {int(one.image.widths[0]) for one in found if one is not None} == {60}
+
+
+def test_metal_and_roughness_are_read_where_there_is_metal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(materials, "MAX_SIDE", 64)
+    read = []
+    for factor in (1, 0):
+        builder = ModelBuilder()
+        texture = builder.add_texture(square([9, 64, 128], 64))
+        builder.add_material(
+            pbr={"metallicFactor": factor, "metallicRoughnessTexture": {"index": texture}}
+        )
+        read.append(surface_of(builder).metallic_roughness_texture)
+    metal, plain = read
+    assert plain is None
+    assert metal is not None
+    assert int(metal.image.widths[0]) == 16
+    assert sampled(metal, [[0.5, 0.5]])[0, 1:3] == pytest.approx([64 / 255, 128 / 255], abs=1e-4)
