@@ -8,18 +8,14 @@ end: in bytes, and in time. No key and no signed query gets into a message or a 
 
 from __future__ import annotations
 
-import logging
 import re
-import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 
 import httpx
@@ -29,7 +25,7 @@ from shared import skew
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Clock, Deadline
 from shared.providers.base import ProviderUnavailable, RateLimited, UnknownOutcome
-from shared.providers.cleaning import clean
+from shared.providers.wire import Line, Wire
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -67,7 +63,7 @@ class Answer:
 
 
 class Connections:
-    """One provider's HTTP clients, made when first needed and made anew after `close`.
+    """One provider's HTTP connections, made when first needed and made anew after `close`.
 
     `provider` is whose clock the answers tell. `transport` takes the network's place in tests.
     Redirects are never followed by themselves, and no cookie is kept.
@@ -77,9 +73,7 @@ class Connections:
 
     def __init__(self, provider: str, transport: httpx.BaseTransport | None = None) -> None:
         self._part = f"provider {provider}"
-        self._transport = transport
-        self._lock = threading.Lock()
-        self._clients: dict[int, httpx.Client] = {}
+        self._transport = transport or Wire(_tls)
 
     def create(
         self,
@@ -96,16 +90,14 @@ class Connections:
 
         发送一次创建请求，绝不重发。
         """
-        # A server may close an idle connection just as a request is written to it, and then nothing
-        # tells whether it was carried out. With a new connection that cannot happen.
-        client = self._client(keep=0)
         if deadline.remaining() < CREATE_NEEDS:
             raise ProviderUnavailable("too little time is left to begin a create")
-        headers = {**headers, "Connection": "close"}
-        timeout = _timeout(CREATE_SECONDS, deadline)
         try:
-            stream = client.stream("POST", url, headers=headers, content=content, timeout=timeout)
-            return self._whole(stream, deadline)
+            # A server may close an idle connection just as a request is written to it, and then
+            # nothing tells whether it was carried out. With a new one that cannot happen.
+            headers = {**headers, "Connection": "close"}
+            request = _request("POST", url, headers, content, CREATE_SECONDS, deadline, alone=True)
+            return self._whole(request, deadline)
         except NOT_SENT as fault:
             raise ProviderUnavailable(f"no connection ({type(fault).__name__})") from None
         except BucketUnavailable:
@@ -128,10 +120,9 @@ class Connections:
         """
         if deadline.remaining() <= 0:
             raise ProviderUnavailable("no time is left for this call")
-        client, timeout = self._client(keep=20), _timeout(READ_SECONDS, deadline)
         try:
-            stream = client.stream(method, url, headers=headers, content=content, timeout=timeout)
-            return self._whole(stream, deadline)
+            request = _request(method, url, headers, content, READ_SECONDS, deadline)
+            return self._whole(request, deadline)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as fault:
             raise ProviderUnavailable(f"no whole answer ({type(fault).__name__})") from None
 
@@ -142,27 +133,23 @@ class Connections:
 
         打开一个链接，只带给定的请求头。
         """
-        client = self._client(keep=20)
-        timeout = _timeout(READ_SECONDS, deadline)
-        request = client.build_request("GET", url, headers=headers, timeout=timeout)
-        return client.send(request, stream=True)
+        request = _request("GET", url, headers or {}, None, READ_SECONDS, deadline)
+        return self._transport.handle_request(request)
 
     def close(self) -> None:
-        """Close the clients; harmless when there are none.
+        """Close what is kept open; harmless when that is nothing.
 
         关闭所有连接。
         """
-        with self._lock:
-            clients, self._clients = self._clients, {}
-        for client in clients.values():
-            client.close()
+        self._transport.close()
 
-    def _whole(self, stream: AbstractContextManager[httpx.Response], deadline: Deadline) -> Answer:
-        """Read an answer to its end, which is bounded in bytes and in time.
+    def _whole(self, request: httpx.Request, deadline: Deadline) -> Answer:
+        """Send a request, and read its answer to the end, which is bounded in bytes and in time.
 
-        读取完整应答。
+        发送请求并读取完整应答。
         """
-        with stream as response, cut_off(response, end := _sooner(deadline, ANSWER_SECONDS)):
+        response = self._transport.handle_request(request)
+        with cut_off(response, end := _sooner(deadline, ANSWER_SECONDS)):
             # Before the body is read: that may take a while, and the date stands at the head.
             skew.saw_date(self._part, response.headers)
             body = bytearray()
@@ -174,29 +161,40 @@ class Connections:
                     raise ProviderUnavailable("the time ran out while the answer was read")
             return Answer(response.status_code, response.headers, bytes(body))
 
-    def _client(self, keep: int) -> httpx.Client:
-        """The client that keeps up to this many idle connections.
 
-        取得 HTTP 客户端。
-        """
-        with self._lock:
-            if keep not in self._clients:
-                self._clients[keep] = httpx.Client(
-                    transport=self._transport,
-                    verify=_tls(),
-                    limits=httpx.Limits(
-                        max_connections=100, max_keepalive_connections=keep, keepalive_expiry=15.0
-                    ),
-                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                    headers={"User-Agent": "maquette/0.1", "Accept-Encoding": "identity"},
-                )
-            return self._clients[keep]
+def _request(
+    method: str,
+    url: str | httpx.URL,
+    headers: Mapping[str, str],
+    content: str | Iterator[bytes] | None,
+    read_seconds: float,
+    deadline: Deadline,
+    *,
+    alone: bool = False,
+) -> httpx.Request:
+    """A request with what goes along with each; `alone`, over a connection of its own.
+
+    构造一个请求。
+    """
+    times = {"connect": deadline.limit(CONNECT_SECONDS), "read": deadline.limit(read_seconds)}
+    return httpx.Request(
+        method,
+        url,
+        headers={**_ALWAYS, **headers},
+        content=content,
+        extensions={"timeout": times, "deadline": deadline, "alone": alone},
+    )
+
+
+_ALWAYS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "maquette/0.1"}
 
 
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
     # Loading the certificates takes longer than anything else here; once is enough.
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _sooner(deadline: Deadline, seconds: float) -> Deadline:
@@ -204,38 +202,19 @@ def _sooner(deadline: Deadline, seconds: float) -> Deadline:
     return Deadline(lambda: deadline.remaining() - ahead)
 
 
-def _timeout(read: float, deadline: Deadline) -> httpx.Timeout:
-    connect = deadline.limit(CONNECT_SECONDS)
-    return httpx.Timeout(deadline.limit(read), connect=connect, pool=connect)
-
-
 @contextmanager
 def cut_off(response: httpx.Response, deadline: Deadline) -> Iterator[None]:
-    """Close the response at the end, and break it off when the deadline passes meanwhile.
-
-    Time-outs are per read and fixed when the request starts: a stall close to the end would outlive
-    the deadline. Shutting the socket down wakes the read that waits on it.
+    """Close the response at the end; no read of it lasts past the deadline meanwhile.
 
     到截止时间就切断应答。
     """
-    stream = response.extensions.get("network_stream")
-    raw = stream.get_extra_info("socket") if stream is not None else None
-    seconds = min(max(deadline.remaining(), 0.0) + 0.01, 86_400.0)
-    timer = threading.Timer(seconds, _shut, [raw])
-    timer.daemon = True
-    if isinstance(raw, socket.socket):
-        timer.start()
+    line = response.extensions.get("line")
+    if isinstance(line, Line):
+        line.until(deadline)
     try:
         yield
     finally:
-        timer.cancel()
         response.close()
-
-
-def _shut(raw: socket.socket) -> None:
-    with suppress(OSError):
-        # The plain socket's own method: the TLS one would switch encryption off under the reader.
-        socket.socket.shutdown(raw, socket.SHUT_RDWR)
 
 
 def repeat(call: Callable[[], T], *, clock: Clock, deadline: Deadline) -> T:
@@ -287,14 +266,3 @@ def retry_after(headers: Mapping[str, str], now: int) -> float | None:
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
-def _without_queries(record: logging.LogRecord) -> bool:
-    if isinstance(record.args, tuple):
-        record.args = tuple(clean(a) if isinstance(a, httpx.URL) else a for a in record.args)
-    return True
-
-
-# httpx writes every URL, signature included, at level INFO; httpcore every header at DEBUG.
-logging.getLogger("httpx").addFilter(_without_queries)
-logging.getLogger("httpcore").setLevel(logging.INFO)

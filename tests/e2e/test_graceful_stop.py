@@ -92,7 +92,7 @@ def first_life(settings: Settings, new: NewJob, at: int) -> str:
         assert here.left == {}
         assert here.gateway.busy() == {}
         assert working() == []
-        assert clients_of(here.bundle) == 0
+        assert connections_of(here.bundle) == 0
         # With nobody at work, nothing changes any more; what is unfinished waits for somebody.
         kept = plain.ports.jobs.get(job.id)
         assert kept is not None
@@ -122,10 +122,10 @@ def second_life(settings: Settings, job_id: str) -> Job:
     return job
 
 
-def clients_of(bundle: wiring.Bundle) -> int:
-    """How many HTTP clients the provider still holds."""
+def connections_of(bundle: wiring.Bundle) -> int:
+    """To how many servers the provider still keeps connections."""
     adapter: Any = getattr(bundle.providers["tripo"], "_made", None)
-    return 0 if adapter is None else len(adapter._http._clients)
+    return 0 if adapter is None else len(adapter._http._transport._idle)
 
 
 def promised(bundle: wiring.Bundle, job: Job) -> bool:

@@ -908,12 +908,13 @@ def test_a_key_in_the_providers_own_words_is_not_repeated() -> None:
     assert KEY not in message
 
 
-def test_httpx_logs_no_signatures(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_download_logs_no_signature(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    wire = Wire(httpx.Response(200, content=b"glTF"))
+    wire = Wire(httpx.Response(200, content=b"glTF"), httpx.Response(403))
     fetch(wire)
-    assert "https://files.example/a/model.glb" in caplog.text
-    assert "s3cret" not in caplog.text
+    with pytest.raises(DownloadFailed) as caught:
+        fetch(wire)
+    assert "s3cret" not in caplog.text + str(caught.value)
 
 
 # Downloads.
