@@ -83,7 +83,7 @@ def check_skin(
 
     这个函数检查一个蒙皮。
     """
-    if "joints" not in skin:
+    if skin.get("joints") is None:
         raise BrokenModel(f"{place} has no joints")
     if not skin["joints"]:
         odd.add(f"{place} has no joints")
