@@ -48,7 +48,8 @@ WINDOW = 10
 @dataclass(frozen=True)
 class Flight:
     """What one run showed: memory in bytes; lag in seconds; `looks` for a task of two minutes;
-    `cpu` in cores; `commits` a job.
+    `cpu` in cores; `commits` a job. Of `lag_parts`, median and 99 %, the first is the schedule's,
+    the others are what the steps after it take.
 
     一次测量的结果。
     """
@@ -66,6 +67,7 @@ class Flight:
     lag_p50: float
     lag_p99: float
     lag_most: float
+    lag_parts: dict[str, tuple[float, float]]
     cpu: float
     commits: float
 
@@ -118,7 +120,12 @@ async def fly(subject: Subject, options: argparse.Namespace) -> Flight:
             raise RuntimeError(f"{len(wrong)} jobs did not succeed: {hooks.bodies[wrong[0]]!r}")
         tasks = await tasks_of(subject.provider)
     mine = [tasks[name] for name in names]
-    lags = [hooks.arrived[name] - tasks[name].made_at - tasks[name].takes for name in names]
+    lags = [hooks.arrived[name] - tasks[name].done_at for name in names]
+    parts = {
+        "seen": [task.seen_at - task.done_at for task in mine],
+        "fetched": [task.fetched_at - task.seen_at for task in mine],
+        "told": [hooks.arrived[name] - tasks[name].fetched_at for name in names],
+    }
     return Flight(
         looks_at=subject.name,
         jobs=len(names),
@@ -133,6 +140,7 @@ async def fly(subject: Subject, options: argparse.Namespace) -> Flight:
         lag_p50=percentile(lags, 0.5),
         lag_p99=percentile(lags, 0.99),
         lag_most=max(lags),
+        lag_parts={part: (percentile(of, 0.5), percentile(of, 0.99)) for part, of in parts.items()},
         cpu=(after["all"] - before["all"]) / seconds,
         commits=(commits(subject.database) - written) / len(names),
     )
@@ -207,6 +215,7 @@ def _told(flight: Flight) -> str:
 
     用文字描述结果。
     """
+    parts = ", ".join(f"{n} after {p[0]:.2f} s ({p[1]:.2f})" for n, p in flight.lag_parts.items())
     return (
         f"looks at {flight.looks_at}: {flight.jobs} jobs, {flight.most_in_flight} in flight, "
         f"submitted in {flight.submitted_in:.0f} s, over after {flight.seconds:.0f} s, {load()}\n"
@@ -217,6 +226,7 @@ def _told(flight: Flight) -> str:
         f"in {flight.requests_per_second:.1f} requests\n"
         f"  lag      {flight.lag_p50:.2f} s (median), {flight.lag_p99:.2f} s (99 %), "
         f"{flight.lag_most:.2f} s at most, from the task's end to the webhook\n"
+        f"           {parts}\n"
         f"  cost     {flight.cpu:.2f} of a core on the average, {flight.commits:.1f} commits a job"
     )
 

@@ -334,15 +334,24 @@ async def figures_of(url: str) -> dict[str, float]:
 
 class TaskSeen(NamedTuple):
     """A stub's task: when it was made (seconds since 1970), how long it takes (0: it counts looks),
-    when it was done, and how often it was looked at.
+    how often it was looked at, when it was first seen to be done, and when its file was fetched.
 
     桩服务中的一个任务。
     """
 
     made_at: float
     takes: float
-    done_at: float | None
-    looks: int
+    looks: int = 0
+    seen_at: float = 0.0
+    fetched_at: float = 0.0
+
+    @property
+    def done_at(self) -> float:
+        """When it was done.
+
+        任务完成的时间。
+        """
+        return self.made_at + self.takes
 
 
 async def tasks_of(url: str) -> dict[str, TaskSeen]:

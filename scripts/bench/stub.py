@@ -32,8 +32,8 @@ _NOT_FOUND = answer(
 
 @dataclass
 class Task:
-    """One task: its create's body, when it was made, how long it takes (seconds), and how often it
-    was looked at; `done_at` is set by whatever finishes it.
+    """One task: its create's body, when it was made, how long it takes (seconds), how often it was
+    looked at, and when it was first seen to be done and its file fetched.
 
     一个任务。
     """
@@ -42,7 +42,8 @@ class Task:
     made_at: float
     takes: float
     looks: int = 0
-    done_at: float | None = None
+    seen_at: float = 0.0
+    fetched_at: float = 0.0
 
 
 class Stub:
@@ -78,6 +79,7 @@ class Stub:
             return self._create(body)
         if path.startswith("/download/"):
             self._counts["download"] += 1
+            self._tasks[int(path.split("/")[2][:8], 16)].fetched_at = time.time()
             return self._file
         if path.startswith("/v3/tasks/"):
             self._counts["task"] += 1
@@ -101,8 +103,9 @@ class Stub:
                 json.loads(task.body)["prompt"]: (
                     task.made_at,
                     task.takes,
-                    task.done_at,
                     task.looks,
+                    task.seen_at,
+                    task.fetched_at,
                 )
                 for task in self._tasks
             }
@@ -144,8 +147,7 @@ class Stub:
                 task.body,
                 _iso(task.made_at),
             )
-        if task.done_at is None:
-            task.done_at = end
+        task.seen_at = task.seen_at or now
         link = f"{self.url}/download/{task_id}/model.glb?Expires={int(now) + 300}&Signature=none"
         return b'{"task_id":"%s","type":"text_to_model","status":"success","progress":100,' % (
             task_id.encode()

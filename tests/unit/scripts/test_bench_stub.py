@@ -84,7 +84,7 @@ def test_a_task_of_the_stub_may_take_its_time_instead() -> None:
 
 
 def test_the_busiest_moment_of_a_flight_is_found() -> None:
-    tasks = [TaskSeen(at, 10.0, None, 1) for at in (0.0, 5.0, 8.0, 30.0)]
+    tasks = [TaskSeen(at, 10.0) for at in (0.0, 5.0, 8.0, 30.0)]
     assert flight._most_at_once(tasks) == 3
 
 
