@@ -9,6 +9,7 @@ our camera, `SIZE` pixels a side, made by `python -m scripts.bench.pictures --re
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.models import Array, ModelBuilder, smooth_normals
+from tests.models import Array, ModelBuilder, pack, smooth_normals
 
 SIZE = 96
 LIGHT = "room"
@@ -675,4 +676,228 @@ def far_away() -> bytes:
     block = builder.add_mesh(**cube(0.001), material=material)
     builder.add_node(block, translation=[1000, -2000, 500])
     builder.add_node(block, translation=[1000.004, -2000, 500], scale=[1, 0.5, 1])
+    return builder.glb()
+
+
+@_sample
+def see_through_vertices() -> bytes:
+    """Alpha by vertex colours: blended, cut out, and ignored.
+
+    顶点颜色的透明度。
+    """
+    builder = ModelBuilder()
+    shape = square()
+    colours = [[1, 0.2, 0.2, 1], [0.2, 1, 0.2, 0.9], [0.2, 0.2, 1, 0.1], [1, 1, 0.2, 0.3]]
+    for place, mode in enumerate(("BLEND", "MASK", "OPAQUE")):
+        material = builder.add_material(alphaMode=mode, **_plain([1, 1, 1, 1]))
+        mesh = builder.add_mesh(**shape, colours=colours, material=material)
+        builder.add_node(mesh, translation=[2.2 * place, 0, 0])
+    return builder.glb()
+
+
+@_sample
+def sparse_and_interleaved() -> bytes:
+    """A sparse accessor moves a corner; normals lie in a view with a stride.
+
+    稀疏访问器与交错数据。
+    """
+    builder = ModelBuilder()
+    shape = cube()
+    table = np.concatenate([shape["normals"], shape["normals"] / 2], 1).astype("<f4")
+    normals = builder.add_view(table.tobytes(), byteStride=24)
+    corners = np.flatnonzero((shape["points"] == 1).all(1)).astype("<u2")
+    moved = np.tile(np.array([1.8, 1.8, 1.8], "<f4"), (len(corners), 1))
+    sparse = {
+        "count": len(corners),
+        "indices": {"bufferView": builder.add_view(corners.tobytes()), "componentType": 5123},
+        "values": {"bufferView": builder.add_view(moved.tobytes())},
+    }
+    builder.add_accessor(shape["points"], sparse=sparse, max=[1.8, 1.8, 1.8])
+    builder.document["accessors"].append(
+        {"componentType": 5126, "count": 24, "type": "VEC3", "bufferView": normals}
+    )
+    primitive = {
+        "attributes": {"POSITION": 0, "NORMAL": 1},
+        "indices": builder.add_accessor(shape["faces"].reshape(-1), "u2"),
+        "material": builder.add_material(**_plain(_GREEN)),
+    }
+    builder.document["meshes"] = [{"primitives": [primitive]}]
+    builder.add_node(0)
+    return builder.glb()
+
+
+@_sample
+def mirrored_instances() -> bytes:
+    """Instances of which some are mirrored, one-sided, under a mirrored node.
+
+    镜像的实例。
+    """
+    builder = ModelBuilder()
+    _uses(builder, "EXT_mesh_gpu_instancing")
+    material = builder.add_material(builder.add_texture(quarters()), pbr={"metallicFactor": 0})
+    mesh = builder.add_mesh(**cube(0.5), material=material)
+    attributes = {
+        "TRANSLATION": builder.add_accessor([[-1.5, 0, 0], [0, 0, 0], [1.5, 0, 0]]),
+        "SCALE": builder.add_accessor([[1, 1, 1], [-1, 1, 1], [1, -1, -1]]),
+    }
+    extensions = {"EXT_mesh_gpu_instancing": {"attributes": attributes}}
+    builder.add_node(mesh, extensions=extensions)
+    builder.add_node(mesh, extensions=extensions, scale=[-1, 1, 1], translation=[0, 1.5, 0])
+    return builder.glb()
+
+
+@_sample
+def coloured_lines() -> bytes:
+    """Lines and points with vertex colours and with none, unlit and lit.
+
+    带顶点颜色的线和点。
+    """
+    builder = ModelBuilder()
+    ring = np.array([[np.cos(t), np.sin(t), 0] for t in np.linspace(0, 6, 40)])
+    tint = (ring + 1) / 2
+    material = builder.add_material(**_plain(_GOLD))
+    builder.add_node(
+        builder.add_mesh(ring * 1.3, mode=3, colours=tint, material=material),
+        translation=[0, 0, 0.4],
+    )
+    builder.add_node(builder.add_mesh(**cube(0.7), material=material))
+    builder.add_node(builder.add_mesh(ring * 1.2, mode=0, colours=tint))
+    return builder.glb()
+
+
+@_sample
+def second_scene() -> bytes:
+    """The file's own scene is the second; a node of the first is not shown.
+
+    默认场景。
+    """
+    builder = ModelBuilder()
+    one = builder.add_mesh(**cube(), material=builder.add_material(**_plain(_RED)))
+    two = builder.add_mesh(**ball(), material=builder.add_material(**_plain(_BLUE)))
+    builder.add_node(one, translation=[5, 0, 0])
+    shown = builder.add_node(two, root=False)
+    data = builder.glb()
+    return _rewritten(data, lambda document: _second(document, shown))
+
+
+def _second(document: dict[str, Any], node: int) -> None:
+    document["scenes"].append({"nodes": [node]})
+    document["scene"] = 1
+
+
+def _rewritten(data: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    length = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[20 : 20 + length])
+    change(document)
+    return pack(document, data[28 + length :])
+
+
+@_sample
+def flat_mirrored() -> bytes:
+    """No normals, mirrored and two-sided: each triangle is flat.
+
+    无法线的镜像网格。
+    """
+    builder = ModelBuilder()
+    shape = ball(12, 8)
+    one = builder.add_material(**_plain(_RED))
+    two = builder.add_material(doubleSided=True, **_plain(_BLUE))
+    half = shape["faces"][: len(shape["faces"]) * 2 // 3]
+    for place, material in enumerate((one, two)):
+        mesh = builder.add_mesh(shape["points"], half, material=material)
+        builder.add_node(mesh, translation=[2.3 * place, 0, 0], scale=[1, -1, 1])
+    return builder.glb()
+
+
+@_sample
+def inward_normals() -> bytes:
+    """Normals that are not of unit length, and such as point inwards on a two-sided ball.
+
+    不规范的法线。
+    """
+    builder = ModelBuilder()
+    shape = ball()
+    material = builder.add_material(doubleSided=True, **_plain(_GREEN))
+    for place, factor in enumerate((0.3, -1.0)):
+        mesh = builder.add_mesh(
+            **{**shape, "normals": shape["normals"] * factor}, material=material
+        )
+        builder.add_node(mesh, translation=[2.3 * place, 0, 0])
+    return builder.glb()
+
+
+@_sample
+def joined_parts() -> bytes:
+    """Several primitives with materials of their own in one mesh, shown twice.
+
+    多个图元的网格。
+    """
+    builder = ModelBuilder()
+    shape = cube()
+    for part, colour in enumerate((_RED, _GREEN, _BLUE)):
+        faces = shape["faces"][part * 4 : part * 4 + 4]
+        builder.add_mesh(
+            **{**shape, "faces": faces}, material=builder.add_material(**_plain(colour))
+        )
+    meshes = builder.document["meshes"]
+    joined = [mesh["primitives"][0] for mesh in meshes]
+    builder.document["meshes"] = [{"primitives": joined}]
+    builder.add_node(0)
+    builder.add_node(0, translation=[2.4, 0.4, 0], rotation=_TURNED, scale=[0.7, 1.2, 0.7])
+    return builder.glb()
+
+
+@_sample
+def short_uvs() -> bytes:
+    """UVs as normalised shorts and bytes, a texture that is not square, odd in size.
+
+    归一化 UV 与非方形贴图。
+    """
+    builder = ModelBuilder()
+    pixels = quarters()[:37, :53]
+    material = builder.add_material(builder.add_texture(pixels), pbr={"metallicFactor": 0})
+    shape = cube()
+    for place, (dtype, most) in enumerate((("u2", 65535), ("u1", 255))):
+        mesh = builder.add_mesh(
+            shape["points"], shape["faces"], normals=shape["normals"], material=material
+        )
+        uvs = np.rint(shape["uvs"] * most)
+        _with_attribute(
+            builder, mesh, "TEXCOORD_0", builder.add_accessor(uvs, dtype, normalized=True)
+        )
+        builder.add_node(mesh, translation=[2.4 * place, 0, 0])
+    return builder.glb()
+
+
+@_sample
+def behind_glass() -> bytes:
+    """Blended balls in one another, two-sided, before a solid one.
+
+    嵌套的透明球。
+    """
+    builder = ModelBuilder()
+    core = builder.add_material(**_plain(_RED))
+    shell = builder.add_material(
+        alphaMode="BLEND", doubleSided=True, **_plain([0.7, 0.8, 0.9, 0.3])
+    )
+    shape = builder.add_mesh(**ball(), material=core)
+    outer = builder.add_mesh(**ball(), material=shell)
+    builder.add_node(shape, scale=[0.5, 0.5, 0.5])
+    builder.add_node(outer)
+    return builder.glb()
+
+
+@_sample
+def transmission() -> bytes:
+    """KHR_materials_transmission before a wall.
+
+    透射材质。
+    """
+    builder = ModelBuilder()
+    _uses(builder, "KHR_materials_transmission")
+    wall = builder.add_material(builder.add_texture(quarters()), pbr={"metallicFactor": 0})
+    clear = {"KHR_materials_transmission": {"transmissionFactor": 0.9}}
+    pane = builder.add_material(extensions=clear, **_plain([0.6, 0.9, 0.7, 1], roughnessFactor=0.0))
+    builder.add_node(builder.add_mesh(**square(), material=wall), scale=[2, 2, 1])
+    builder.add_node(builder.add_mesh(**square(), material=pane), translation=[0, 0, 1])
     return builder.glb()

@@ -17,9 +17,6 @@ from shared.artifacts.render.camera import Camera
 from shared.artifacts.render.raster import Array
 from shared.artifacts.render.scene import Scene
 
-_AWAY = np.float32(-0.35)
-"""Normals of the file that point away from the viewer by this much are turned."""
-
 _ONE = np.float32(1)
 
 
@@ -45,11 +42,12 @@ class Seen:
 
     @functools.cached_property
     def normals(self) -> Array:
-        """The normals of the three corners, on the viewer's side: (k, 9), or (k, 3) if they agree.
+        """The normals of the three corners: (k, 9), or (k, 3) if they agree.
 
-        They are the file's, or the triangle's own where it has none.
+        They are the file's, turned only where a triangle is seen from behind, as viewers
+        do it; or the triangle's own where it has none.
 
-        这个属性给出各角朝向观察者的法线。
+        这个属性给出各角的法线。
         """
         points = self._scene.points.take(self._corner, axis=0)
         behind = np.where(self._area > 0, -_ONE, _ONE)
@@ -59,9 +57,6 @@ class Seen:
             return flat
         normals = self._scene.normals.take(self._corner, axis=0)
         normals *= behind[:, None, None]
-        view = self._camera.eye.astype(np.float32) - points[:, 0]
-        facing = _dot(normals.sum(axis=1), view)
-        normals[facing < 3 * _AWAY * np.sqrt(_dot(view, view))] *= -1
         bare = (np.abs(normals).sum(axis=2) < np.float32(1e-3)).any(axis=1)
         normals[bare] = flat[bare, None]
         agree = bool((normals == normals[:, :1]).all())
