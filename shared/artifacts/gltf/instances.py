@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from shared.artifacts.gltf.container import Container
-from shared.artifacts.gltf.document import BrokenModel, Node, Primitive, entries
+from shared.artifacts.gltf.document import TRIANGLES, BrokenModel, Node, Primitive, entries
 from shared.artifacts.gltf.instancing import count_instances, instance_matrices
 from shared.artifacts.gltf.mesh import Array, Unreadable, read_attribute, read_chunks, read_floats
 from shared.artifacts.gltf.morphs import displacement
@@ -82,16 +82,20 @@ def _drawn_by(
     一个节点绘制的部件。
     """
     mesh, document = node.mesh or 0, container.document
-    weights = document.weights[mesh] if node.weights is None else node.weights
+    # As in three.js: a node's weights take the place of as many, and of meshes', not of lines'.
+    usual = document.weights[mesh]
+    own = (*(node.weights or ()), *usual[len(node.weights or ()) :])
     primitives = [part for part in document.meshes[mesh] if part.vertices]
     count = count_instances(container, node.instances, document.meshes[mesh])
     if count is None:
         for primitive in primitives:
+            weights = usual if primitive.mode < TRIANGLES else own
             yield Drawn(mesh, primitive, poses.of(node, primitive, world), weights, mirrored)
         return
     for place in world @ instance_matrices(container, node.instances, count):
         for primitive in primitives:
-            yield Drawn(mesh, primitive, place[None], weights, mirrored)
+            # As in three.js, neither morph weights nor a skeleton reach what is instanced.
+            yield Drawn(mesh, primitive, place[None], (), mirrored)
 
 
 def _parts(container: Container, node: Node) -> int:
@@ -137,8 +141,8 @@ class _Poses:
         """
         if node.skin is None or not {"JOINTS_0", "WEIGHTS_0"} <= primitive.attributes.keys():
             return world[None]
-        if not self._skins[node.skin]["joints"]:
-            return world[None]
+        if not self._skins[node.skin]["joints"] or primitive.mode < TRIANGLES:
+            return world[None]  # as in three.js: lines and points have no skeleton
         if node.skin not in self._poses:
             raw = self._skins[node.skin]
             self._joints += len(raw["joints"])
