@@ -23,20 +23,26 @@ _PILLOW_NAME = {
     "image/webp": "WEBP",
     "image/avif": "AVIF",
     "image/gif": "GIF",
-    "image/bmp": "BMP",
 }
+_MAX_SCANS = 100
+"""Of a progressive JPEG, which has some ten: each goes over the whole picture again."""
+
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 def open_image(data: bytes, media_type: str) -> Image.Image:
-    """Read a picture's header. Raises what Pillow raises.
+    """Read a picture's header. Raises what Pillow raises, and ValueError for too many scans.
 
     这个函数只读取图片头部。
     """
     from PIL import Image
 
-    bare = without_exif(data) if media_type == "image/jpeg" else data
-    return Image.open(io.BytesIO(bare), formats=[_PILLOW_NAME[media_type]])
+    if media_type == "image/jpeg":
+        data = without_exif(data)
+        scans = data.count(b"\xff\xda")
+        if scans > _MAX_SCANS:
+            raise ValueError(f"it has {scans} scans")
+    return Image.open(io.BytesIO(data), formats=[_PILLOW_NAME[media_type]])
 
 
 def orientation_of(image: Image.Image, data: bytes, media_type: str) -> int:

@@ -107,9 +107,7 @@ def _sniff_more(data: bytes) -> str | None:
     """What browsers show besides, though glTF does not know it."""
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         return "image/avif"
-    if data.startswith(b"GIF8"):
-        return "image/gif"
-    return "image/bmp" if data.startswith(b"BM") else None
+    return "image/gif" if data.startswith(b"GIF8") else None
 
 
 def _fill(image: Image.Image, factor: int, srgb: bool, texels: Array) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from shared.artifacts.gltf.container import Container
 from shared.artifacts.gltf.document import entries, is_number
 from shared.artifacts.gltf.mesh import Unreadable, read_view
+from shared.artifacts.gltf.oddities import Oddities
 from shared.artifacts.render.decoding import Allowance, read_texture
 from shared.artifacts.render.raster import Array
 from shared.artifacts.render.textures import CLAMP, MIRROR, NEAREST, REPEAT, Mipmaps, Texture
@@ -117,13 +118,13 @@ PLAIN = Surface(np.ones(4, np.float32), metallic=1.0)
 class Shelf:
     """Reads surfaces; keeps the textures already decoded, and how much decoding is still allowed.
 
-    `materials` is how many surfaces will be asked for. What cannot be read adds to `warnings`.
+    `materials` is how many surfaces will be asked for.
 
     这个类读取材质，并限制贴图解码的总量。
     """
 
     def __init__(self, container: Container, materials: int) -> None:
-        self.warnings: list[str] = []
+        self._odd = Oddities()
         self._container = container
         self._raw = container.document.raw
         textures = min(len(entries(self._raw, "images")), _TEXTURES * materials)
@@ -132,6 +133,14 @@ class Shelf:
             self._side //= 2
         self._allowance = Allowance(MAX_ALL_PIXELS)
         self._images: dict[tuple[int, bool], Mipmaps | str] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the surfaces asked for so far is not shown, some twenty sentences at most.
+
+        这个属性列出未能显示的内容。
+        """
+        return self._odd.warnings()
 
     def surface(self, index: int) -> Surface:
         """The surface of a material.
@@ -188,7 +197,7 @@ class Shelf:
         thickness = max(0.0, _number(volume.get("thicknessFactor"), 0))
         if not thickness:
             return _white()
-        self.warnings.append(f"materials[{index}] bends light, which the preview does not show")
+        self._odd.add(f"materials[{index}] bends light, which the preview does not show")
         distance = _number(volume.get("attenuationDistance"), math.inf)
         left = np.clip(_numbers(volume.get("attenuationColor"), (1, 1, 1)), 1e-6, 1)
         return left ** np.float32(min(thickness / max(distance, 1e-6), 1e3))
@@ -229,7 +238,8 @@ class Shelf:
             if isinstance(image, Mipmaps):
                 return image
             faults.append(f"images[{source}] is not in the preview: {image}")
-        self.warnings += [fault for fault in faults if fault not in self.warnings]
+        for fault in faults:
+            self._odd.add(fault)
         return None
 
     def _image(self, index: int, srgb: bool) -> Mipmaps | str:

@@ -46,15 +46,22 @@ class Picture:
     smoothed: int = 0
 
 
-def draw_preview(source: str | os.PathLike[str] | bytes | RangeReader, size: int = 512) -> bytes:
+def draw_preview(
+    source: str | os.PathLike[str] | bytes | RangeReader,
+    size: int = 512,
+    warnings: list[str] | None = None,
+) -> bytes:
     """A WebP of the model, `size` pixels a side, on a light ground.
 
-    `source` is a path, the GLB's bytes or a reader. Raises BrokenModel, or PreviewError where the
-    model may be good but cannot be drawn.
+    `source` is a path, the GLB's bytes or a reader. What the picture does not show is added to the
+    `warnings`. Raises BrokenModel, or PreviewError where the model may be good but cannot be drawn.
 
     这个函数生成模型的 WebP 预览图。
     """
-    return _encoded(render(source, size))
+    picture = render(source, size)
+    if warnings is not None:
+        warnings += picture.warnings
+    return _encoded(picture)
 
 
 def render(

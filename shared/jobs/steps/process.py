@@ -207,7 +207,7 @@ def _model(
         model = _artifact(ports, job, file, index, info, facts)
         if not ports.draws_previews:
             return [model], warnings
-        preview = _drawn(ports, job, "preview", index, lambda: _preview(reader), warnings)
+        preview = _drawn(ports, job, "preview", index, lambda: _preview(reader, warnings), warnings)
     return [model, *preview], warnings
 
 
@@ -349,10 +349,10 @@ def _drawn(
     return [Artifact(role, name, key, "image/webp", len(picture), sha256, facts)]
 
 
-def _preview(source: RangeReader) -> Drawing:
+def _preview(source: RangeReader, warnings: list[str]) -> Drawing:
     from shared.artifacts.render.preview import draw_preview
 
-    return draw_preview(source, PREVIEW_SIDE), PREVIEW_SIDE, PREVIEW_SIDE
+    return draw_preview(source, PREVIEW_SIDE, warnings), PREVIEW_SIDE, PREVIEW_SIDE
 
 
 def _thumbnail(pixels: Image.Image, orientation: int) -> Drawing:

@@ -25,7 +25,7 @@ WRITES = ("put", "transact", "claim")
 @pytest.fixture(autouse=True)
 def _quick_previews(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = "shared.artifacts.render.preview.draw_preview"
-    monkeypatch.setattr(drawn, lambda source, side: b"picture")
+    monkeypatch.setattr(drawn, lambda *_: b"picture")
 
 
 @pytest.fixture

@@ -113,6 +113,14 @@ def test_a_truncated_picture_is_refused_wherever_it_was_cut(kind: str) -> None:
     assert refused(data[: len(data) * 3 // 4]).code == "image_truncated"
 
 
+def test_a_jpeg_of_a_thousand_scans_is_refused_unseen() -> None:
+    data = encoded("JPEG", progressive=True)
+    scan = data.rindex(b"\xff\xda")
+    many = data[:scan] + data[scan:-2] * 1000 + data[-2:]
+    assert inspect_image(data, LIMITS).width == 64
+    assert refused(many).code == "image_unreadable"
+
+
 def test_a_damaged_png_is_refused_by_its_checksum() -> None:
     data = bytearray(encoded("PNG"))
     data[data.index(b"IDAT") + 20] ^= 255

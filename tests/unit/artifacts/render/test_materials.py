@@ -21,7 +21,7 @@ from shared.artifacts.gltf.container import BytesReader, check_container
 from shared.artifacts.render import materials
 from shared.artifacts.render.decoding import Allowance, read_texture
 from shared.artifacts.render.materials import Shelf, Surface
-from shared.artifacts.render.preview import render
+from shared.artifacts.render.preview import draw_preview, render
 from shared.artifacts.render.textures import CLAMP, MIRROR, REPEAT, Texture
 from tests.models import ModelBuilder, box
 from tests.pictures import png
@@ -111,7 +111,7 @@ def test_places_that_are_none_are_the_origin() -> None:
 def surface_of(builder: ModelBuilder, index: int = 0) -> Surface:
     shelf = Shelf(check_container(BytesReader(builder.glb())), 1)
     surface = shelf.surface(index)
-    assert shelf.warnings == []
+    assert shelf.warnings == ()
     return surface
 
 
@@ -232,11 +232,10 @@ def test_a_texture_of_sixteen_bits_is_a_gradient(picture: bytes) -> None:
         (encoded(RED, "WEBP", lossless=True), [255, 0, 0, 255]),
         (encoded(RED, "AVIF", quality=100), [255, 0, 0, 255]),
         (encoded(RED, "GIF"), [255, 0, 0, 255]),
-        (encoded(RED, "BMP"), [255, 0, 0, 255]),
         (encoded(CLEAR_RED, "PNG"), [255, 0, 0, 0]),
         (encoded(Image.fromarray(RED[..., 0] > 9), "PNG"), [255, 255, 255, 255]),
     ],
-    ids=["JPEG", "inks", "grey", "WebP", "AVIF", "GIF", "BMP", "palette", "one bit"],
+    ids=["JPEG", "inks", "grey", "WebP", "AVIF", "GIF", "palette", "one bit"],
 )
 def test_every_kind_of_picture_is_read(picture: bytes, colour: list[int]) -> None:
     (found,) = colours_of(textured(picture), (0.5, 0.5))
@@ -290,9 +289,9 @@ def test_ktx2_is_named_where_nothing_stands_in() -> None:
     assert colours_of(whole, (0.5, 0.5)) == [[255, 0, 0, 255]]
     shelf = Shelf(check_container(BytesReader(textured(RED.tobytes(), KTX2, **basis).glb())), 1)
     assert shelf.surface(0).texture is None
-    assert shelf.warnings == [
-        "images[1] is not in the preview: it is a KTX2 texture, which is not read here"
-    ]
+    assert shelf.warnings == (
+        "images[1] is not in the preview: it is a KTX2 texture, which is not read here",
+    )
 
 
 @pytest.mark.parametrize(
@@ -303,6 +302,7 @@ def test_ktx2_is_named_where_nothing_stands_in() -> None:
         (encoded(NOISE, "JPEG")[:-1500], "truncated"),
         (b"\x89PNG\r\n\x1a\n but no more", "cannot be read"),
         (b"<svg/>", "an SVG"),
+        (b"BM" + bytes(60), "a BMP"),
     ],
 )
 def test_what_cannot_be_read_is_said_once_and_costs_its_colours_only(
@@ -345,7 +345,7 @@ def test_what_is_decoded_in_all_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> 
     shelf = Shelf(check_container(BytesReader(builder.glb())), 2)
     assert shelf.surface(0).texture is not None
     assert shelf.surface(1).texture is None
-    assert shelf.warnings == ["images[1] is not in the preview: it has 16 x 16 pixels"]
+    assert shelf.warnings == ("images[1] is not in the preview: it has 16 x 16 pixels",)
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -503,3 +503,25 @@ def test_metal_and_roughness_are_read_where_there_is_metal(monkeypatch: pytest.M
     assert metal is not None
     assert int(metal.image.widths[0]) == 16
     assert sampled(metal, [[0.5, 0.5]])[0, 1:3] == pytest.approx([64 / 255, 128 / 255], abs=1e-4)
+
+
+def test_a_preview_says_what_it_does_not_show() -> None:
+    builder = textured(KTX2)
+    builder.add_node(builder.add_mesh(*box(), material=0))
+    warnings = ["odd"]
+    draw_preview(builder.glb(), 32, warnings)
+    assert warnings == [
+        "odd",
+        "images[0] is not in the preview: it is a KTX2 texture, which is not read here",
+    ]
+
+
+def test_warnings_of_many_broken_images_are_few() -> None:
+    builder = textured(*[KTX2 + bytes([number]) for number in range(50)])
+    builder.document["textures"] = [{"source": number} for number in range(50)]
+    for number in range(1, 50):
+        builder.add_material(number)
+    shelf = Shelf(check_container(BytesReader(builder.glb())), 50)
+    for number in range(50):
+        shelf.surface(number)
+    assert 10 < len(shelf.warnings) < 30

@@ -54,9 +54,7 @@ PICTURE = b"RIFF-a-small-preview"
 
 @pytest.fixture(autouse=True)
 def _quick_previews(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "shared.artifacts.render.preview.draw_preview", lambda source, side: PICTURE
-    )
+    monkeypatch.setattr("shared.artifacts.render.preview.draw_preview", lambda *_: PICTURE)
 
 
 @pytest.fixture
@@ -914,7 +912,7 @@ def test_a_slow_workers_verdict_on_old_files_does_not_condemn_the_fresh_ones(
 
 
 def test_a_failed_preview_is_a_warning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(source: Any, side: int) -> bytes:
+    def fail(*_: Any) -> bytes:
         raise ValueError("no light")
 
     monkeypatch.setattr("shared.artifacts.render.preview.draw_preview", fail)
@@ -922,6 +920,19 @@ def test_a_failed_preview_is_a_warning(world: World, monkeypatch: pytest.MonkeyP
     job = world.until(job_id, "succeeded")
     assert [item.role for item in job.artifacts] == ["model"]
     assert "no preview could be drawn: no light" in job.warnings
+
+
+def test_what_a_preview_does_not_show_is_a_warning(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(source: Any, side: int, warnings: list[str]) -> bytes:
+        warnings.append("images[0] is not in the preview: it is a KTX2 texture")
+        return PICTURE
+
+    monkeypatch.setattr("shared.artifacts.render.preview.draw_preview", drawn)
+    job = world.until(ready_to_store(world), "succeeded")
+    assert [item.role for item in job.artifacts] == ["model", "preview"]
+    assert job.warnings == ("images[0] is not in the preview: it is a KTX2 texture",)
 
 
 def test_where_previews_are_switched_off_a_model_is_published_without_one(world: World) -> None:
