@@ -14,7 +14,6 @@ import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from shared.jobs.estimate import NOTHING, POINTS, Past, Points, quantiles
@@ -64,13 +63,13 @@ _End = tuple[float, float | None]
 """How many seconds a task took, and the error of its own word (None: it gave none)."""
 
 
-@dataclass
 class _Ends:
     """The last ends of one kind, and what they come to (None: to be worked out anew)."""
 
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
-    errors: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
-    past: Past | None = None
+    def __init__(self, seconds: Sequence[float] = (), errors: Sequence[float] = ()) -> None:
+        self.seconds = deque(seconds, KEPT)
+        self.errors = deque(errors, KEPT)
+        self.past: Past | None = None
 
     def add(self, took: float, error: float | None) -> None:
         """One more task has ended.
@@ -326,7 +325,7 @@ def _entries(record: Record) -> Iterator[tuple[Kind, _Ends]]:
         if seconds and all(isinstance(name, str) and len(name) <= _NAME for name in names):
             errors = _numbers(item.get("errors"), -_FARTHEST, _FARTHEST)
             provider, kind, model = map(str, names)
-            yield (provider, kind, model), _Ends(deque(seconds, KEPT), deque(errors, KEPT))
+            yield (provider, kind, model), _Ends(seconds, errors)
 
 
 def _numbers(given: Any, low: float, high: float) -> list[float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 POINTS = 16
 """How many points a distribution is told in."""
@@ -33,8 +33,7 @@ Points = tuple[float, ...]
 """Seconds, ascending, each as likely as any other."""
 
 
-@dataclass(frozen=True)
-class Past:
+class Past(NamedTuple):
     """What past tasks of one kind and model have shown: how many seconds they took, and the errors
     of their own word, as logarithms of the time that was left by the time that was told.
 
@@ -64,8 +63,7 @@ NOTHING = Past()
 """What is known of a kind of which no task has ended."""
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """What a task said of itself: `left` seconds, give or take `grain` by how finely it counts.
 
     任务自报的剩余时间。
