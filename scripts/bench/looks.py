@@ -18,7 +18,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared.jobs import lifecycle
@@ -27,6 +27,7 @@ from shared.jobs.lifecycle import Moment
 from shared.jobs.model import Job, JobInput, Status
 from shared.jobs.policy import Policy
 from shared.providers.base import RemoteFile, TaskState
+from shared.values import replace
 
 APART = 0.3
 """Seconds between two tasks' beginnings, on the average."""

@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.jobs.estimate import NOTHING, POINTS, Past, Points, quantiles
+from shared.jobs.estimate import NOTHING, Past, past_of, quantiles
 from shared.jobs.lifecycle.scheduling import word_of
 from shared.jobs.model import Job
 from shared.store.base import Conflict, Record, Store, StoreUnavailable
@@ -88,7 +88,7 @@ class _Ends:
         """
         if self.past is None:
             weights = [_AGEING**age for age in reversed(range(len(self.seconds)))]
-            self.past = Past(quantiles(self.seconds, weights), _thinned(self.errors))
+            self.past = past_of(quantiles(self.seconds, weights), self.errors)
         return self.past
 
 
@@ -287,13 +287,6 @@ def _error(job: Job, took: float) -> float | None:
     gap = max(0.0, abs(left - told) - max(word.grain, took / 50))
     error = math.log(max(told + math.copysign(gap, left - told), _TINY) / told)
     return min(max(error, -_FARTHEST), _FARTHEST)
-
-
-def _thinned(errors: Sequence[float]) -> Points:
-    """Errors in ascending order, `POINTS` of them at most."""
-    ordered = sorted(errors)
-    number = min(len(ordered), POINTS)
-    return tuple(ordered[(2 * at + 1) * len(ordered) // (2 * number)] for at in range(number))
 
 
 def _entry(kind: Kind, ends: _Ends) -> dict[str, Any]:

@@ -34,14 +34,16 @@ Points = tuple[float, ...]
 
 
 class Past(NamedTuple):
-    """What past tasks of one kind and model have shown: how many seconds they took, and the errors
-    of their own word, as logarithms of the time that was left by the time that was told.
+    """What past tasks of one kind and model have shown: how many `seconds` they took; by which
+    `factors` the time that was left differed from what they told of it, ascending; and whether what
+    they tell is worth something, as far as that is known.
 
-    同类任务的历史：耗时与自报进度的误差。
+    同类任务的历史：耗时，自报剩余时间的偏差，及其是否可信。
     """
 
     seconds: Points = ()
-    errors: Points = ()
+    factors: Points = ()
+    trusted: bool = True
 
     def late_from(self) -> float:
         """Seconds from which on a task is late: hardly any has taken longer.
@@ -50,13 +52,19 @@ class Past(NamedTuple):
         """
         return self.seconds[_LATE * len(self.seconds) // POINTS]
 
-    def trusts(self) -> bool:
-        """Whether what a task says of itself is worth something, as far as that is known.
 
-        自报进度是否可信。
-        """
-        good = sum(abs(error) <= _TRUSTED for error in self.errors)
-        return len(self.errors) < _PROVEN or good >= _MOSTLY * len(self.errors)
+def past_of(seconds: Points, errors: Sequence[float]) -> Past:
+    """What these points of durations show, and these errors of what tasks told of their own end,
+    each the logarithm of the time that was left by the time that was told.
+
+    由耗时与误差得出历史。
+    """
+    if len(errors) < _PROVEN:
+        return Past(seconds)
+    ordered, number = sorted(errors), min(len(errors), POINTS)
+    kept = [ordered[(2 * at + 1) * len(ordered) // (2 * number)] for at in range(number)]
+    good = sum(abs(error) <= _TRUSTED for error in ordered)
+    return Past(seconds, tuple(map(math.exp, kept)), good >= _MOSTLY * len(ordered))
 
 
 NOTHING = Past()
@@ -103,7 +111,7 @@ def left(elapsed: float, past: Past, word: Word | None) -> Points | None:
 
     剩余秒数的分布。
     """
-    own = _own(past, word) if word is not None and past.trusts() else None
+    own = _own(past, word) if word is not None and past.trusted else None
     if not past.seconds:
         return own
     late = elapsed - past.late_from()
@@ -174,11 +182,11 @@ def quantiles(values: Sequence[float], weights: Sequence[float]) -> Points:
 
 
 def _own(past: Past, word: Word) -> Points:
-    known = past.errors if len(past.errors) >= _PROVEN else _GUESSES
-    last = len(known) - 1
+    told, grain = word
+    factors = past.factors or _GUESSES
+    each = 2 * grain / (len(factors) - 1)
     return tuple(
-        max(0.0, word.left * math.exp(error) + word.grain * (2 * number / last - 1))
-        for number, error in enumerate(known)
+        max(0.0, told * factor - grain + each * number) for number, factor in enumerate(factors)
     )
 
 
@@ -186,4 +194,4 @@ def _spread(points: Points) -> float:
     return points[3 * len(points) // 4] - points[len(points) // 4]
 
 
-_GUESSES = tuple(_GUESSED * (2 * (i + 0.5) / POINTS - 1) for i in range(POINTS))
+_GUESSES = tuple(math.exp(_GUESSED * (2 * (at + 0.5) / POINTS - 1)) for at in range(POINTS))

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from shared.records import Codec
 from shared.store.base import Record
+from shared.values import replace
 
 
 class Status(str, Enum):

@@ -11,6 +11,8 @@ from shared.jobs.estimate import Points, wait
 
 _AIM = 0.2
 """What a look is worth, as a share of the first pause: it saves so much of waiting."""
+_FINE = 0.003
+"""A share of the time that a task has run: no look is about less than that."""
 _SPREAD = 0.02
 """The same as a share of what is not known of the task's end: the less is known, the more rarely
 one looks."""
@@ -101,8 +103,9 @@ class Policy:
             return self._spread(min(grown, self.poll_ceiling), chance)
         # What a look is worth varies, lest all tasks of one instant be looked at in one.
         varied = 1.0 + self.jitter * (2.0 * chance - 1.0)
-        wanted = wait(left, self.poll_first * _AIM * varied, _SPREAD * varied)
-        least = self.poll_least * _GROWTH ** min(max(0, looks - _LOOKS), 100)
+        fine = max(0.0, elapsed) * _FINE
+        wanted = wait(left, max(self.poll_first * _AIM, fine) * varied, _SPREAD * varied)
+        least = max(self.poll_least, fine) * _GROWTH ** min(max(0, looks - _LOOKS), 100)
         pause = min(max(wanted, least), self.poll_longest * (1.0 - self.jitter * chance))
         return max(1, round(pause * 1000))
 

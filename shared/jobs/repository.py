@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from shared.jobs.model import OLD_QUEUES, PROCESS, Job, from_record, queues_of, 
 from shared.records import Codec, Unreadable, claimed
 from shared.store.base import TEXT_LENGTH, Conflict, Lease, Record, Store, Table, Value
 from shared.store.tables import IDEMPOTENCY, JOBS, OLD_LANES, TASKS
+from shared.values import replace
 
 log = logging.getLogger("maquette.jobs")
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from shared.errors import Refused
 from shared.jobs.lifecycle.submitting import key_holds
 from shared.jobs.lifecycle.transitions import Moment, moved, opened
 from shared.jobs.model import HistoryEntry, Job, Receipt, Status
+from shared.values import replace
 
 S = Status
 

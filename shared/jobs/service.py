@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,6 +26,7 @@ from shared.jobs.repository import Conflict, IdempotencyKey, JobPage, JobReposit
 from shared.media import extension
 from shared.providers.base import Provider
 from shared.store.base import StoreUnavailable
+from shared.values import replace
 from shared.waiting import Waiters
 
 _TRIES = 5

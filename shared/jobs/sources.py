@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 from shared.clock import Deadline
@@ -29,6 +28,7 @@ from shared.jobs.steps.find import find
 from shared.metrics import QUEUE_AGE
 from shared.providers.base import Provider
 from shared.store.base import TEXT_LENGTH, Lease
+from shared.values import replace
 from shared.work.loop import NAP, WIND_DOWN, HeldUnits, Unit
 
 log = logging.getLogger("maquette.poll")

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from shared.jobs.estimate import NOTHING, Past
-from shared.jobs.lifecycle.scheduling import expected_end, next_look, watch_ends
+from shared.jobs.lifecycle.scheduling import (
+    expected_end,
+    look_at,
+    next_look,
+    seconds_left,
+    watch_ends,
+)
 from shared.jobs.lifecycle.transitions import Moment, end_canceling, enter, fail, moved, unbilled
 from shared.jobs.model import Job, JobError, Pace, ResultFile, Status
 from shared.jobs.policy import Policy
 from shared.providers.base import (
     TaskState,
 )
+from shared.values import replace
 
 S = Status
 
@@ -106,12 +111,13 @@ def _progressed(
     pace = _pace(job, state, at)
     progress = max(job.progress, min(state.progress or 0, 99))
     news = replace(seen, progress=progress, pace=pace)
-    expected = expected_end(news, at.now, policy, past)
+    left = seconds_left(news, at.now, policy, past)
+    expected = expected_end(news, at.now, left)
     # No end was expected yet, or one by now: to expect another is news.
     is_over = job.eta_at is None or job.eta_at <= at.now
     if pace is job.pace and not job.misses and not (is_over and expected != job.eta_at):
         return job
-    return moved(news, at, eta_at=expected, due_at=next_look(news, at, policy, past))
+    return moved(news, at, eta_at=expected, due_at=look_at(news, at, policy, left))
 
 
 def _pace(job: Job, state: TaskState, at: Moment) -> Pace | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 
 from shared.jobs import estimate
@@ -19,6 +18,7 @@ from shared.providers.base import (
     RateLimited,
 )
 from shared.store.base import Lease
+from shared.values import replace
 
 S = Status
 
@@ -82,21 +82,27 @@ def next_look(job: Job, at: Moment, policy: Policy, past: Past = NOTHING) -> int
 
     下一次查询的时间。
     """
-    left = seconds_left(job, at.now, policy, past)
+    return look_at(job, at, policy, seconds_left(job, at.now, policy, past))
+
+
+def look_at(job: Job, at: Moment, policy: Policy, left: Points | None) -> int:
+    """As `next_look`, by the seconds that may be left.
+
+    由剩余秒数决定下一次查询的时间。
+    """
     looks = job.receipt.checks + job.looks
     look = at.now + policy.look(_elapsed(job, at.now), at.chance, left, looks)
     end = watch_ends(job, policy)
     return min(look, end) if end > at.now else look
 
 
-def expected_end(job: Job, now: int, policy: Policy, past: Past = NOTHING) -> int | None:
+def expected_end(job: Job, now: int, left: Points | None) -> int | None:
     """When (ms) a running task will end, as likely sooner as later, and not after its provider's
     own estimate; None while nothing is known.
 
     预计的结束时间。
     """
     told = None if job.pace is None else job.pace.ends_at
-    left = seconds_left(job, now, policy, past)
     if left is None:
         return told
     end = now + ms(estimate.median(left))

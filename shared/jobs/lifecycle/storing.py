@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from shared.jobs.lifecycle.transitions import Moment, enter, fail, moved, ms
 from shared.jobs.model import Artifact, Job, JobError, ResultFile, Status
@@ -15,6 +14,7 @@ from shared.providers.base import (
     RemoteFile,
     TaskState,
 )
+from shared.values import replace
 
 S = Status
 _BROKEN_TRIES = 5

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from shared.jobs.estimate import NOTHING, Past
-from shared.jobs.lifecycle.scheduling import expected_end, hint_of, next_look, sought_since
+from shared.jobs.lifecycle.scheduling import (
+    expected_end,
+    hint_of,
+    look_at,
+    seconds_left,
+    sought_since,
+)
 from shared.jobs.lifecycle.transitions import (
     Moment,
     end_canceling,
@@ -28,6 +32,7 @@ from shared.providers.base import (
     Request,
     Unauthorized,
 )
+from shared.values import replace
 
 S = Status
 
@@ -80,9 +85,9 @@ def submitted(job: Job, task_id: str, at: Moment, policy: Policy, past: Past = N
         return job
     if job.status is S.SUBMITTING:
         begun = replace(job, task_id=task_id, started_at=at.now, pace=None)
-        begun = replace(begun, eta_at=expected_end(begun, at.now, policy, past))
-        due = next_look(begun, at, policy, past)
-        return enter(begun, S.RUNNING, at, due_at=due, failures=0, misses=0)
+        left = seconds_left(begun, at.now, policy, past)
+        due, end = look_at(begun, at, policy, left), expected_end(begun, at.now, left)
+        return enter(begun, S.RUNNING, at, due_at=due, eta_at=end, failures=0, misses=0)
     if job.status is S.CANCELING:
         return moved(job, at, task_id=task_id, started_at=at.now, due_at=at.now)
     if not job.status.terminal or (job.retried_as is not None and job.attempt is None):

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from shared.jobs.model import HistoryEntry, Job, JobError, Status
+from shared.values import replace
 
 S = Status
 NEXT: dict[Status, frozenset[Status]] = {

@@ -11,7 +11,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
@@ -36,6 +36,7 @@ from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
 from shared.media import extension
 from shared.store.base import StoreUnavailable
+from shared.values import replace
 
 if TYPE_CHECKING:
     from PIL import Image

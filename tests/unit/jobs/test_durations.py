@@ -156,8 +156,8 @@ def test_how_far_progress_can_be_trusted_is_learned() -> None:
         hasty.ended(running(number, pace=replace(pace, high=95)), START + 101_000, 100.0)
         for durations in (honest, hasty):
             durations.refresh(START, follows, at_once=True)
-    assert honest.of(running()).trusts()
-    assert not hasty.of(running()).trusts()
+    assert honest.of(running()).trusted
+    assert not hasty.of(running()).trusted
 
 
 def test_the_providers_own_estimate_is_judged_like_progress() -> None:
@@ -167,7 +167,7 @@ def test_the_providers_own_estimate_is_judged_like_progress() -> None:
         job = running(number, pace=pace, updated_at=START + 10_000)
         durations.ended(job, START + 101_000, 100.0)
         durations.refresh(START, follows, at_once=True)
-    assert not durations.of(running()).trusts()
+    assert not durations.of(running()).trusted
 
 
 def test_the_leader_keeps_what_is_known_and_others_read_it() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.jobs import estimate
-from shared.jobs.estimate import NOTHING, POINTS, Past, Points, Word
+from shared.jobs.estimate import NOTHING, POINTS, Past, Points, Word, past_of
 
 SECONDS = st.floats(0.01, 100_000)
 ASCENDING = st.lists(SECONDS, min_size=1, max_size=40).map(lambda given: tuple(sorted(given)))
@@ -26,7 +26,7 @@ TOLD = st.tuples(st.floats(-10, 10_000), st.integers(0, 99))
 
 def past(*seconds: float, errors: Points = ()) -> Past:
     weights = [1.0] * len(seconds)
-    return Past(estimate.quantiles(seconds, weights), errors)
+    return past_of(estimate.quantiles(seconds, weights), errors)
 
 
 HUNDRED = past(*range(80, 121))
@@ -172,17 +172,17 @@ def test_whatever_progress_is_told_it_makes_finite_seconds(
 def test_a_word_that_was_wrong_too_often_does_not_count() -> None:
     word = Word(1.0, 0.1)
     wrong, right = (1.5,) * 12, (0.1,) * 12
-    assert estimate.left(50.0, Past(HUNDRED.seconds, right), word) != estimate.left(
+    assert estimate.left(50.0, past_of(HUNDRED.seconds, right), word) != estimate.left(
         50.0, HUNDRED, None
     )
-    assert estimate.left(50.0, Past(HUNDRED.seconds, wrong), word) == estimate.left(
+    assert estimate.left(50.0, past_of(HUNDRED.seconds, wrong), word) == estimate.left(
         50.0, HUNDRED, None
     )
 
 
 def test_the_errors_of_the_past_widen_what_a_word_says() -> None:
-    sure = estimate.left(50.0, Past((), (0.0,) * 8), Word(40.0))
-    unsure = estimate.left(50.0, Past((), tuple(at / 20 for at in range(-4, 5))), Word(40.0))
+    sure = estimate.left(50.0, past_of((), (0.0,) * 8), Word(40.0))
+    unsure = estimate.left(50.0, past_of((), [at / 20 for at in range(-4, 5)]), Word(40.0))
     assert sure == (40.0,) * 8
     assert unsure is not None
     assert unsure[0] < 33 < 48 < unsure[-1]
