@@ -110,7 +110,7 @@ def _needless(packages: Path) -> Iterator[Path]:
 
     列出运行时用不到的文件。
     """
-    for name in ("bin", "include", *ABSENT):
+    for name in ("bin", "include", "lib64", "share", *ABSENT):
         yield from packages.glob(name)
     for name in ABSENT:
         yield from packages.glob(f"{name}-*.dist-info")
