@@ -80,7 +80,16 @@ def test_a_layer_holds_no_tests_no_needless_packages_and_every_licence(
     packages = built / layer / "python"
     assert [path.name for path in (built / layer).iterdir()] == ["python"]
     names = {path.name for path in packages.iterdir()}
-    assert not names & {"bin", "include", "lib64", "share", "infra", "functions", "shared", *pack.ABSENT}
+    assert not names & {
+        "bin",
+        "include",
+        "lib64",
+        "share",
+        "infra",
+        "functions",
+        "shared",
+        *pack.ABSENT,
+    }
     assert not [path for path in packages.rglob("tests") if path.is_dir()]
     bare = set()
     for notes in packages.glob("*.dist-info"):

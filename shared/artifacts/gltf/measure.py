@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from shared.artifacts.gltf.container import Container, FileReader, RangeReader, check_container
@@ -43,13 +43,15 @@ class Inspection:
     meshes, nodes, generator (text, or None), verified and, where the vertices were read and are at
     most a million, watertight. `verified` says what bounds and indices come from: "vertices" that
     were read, or the file's own "declarations". Declared bounds are an upper limit: a turned part's
-    box is larger than the part.
+    box is larger than the part. `container` is the model as it was read, with what was unpacked of
+    it: whoever draws it next need not do that again. It is None where its source is closed again.
 
     这个类保存一次模型检查的结果和警告。
     """
 
     facts: Mapping[str, Any]
     warnings: tuple[str, ...]
+    container: Container | None = field(default=None, repr=False, compare=False)
 
 
 def inspect_model(
@@ -65,7 +67,8 @@ def inspect_model(
     """
     if path is not None:
         with FileReader(path) as local:
-            return inspect_model(local, measure_below=measure_below)
+            found = inspect_model(local, measure_below=measure_below)
+            return replace(found, container=None)
     from shared.artifacts.gltf import extensions, instances, mesh, settling
 
     container = check_container(reader)
@@ -97,7 +100,7 @@ def inspect_model(
         facts["bounds"], _ = _bounds(
             _moved(_declared(same[0], container), same) for same in _alike(parts)
         )
-    return Inspection(facts, tuple(warnings))
+    return Inspection(facts, tuple(warnings), container)
 
 
 def _counted(container: Container, parts: Sequence[Drawn]) -> dict[str, Any]:

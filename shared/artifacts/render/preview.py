@@ -14,7 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.artifacts.gltf.container import BytesReader, FileReader, RangeReader, check_container
+from shared.artifacts.gltf.container import (
+    BytesReader,
+    Container,
+    FileReader,
+    RangeReader,
+    check_container,
+)
 from shared.artifacts.gltf.settling import settled
 from shared.artifacts.render.camera import AZIMUTH, ELEVATION, Camera, look_at
 from shared.artifacts.render.frame import draw_frame
@@ -47,14 +53,15 @@ class Picture:
 
 
 def draw_preview(
-    source: str | os.PathLike[str] | bytes | RangeReader,
+    source: str | os.PathLike[str] | bytes | RangeReader | Container,
     size: int = 512,
     warnings: list[str] | None = None,
 ) -> bytes:
     """A WebP of the model, `size` pixels a side, on a light ground.
 
-    `source` is a path, the GLB's bytes or a reader. What the picture does not show is added to the
-    `warnings`. Raises BrokenModel, or PreviewError where the model may be good but cannot be drawn.
+    `source` is a path, the GLB's bytes, a reader or a model already checked. What the picture does
+    not show is added to the `warnings`. Raises BrokenModel, or PreviewError where the model may be
+    good but cannot be drawn.
 
     这个函数生成模型的 WebP 预览图。
     """
@@ -65,7 +72,7 @@ def draw_preview(
 
 
 def render(
-    source: str | os.PathLike[str] | bytes | RangeReader,
+    source: str | os.PathLike[str] | bytes | RangeReader | Container,
     size: int = 512,
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
@@ -77,8 +84,9 @@ def render(
     if isinstance(source, (str, os.PathLike)):
         with FileReader(source) as file:
             return render(file, size, azimuth, elevation)
-    reader = BytesReader(source) if isinstance(source, bytes) else source
-    scene = read_scene(settled(check_container(reader)))
+    if not isinstance(source, Container):
+        source = check_container(BytesReader(source) if isinstance(source, bytes) else source)
+    scene = read_scene(settled(source))
     camera = look_at(scene.points, azimuth, elevation)
     with np.errstate(all="ignore"):
         frame = draw_frame(scene, camera, size)

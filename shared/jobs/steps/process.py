@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 from shared.artifacts.gltf.container import (
     BrokenModel,
     BytesReader,
+    Container,
     FileReader,
     RangeReader,
     check_container,
@@ -199,16 +200,19 @@ def _model(
     """
     with _read(ports, info, file.sha256, deadline) as reader:
         if job.claims > _CAREFUL_CLAIMS:
-            _, warnings = _inspected(file, reader, lambda: _container_alone(reader))
-            return [_artifact(ports, job, file, index, info, {})], [*warnings, _CAREFULLY]
-        facts, warnings = _inspected(
+            found = _inspected(file, reader, lambda: _container_alone(reader))
+            alone = _artifact(ports, job, file, index, info, {})
+            return [alone], [*found.warnings, _CAREFULLY]
+        found = _inspected(
             file, reader, lambda: inspect_model(reader, measure_below=ports.measure_below)
         )
+        warnings = list(found.warnings)
         deadline.check()
-        model = _artifact(ports, job, file, index, info, facts)
+        model = _artifact(ports, job, file, index, info, dict(found.facts))
         if not ports.draws_previews:
             return [model], warnings
-        preview = _drawn(ports, job, "preview", index, lambda: _preview(reader, warnings), warnings)
+        source = found.container or reader
+        preview = _drawn(ports, job, "preview", index, lambda: _preview(source, warnings), warnings)
     return [model, *preview], warnings
 
 
@@ -242,8 +246,8 @@ def _container_alone(reader: RangeReader) -> Inspection:
 
 def _inspected(
     file: ResultFile, reader: RangeReader, inspect: Callable[[], Inspection]
-) -> tuple[dict[str, object], list[str]]:
-    """The facts and warnings of a model; raises BrokenModel.
+) -> Inspection:
+    """What was found in a model; raises BrokenModel.
 
     One that was refused before and came again the same has no facts, but a warning of what is wrong
     with it: it is paid for, and some loader may open it. That needs a container with data in it.
@@ -251,13 +255,13 @@ def _inspected(
     检查模型；两次发来的同一文件只给出警告。
     """
     try:
-        found = inspect()
+        return inspect()
     except BrokenModel as fault:
         data = not isinstance(fault, Undecodable) and has_container(reader)
         if file.refused is None or file.refused != file.sha256 or not data:
             raise
-        return {}, [f"published as the provider sent it, twice the same: {fault.reason}"]
-    return dict(found.facts), list(found.warnings)
+        said = f"published as the provider sent it, twice the same: {fault.reason}"
+        return Inspection({}, (said,))
 
 
 def _picture(
@@ -350,7 +354,7 @@ def _drawn(
     return [Artifact(role, name, key, "image/webp", len(picture), sha256, facts)]
 
 
-def _preview(source: RangeReader, warnings: list[str]) -> Drawing:
+def _preview(source: RangeReader | Container, warnings: list[str]) -> Drawing:
     from shared.artifacts.render.preview import draw_preview
 
     return draw_preview(source, PREVIEW_SIDE, warnings), PREVIEW_SIDE, PREVIEW_SIDE

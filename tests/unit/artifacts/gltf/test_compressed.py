@@ -137,6 +137,15 @@ def test_draco_is_imported_only_for_what_it_packed() -> None:
     assert said == ["[]", "['DracoPy']"]
 
 
+def test_what_was_unpacked_to_be_measured_is_drawn_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = inspect(model("torus-draco"))
+    monkeypatch.setattr(draco, "unpack", lambda *_: pytest.fail("it was unpacked again"))
+    assert found.container is not None
+    assert render(found.container, 32).mask.any()
+
+
 # -- what is too much stays packed
 
 
