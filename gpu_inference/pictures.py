@@ -33,6 +33,17 @@ CELL = 8
 _SOFT = 2
 _NOISE = 16
 _ALPHA = ("RGBA", "LA", "PA")
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets a picture upright that says it is stored in one of these ways."""
 
 
 class PictureRefused(Exception):
@@ -113,9 +124,21 @@ def _upright(data: bytes, max_bytes: int, max_pixels: int, min_side: int) -> Ima
         raise PictureRefused("format_unsupported", "animated pictures are not accepted")
     try:
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        return _turned(picture)
     except (OSError, SyntaxError, ValueError, MemoryError) as error:
         raise PictureRefused("image_invalid", f"the picture is damaged: {error}") from error
+
+
+def _turned(picture: Image.Image) -> Image.Image:
+    """The picture turned by its EXIF orientation alone: whatever else is odd there is no matter.
+
+    只按方向标记摆正图片。
+    """
+    try:
+        way = picture.getexif().get(_ORIENTATION)
+    except Exception:  # EXIF is decoration: whatever is wrong in it, the pixels still count
+        way = None
+    return picture.transpose(_TURNS[way]) if way in _TURNS else picture
 
 
 def _source(picture: Image.Image) -> Source:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 
 import pytest
 from PIL import Image
@@ -63,6 +64,20 @@ def test_a_picture_taken_sideways_is_kept_upright(house: House) -> None:
     key = house.job(answer.json["id"]).input.images["image"].key
     with house.bundle.bucket.open(key) as reader, Image.open(io.BytesIO(reader.read())) as kept:
         assert kept.size == (48, 64)
+
+
+@pytest.mark.parametrize("odd", [b"\x1a\1\5\0\1\0\0\0", b"\x25\x88\2\0\4\0\0\0"])
+def test_a_photo_with_odd_exif_is_kept_upright(house: House, odd: bytes) -> None:
+    # A resolution whose denominator is zero, and a position that is a text.
+    order = struct.pack("<2HI2H", 0x0112, 3, 1, 8, 0)
+    block = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + order + odd
+    block += struct.pack("<2I", 38, 0) + bytes(8)
+    plain = picture("JPEG", (64, 48))
+    segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
+    photo = plain[:2] + segment + plain[2:]
+    answer = post_form("/api/v1/models", files=[("image", photo)])
+    assert answer.status == 202, answer.body
+    assert answer.json["input"]["image"]["width"] == 48
 
 
 def test_a_photo_of_twelve_megapixels_is_accepted(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import pytest
@@ -63,6 +64,15 @@ def test_a_photo_is_turned_upright() -> None:
     assert upright.getpixel((28, 20))[1] < 60  # type: ignore[index]
     assert upright.getpixel((2, 20))[1] > 200  # type: ignore[index]
     assert not upright.getexif()
+
+
+def test_a_photo_with_a_zero_denominator_in_its_exif_is_turned_upright() -> None:
+    order = struct.pack("<2HI2H", 0x0112, 3, 1, 6, 0)
+    odd = struct.pack("<2H2I", 0x011A, 5, 1, 38)
+    block = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + order + odd + bytes(12)
+    plain = encoded(Image.new("RGB", (40, 30), RED), "JPEG")
+    segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
+    assert pixels(accepted(plain[:2] + segment + plain[2:])).size == (30, 40)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])

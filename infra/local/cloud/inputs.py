@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.artifacts.images.image import sniff
+from shared.artifacts.images.pixels import orientation_of, plain, turned
 from shared.jobs.kinds import KINDS
 
 PHOTO_BYTES = 4_400_000
@@ -209,15 +211,16 @@ def _shrunk(path: Path, data: bytes, limit: int) -> tuple[bytes, int]:
 
     缩小图片。
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            image = ImageOps.exif_transpose(opened)
+            opened.load()
+            way = orientation_of(opened, data, sniff(data) or "")
+            image = turned(plain(opened), way)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be opened as a picture: {error}") from None
-    see_through = image.has_transparency_data
-    image = image.convert("RGBA" if see_through else "RGB")
+    see_through = image.mode == "RGBA"
     for side in _SIDES:
         if side < max(image.size) or side == _SIDES[0]:
             image.thumbnail((side, side), Image.Resampling.LANCZOS)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from infra.local.standins import glb, glyphs, solids
+from shared.artifacts.images import image
+from shared.artifacts.images.pixels import orientation_of, plain, turned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +112,7 @@ def open_photo(data: bytes, pixels: int) -> Image:
     Pillow's own errors (OSError and others) tell of broken files.
     把照片读成正立的 RGB 图像。
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(io.BytesIO(data)) as picture:
         if max(picture.size) > MAX_SIDE:
@@ -118,14 +120,10 @@ def open_photo(data: bytes, pixels: int) -> Image:
         # A JPEG can be decoded at an eighth of its size at a fraction of time and memory.
         picture.draft("RGB", (pixels, pixels))
         picture.load()
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode[0] in "IF":
-            upright = upright.point(lambda value: value / 256).convert("L")
-        if upright.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
+        upright = turned(plain(picture), orientation_of(picture, data, image.sniff(data) or ""))
         upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
         if upright.mode != "RGBA":
-            return upright.convert("RGB")
+            return upright
         white = Image.new("RGBA", upright.size, "white")
         return Image.alpha_composite(white, upright).convert("RGB")
 
