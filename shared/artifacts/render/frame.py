@@ -89,7 +89,7 @@ class _Painter:
         self.pixel = 2 * camera.tangent / side
         self.screen = _projected(scene, camera, side)
         self.budget = Budget(BUDGET)
-        self.shader = Shader(scene, camera, self.screen)
+        self.shader = Shader(scene, camera, self.screen, side)
         self._tints = np.array([_tint(surface) for surface in scene.surfaces], np.float32)
         both = np.array([surface.double_sided for surface in scene.surfaces])
         self._both = both.take(scene.surface)

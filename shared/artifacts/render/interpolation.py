@@ -28,7 +28,8 @@ class Seen:
 
     def __init__(self, scene: Scene, camera: Camera, screen: Array, seen: Array) -> None:
         self.surface: Array = scene.surface.take(seen)
-        self._scene, self._camera = scene, camera
+        self.camera = camera
+        self._scene = scene
         self._corner: Array = scene.faces.take(seen, axis=0)
         x, y, z = (axis.take(np.ascontiguousarray(self._corner.T)) for axis in screen)
         self._area: Array = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
@@ -137,6 +138,21 @@ class Samples:
         length = parts[0] * parts[0] + parts[1] * parts[1] + parts[2] * parts[2]
         length = _ONE / np.sqrt(np.maximum(length, np.float32(1e-12)))
         return Normals([part * length for part in parts])
+
+    def mirrored_ways(self, side: int, here: Array | slice) -> list[Array]:
+        """Unit directions from some of the samples to what a mirror would show there: x, y and z.
+
+        `side` is that of the screen in pixels.
+
+        这个方法给出采样点的镜面反射方向。
+        """
+        normals = self.normals()
+        row = slice(None) if normals.row is None else normals.row
+        normal = [part[row][here] for part in normals.parts]
+        x, y = self._x[here] * np.float32(2 / side) - 1, 1 - self._y[here] * np.float32(2 / side)
+        way = self._seen.camera.ways(x, y).T
+        twice = 2 * (way[0] * normal[0] + way[1] * normal[1] + way[2] * normal[2])
+        return [one - twice * part for one, part in zip(way, normal, strict=True)]
 
     def colours(self) -> list[Array]:
         """The vertex colours' red, green, blue and alpha, 0..1; 1 where the scene has none.

@@ -3,9 +3,8 @@
 Drawing first finds which triangle each sample shows; only then are colours computed, so the cost
 of a texture or a light does not depend on how many triangles lie behind one another.
 
-The light is neutral and mostly ambient, a little stronger from above and from the upper left: what
-a viewer shows by a soft environment, without its colours. Colours become sRGB here, before they are
-mixed: a browser blends and smooths what is already coded, and so does the preview.
+Colours become sRGB here, before they are mixed: a browser blends and smooths what is already coded,
+and so does the preview.
 
 这个模块为每个可见采样点计算颜色和光照。
 """
@@ -18,6 +17,7 @@ import numpy as np
 
 from shared.artifacts.render.camera import Camera
 from shared.artifacts.render.interpolation import Samples, Seen
+from shared.artifacts.render.lighting import Lighting
 from shared.artifacts.render.materials import Surface
 from shared.artifacts.render.raster import Array
 from shared.artifacts.render.scene import Scene, layouts
@@ -27,18 +27,14 @@ _BARELY = 1 / 64
 """What is less opaque than this is not there."""
 
 _SAMPLES_AT_ONCE = 1 << 15  # their working memory stays within a processor's cache
-_AMBIENT, _SKY, _KEY = np.float32(0.60), np.float32(0.05), np.float32(0.33)
-"""Light from everywhere, more of it (or less) from above (or below), and from the upper left.
-
-Fitted to what three.js shows under RoomEnvironment, a uniform white environment, and ambient or sky
-light with a sun or a headlight: as near as possible to the farthest (scripts/bench/pictures).
-"""
-
 _SHEEN = np.float32(0.01)
 """What even a black surface reflects: between a lamp's nothing and a white environment's 4%."""
 
 _OCCLUDED = np.float32(0.75)
 """How much of the light an occlusion texture can take: what comes from everywhere."""
+
+_FULLY = np.float32(0.3)
+"""How much less rough than 1 metal is from which on it mirrors alone."""
 
 _STEPS = 4095
 
@@ -59,17 +55,16 @@ _CODED = np.rint(coded(np.arange(_STEPS + 1) / _STEPS) * 255).astype(np.uint8)
 class Shader:
     """Colours the samples of a scene's triangles on the `screen` (3, n) of a camera.
 
-    `shaded` counts the samples that were coloured.
+    The screen is `side` pixels wide and high. `shaded` counts the samples that were coloured.
 
     这个类为场景的采样点着色。
     """
 
-    def __init__(self, scene: Scene, camera: Camera, screen: Array) -> None:
+    def __init__(self, scene: Scene, camera: Camera, screen: Array, side: int) -> None:
         self.shaded = 0
-        self._scene, self._camera, self._screen = scene, camera, screen
+        self._scene, self._camera, self._screen, self._side = scene, camera, screen, side
         self._row = np.zeros(len(scene.faces), np.int32)
-        key = camera.back * 0.77 + camera.up * 0.58 - camera.right * 0.26
-        self._key = (key / np.linalg.norm(key)).astype(np.float32)
+        self._lighting = Lighting(camera)
 
     def colours(self, faces: Array, x: Array, y: Array) -> tuple[Array, Array]:
         """8-bit sRGB and alpha of samples (n, 4), and how strongly each is lit, of about 1 (n,).
@@ -118,6 +113,8 @@ class Shader:
         for surface, here in surfaces:
             if surface.unlit:
                 light[here], sheen[here] = 1, 0
+            elif surface.metallic:
+                self._plate(surface, samples, here, light, sheen)
         for part in parts[:3]:
             part *= light
             part += sheen
@@ -142,15 +139,35 @@ class Shader:
             _CODED.take(part.astype(np.int16), mode="clip", out=colour[:, number])
 
     def _light(self, samples: Samples) -> Array:
-        """How much light reaches samples; where triangles are flat, each is lit but once."""
+        """How much light samples give back; where triangles are flat, each is lit but once."""
         normals = samples.normals()
-        x, y, z = normals.parts
-        light: Array = x * self._key[0] + y * self._key[1] + z * self._key[2]
-        light = np.maximum(light, 0)
-        light *= _KEY
-        light += y * _SKY
-        light += _AMBIENT
+        light = self._lighting.dull(normals.parts)
         return light if normals.row is None else light.take(normals.row)
+
+    def _plate(
+        self,
+        surface: Surface,
+        samples: Samples,
+        here: Array | slice,
+        light: Array,
+        sheen: Array,
+    ) -> None:
+        """Where a surface is metal, put what it mirrors in the place of the light it gives back.
+
+        金属表面改用反射光。
+        """
+        metallic: Array = np.full(1, surface.metallic, np.float32)
+        roughness: Array = np.full(1, surface.roughness, np.float32)
+        texture = surface.metallic_roughness_texture
+        if texture is not None:
+            _, green, blue = _looked_up(surface, texture, samples, here, 3)
+            metallic, roughness = blue * metallic, green * roughness
+        # The roughest metal mirrors so wide a surrounding that it looks like what is dull.
+        metallic = metallic * np.minimum((1 - roughness) / _FULLY, 1)
+        if metallic.any():
+            mirrored = self._lighting.mirrored(samples.mirrored_ways(self._side, here), roughness)
+            light[here] += (mirrored - light[here]) * metallic
+            sheen[here] *= 1 - metallic
 
     def _base(self, samples: Samples) -> list[Array]:
         """Vertex colour times factor times texture, linear: red, green, blue and alpha, (n,) each.
