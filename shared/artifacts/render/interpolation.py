@@ -79,13 +79,16 @@ class Seen:
     def uvs(self, layer: int) -> tuple[Array, Array]:
         """The UVs of the three corners (k, 6), and how far apart two pixels are in them (k,).
 
+        Across or down, whichever is farther: so graphics cards choose a mipmap.
+
         这个方法给出各角的纹理坐标和相邻像素的间距。
         """
         if layer not in self._uvs:
             uv = self._scene.uvs[layer].take(self._corner, axis=0)
             one, two = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
-            covered = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
-            apart = np.sqrt(covered / np.maximum(np.abs(self._area), np.float32(1e-6)))
+            steps = (one * self.terms[:, [at]] + two * self.terms[:, [at + 3]] for at in (0, 1))
+            across, down = (_dot(step, step) for step in steps)
+            apart = np.sqrt(np.maximum(across, down))
             self._uvs[layer] = uv.reshape(-1, 6), apart
         return self._uvs[layer]
 
