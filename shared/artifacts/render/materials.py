@@ -34,6 +34,9 @@ MAX_FULL = 16
 _TEXTURES = 4
 """Of a material, at most, that are read."""
 
+_LARGE = 1e6
+"""Beyond it a number of a material says nothing but how large it is."""
+
 _COARSER = 4
 """How much smaller a texture of numbers is than one of colours: it only shades them."""
 
@@ -164,7 +167,7 @@ class Shelf:
         emission = _numbers(raw.get("emissiveFactor"), (0, 0, 0))
         glow = _dict(extensions.get("KHR_materials_emissive_strength"))
         strength = 0.0 if unlit else max(0.0, _number(glow.get("emissiveStrength"), 1))
-        emission = np.maximum(emission * np.float32(strength), 0)
+        emission = np.clip(emission.astype(np.float64) * strength, 0, _LARGE).astype(np.float32)
         emissive = raw.get("emissiveTexture") if emission.any() else None
         occlusion = _dict(raw.get("occlusionTexture"))
         mode = raw.get("alphaMode")
@@ -283,7 +286,8 @@ def _matrix(transform: Mapping[str, Any]) -> Array:
     turn = _number(transform.get("rotation"), 0)
     cosine, sine = math.cos(turn), math.sin(turn)
     rotation = np.array([[cosine, sine], [-sine, cosine]])
-    return np.column_stack([rotation * scale, move]).astype(np.float32)
+    matrix = np.clip(np.column_stack([rotation * scale, move]), -_LARGE, _LARGE)
+    return matrix.astype(np.float32)
 
 
 def _wrap(code: object) -> int:

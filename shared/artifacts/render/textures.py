@@ -150,12 +150,16 @@ class Texture:
         return np.where(np.abs(u) < _FAR, u, none), np.where(np.abs(v) < _FAR, v, none)
 
     def _level(self, footprint: Array | float) -> Array:
-        """Which level's texels are nearest in size to what a pixel covers."""
+        """Which level's texels are nearest in size to what a pixel covers.
+
+        选择缩小图的级别。
+        """
         image = self.image
         longer = np.float32(max(int(image.widths[0]), int(image.heights[0])))
         texels = np.asarray(footprint, np.float32) * longer
         if self.matrix is not None:
-            texels = texels * np.float32(np.linalg.norm(self.matrix[:, :2], 2))
+            (a, b, _), (c, d, _) = self.matrix
+            texels = texels * np.sqrt(np.abs(a * d - b * c))
         level = np.rint(np.log2(np.maximum(texels, 1)))
         level = np.where(level < len(image.starts), level, len(image.starts) - 1)
         whole: Array = level.astype(np.int32)
