@@ -214,7 +214,8 @@ class Document:
     """A checked glTF document. `raw` is the JSON itself, for materials, textures and samplers.
 
     `roots` are the nodes of the scene that viewers show, `weights` the default weights of each
-    mesh's morph targets. A mesh that nothing uses has no primitives here.
+    mesh's morph targets, `tracks` the accessors of animations and skins. A mesh that nothing uses
+    has no primitives here.
 
     这个类保存检查过的整份 glTF 文档。
     """
@@ -228,6 +229,7 @@ class Document:
     roots: tuple[int, ...] = field(repr=False)
     warnings: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+    tracks: tuple[int, ...] = field(default=(), repr=False)
 
 
 def entries(root: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

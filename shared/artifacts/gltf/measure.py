@@ -76,6 +76,8 @@ def inspect_model(
     if small:
         container = settling.settled(container)
     parts = instances.drawn(container)
+    if small:
+        mesh.check_packed(container)
     mesh.check_indices(container, packed=small)
     if not parts:
         raise BrokenModel("the scene draws nothing: no node that it reaches has vertices")

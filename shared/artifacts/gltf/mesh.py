@@ -20,8 +20,8 @@ from shared.artifacts.gltf.document import FAN, FLOAT, TRIANGLES, Accessor, Brok
 from shared.artifacts.gltf.unpacking import Unreadable, read_buffer, unpacked
 
 __all__ = [
-    "Array", "Unreadable", "check_indices", "normalised", "read_attribute", "read_chunks",
-    "read_floats", "read_rows", "read_triangles", "read_view",
+    "Array", "Unreadable", "check_indices", "check_packed", "normalised", "read_attribute",
+    "read_chunks", "read_floats", "read_rows", "read_triangles", "read_view",
 ]  # fmt: skip
 
 _DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -207,6 +207,36 @@ def check_indices(container: Container, packed: bool = True) -> None:
                     )
         except Unreadable:
             continue
+
+
+def check_packed(container: Container) -> None:
+    """Unpack all that the scenes use of what is compressed, within the bound on memory.
+
+    Loaders do, be it drawn or not: one stream that cannot be unpacked costs them the whole model.
+    Raises Undecodable.
+
+    这个函数解压场景用到的全部压缩数据。
+    """
+    document = container.document
+    if not any(view.packing is not None for view in document.views):
+        return
+    used: dict[int, None] = {}
+    for part in (part for mesh in document.meshes for part in mesh):
+        for names in (part.attributes, *part.targets):
+            used.update(dict.fromkeys(names.values()))
+        if part.indices is not None:
+            used[part.indices] = None
+    for node in document.nodes:
+        used.update(dict.fromkeys(node.instances.values()))
+    used.update(dict.fromkeys(document.tracks))
+    for index in used:
+        view = document.accessors[index].view
+        packing = None if view is None else document.views[view].packing
+        if view is not None and packing is not None and document.views[view].fault is None:
+            try:
+                unpacked(container, packing)
+            except Unreadable:
+                return
 
 
 def _least_vertices(container: Container) -> dict[int, tuple[int, str]]:

@@ -25,7 +25,7 @@ from shared.artifacts.gltf.document import (
 from shared.artifacts.gltf.meshes import MeshReader
 from shared.artifacts.gltf.nodes import adopted, check_skin, read_nodes, read_roots, read_weights
 from shared.artifacts.gltf.oddities import Oddities
-from shared.artifacts.gltf.references import follow_references, tracks_of
+from shared.artifacts.gltf.references import Reached, follow_references, tracks_of
 
 
 def check_document(raw: object, bin_length: int | None, odd: Oddities | None = None) -> Document:
@@ -51,10 +51,11 @@ def check_document(raw: object, bin_length: int | None, odd: Oddities | None = N
         meshes.append(reader.mesh(item, place) if used else ())
         weights.append(read_weights(item, place) or () if used else ())
     reader.warn()
+    tracks = _tracks(root, accessors, reached)
     for index, item in enumerate(entries(root, "skins")):
         if index in reached["skins"]:
             check_skin(item, f"skins[{index}]", accessors, odd)
-    _check_animations(root, accessors, reached["accessors"])
+            tracks += [int(item[name]) for name in ("inverseBindMatrices",) if name in item]
     nodes = adopted(nodes, odd)
     return Document(
         raw=root,
@@ -66,6 +67,7 @@ def check_document(raw: object, bin_length: int | None, odd: Oddities | None = N
         roots=roots,
         warnings=odd.warnings(),
         weights=tuple(weights),
+        tracks=tuple(tracks),
     )
 
 
@@ -81,10 +83,15 @@ def _check_version(root: Mapping[str, Any], odd: Oddities) -> None:
         raise BrokenModel("extensionsRequired is not a list of names")
 
 
-def _check_animations(
-    root: Mapping[str, Any], accessors: Sequence[Accessor], used: set[int]
-) -> None:
-    """Raise BrokenModel for a track that is not there: loaders read all of them, shown or not."""
+def _tracks(root: Mapping[str, Any], accessors: Sequence[Accessor], reached: Reached) -> list[int]:
+    """The accessors of all animations; raises BrokenModel for one that cannot be read.
+
+    Loaders read all of them, whether they are shown or not.
+
+    动画用到的访问器。
+    """
     tracks = {index for item in entries(root, "animations") for index in tracks_of(item)}
-    for index in sorted(tracks & used):
+    found = sorted(tracks & reached["accessors"])
+    for index in found:
         usable(accessors, index)
+    return found

@@ -176,6 +176,16 @@ def test_a_meshopt_stream_of_zeros_is_unusable() -> None:
         inspect(pack(document, bytes(len(data))))
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_one_meshopt_stream_of_zeros_costs_the_whole_model_as_it_costs_loaders(number: int) -> None:
+    document, data = opened(model("torus-meshopt"))
+    views = [view["extensions"]["EXT_meshopt_compression"] for view in document["bufferViews"]]
+    start = views[number].get("byteOffset", 0)
+    end = start + views[number]["byteLength"]
+    with pytest.raises(Undecodable):
+        inspect(pack(document, data[:start] + bytes(end - start) + data[end:]))
+
+
 @pytest.mark.parametrize("name", ["torus-draco", "torus-meshopt"])
 def test_a_stream_cut_short_is_unusable(name: str) -> None:
     document, data = opened(model(name))
