@@ -45,7 +45,8 @@ def job_answer(
 
 
 def again(bundle: Bundle, job: Job) -> dict[str, str]:
-    """The Retry-After header of an unfinished job: the provider's hint, else a tenth of its age.
+    """The Retry-After header of an unfinished job: the seconds that are left as far as that is
+    known, else a tenth of its age.
 
     建议多久之后再查询。
     """

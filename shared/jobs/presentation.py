@@ -180,7 +180,8 @@ def _time(instant: int | None) -> str | None:
 
 
 def eta_seconds(job: Job, now: int) -> int | None:
-    """How many seconds the provider's last hint leaves, or None without one.
+    """How many seconds are left until a running job's task is expected to end; None while nothing
+    is known of that.
 
     预计剩余秒数。
     """

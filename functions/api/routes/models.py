@@ -50,8 +50,9 @@ def create_model(request: Request, caller: Caller, body: Body) -> Response:
     "/{job_id}/status",
     tags=["models"],
     summary="Read a model's progress",
-    description="Status, progress from 0 to 100, and the provider's guess of the seconds left. "
-    "While unfinished, Retry-After says when to look again.",
+    description="Status, progress from 0 to 100, and the seconds that are left as far as past jobs "
+    "like it, its progress and the provider's own guess tell; null while nothing is known. While "
+    "unfinished, Retry-After says when to look again.",
     responses=operations.answers("ModelStatus", 401, 404),
 )
 def get_status(job_id: str, caller: Caller) -> Response:
