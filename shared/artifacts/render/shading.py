@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.artifacts.render.camera import Camera
 from shared.artifacts.render.interpolation import Samples, Seen
-from shared.artifacts.render.lighting import Lighting
+from shared.artifacts.render.lighting import Lighting, tarnish
 from shared.artifacts.render.materials import Surface
 from shared.artifacts.render.raster import Array
 from shared.artifacts.render.scene import Scene, layouts
@@ -114,7 +114,7 @@ class Shader:
             if surface.unlit:
                 light[here], sheen[here] = 1, 0
             elif surface.metallic:
-                self._plate(surface, samples, here, light, sheen)
+                self._plate(surface, samples, here, parts, light, sheen)
         for part in parts[:3]:
             part *= light
             part += sheen
@@ -129,14 +129,7 @@ class Shader:
             if surface.emission.any():
                 for part, glow in zip(parts, self._emitted(surface, samples, here), strict=False):
                     part[here] += glow
-        for number, part in enumerate(parts):
-            part = np.minimum(part, 1)
-            if number == 3:
-                colour[:, number] = part * np.float32(255) + np.float32(0.5)
-                continue
-            part *= np.float32(_STEPS)
-            part += np.float32(0.5)
-            _CODED.take(part.astype(np.int16), mode="clip", out=colour[:, number])
+        _code(parts, colour)
 
     def _light(self, samples: Samples) -> Array:
         """How much light samples give back; where triangles are flat, each is lit but once."""
@@ -149,6 +142,7 @@ class Shader:
         surface: Surface,
         samples: Samples,
         here: Array | slice,
+        parts: list[Array],
         light: Array,
         sheen: Array,
     ) -> None:
@@ -162,6 +156,9 @@ class Shader:
         if texture is not None:
             _, green, blue = _looked_up(surface, texture, samples, here, 3)
             metallic, roughness = blue * metallic, green * roughness
+        for part in parts[:3]:
+            if float(part.min()) < 1:
+                part[here] *= 1 + (tarnish(part[here], roughness) - 1) * metallic
         # The roughest metal mirrors so wide a surrounding that it looks like what is dull.
         metallic = metallic * np.minimum((1 - roughness) / _FULLY, 1)
         if metallic.any():
@@ -210,6 +207,18 @@ class Shader:
             alone = len(numbers) == 1
             here = slice(None) if alone else np.flatnonzero(samples.surface == number)
             yield self._scene.surfaces[number], here
+
+
+def _code(parts: list[Array], colour: Array) -> None:
+    """Write linear red, green and blue as 8-bit sRGB, and alpha as it is, into `colour` (n, 4)."""
+    for number, part in enumerate(parts):
+        part = np.minimum(part, 1)
+        if number == 3:
+            colour[:, number] = part * np.float32(255) + np.float32(0.5)
+            continue
+        part *= np.float32(_STEPS)
+        part += np.float32(0.5)
+        _CODED.take(part.astype(np.int16), mode="clip", out=colour[:, number])
 
 
 def _looked_up(
