@@ -25,6 +25,18 @@ _USABLE = 3.4e38
 """Beyond what a 32-bit float holds: no viewer could use such a number."""
 
 
+_MAX_WORDS = 300
+"""Characters of a message: names in a file may be of any length."""
+
+
+def plain(words: str) -> str:
+    """A message that can be written down: short, and without the halves of characters JSON allows.
+
+    这个函数让消息长度有限且可以编码。
+    """
+    return words[:_MAX_WORDS].encode("utf-8", "replace").decode("utf-8")
+
+
 class BrokenModel(ValueError):
     """The file cannot be used as a model; `reason` is one sentence that names the place.
 
@@ -32,8 +44,8 @@ class BrokenModel(ValueError):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = plain(reason)
+        super().__init__(self.reason)
 
 
 class Undecodable(BrokenModel):

@@ -65,14 +65,21 @@ def _drawn_with(raw: Mapping[str, Any], parts: Sequence[Drawn]) -> Iterator[obje
             yield images[source]
 
 
-def _textures(value: object, key: str = "") -> Iterator[int]:
-    """The numbers of the textures that a material names, whatever for."""
-    if isinstance(value, dict):
-        index = value.get("index")
-        if key.endswith("Texture") and isinstance(index, int) and index >= 0:
-            yield index
-        for name, item in value.items():
-            yield from _textures(item, name)
+def _textures(material: Mapping[str, Any]) -> list[int]:
+    """The numbers of the textures that a material names, whatever for.
+
+    材质引用的贴图编号。
+    """
+    waiting: list[tuple[str, object]] = [("", material)]
+    found = []
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            index = value.get("index")
+            if key.endswith("Texture") and isinstance(index, int) and index >= 0:
+                found.append(index)
+            waiting += value.items()
+    return found
 
 
 def _names(value: object) -> Iterable[str]:

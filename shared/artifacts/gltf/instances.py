@@ -16,7 +16,7 @@ import numpy as np
 
 from shared.artifacts.gltf.container import Container
 from shared.artifacts.gltf.document import TRIANGLES, BrokenModel, Node, Primitive, entries
-from shared.artifacts.gltf.instancing import count_instances, instance_matrices
+from shared.artifacts.gltf.instancing import can_be_instanced, count_instances, instance_matrices
 from shared.artifacts.gltf.mesh import Array, Unreadable, read_attribute, read_chunks, read_floats
 from shared.artifacts.gltf.morphs import displacement
 from shared.artifacts.gltf.transforms import local_matrices
@@ -62,20 +62,36 @@ def drawn(container: Container) -> list[Drawn]:
     placed = _placed_nodes(container)
     users = [(document.nodes[index], world) for index, world in placed]
     users = [(node, world) for node, world in users if node.mesh is not None]
-    total = sum(_parts(container, node) for node, _ in users)
+    solid = [can_be_instanced(primitives) for primitives in document.meshes]
+    counts = [
+        count_instances(container, node.instances)
+        if node.instances and solid[node.mesh or 0]
+        else None
+        for node, _ in users
+    ]
+    # A part without vertices, or at no place at all, costs its look as well.
+    total = sum(
+        len(document.meshes[node.mesh or 0]) * max(1, count or 0)
+        for (node, _), count in zip(users, counts, strict=True)
+    )
     if total > MAX_DRAWN:
         raise BrokenModel(f"the scene draws {total} parts, more than {MAX_DRAWN}")
     turns = np.array([world[:3, :3] for _, world in users]).reshape(-1, 3, 3)
     mirrored = (np.linalg.det(turns) < 0).tolist()
     poses = _Poses(container, dict(reversed(placed)))
     result: list[Drawn] = []
-    for (node, world), inside_out in zip(users, mirrored, strict=True):
-        result += _drawn_by(container, node, world, poses, inside_out)
+    for (node, world), count, inside_out in zip(users, counts, mirrored, strict=True):
+        result += _drawn_by(container, node, world, poses, count, inside_out)
     return result
 
 
 def _drawn_by(
-    container: Container, node: Node, world: Array, poses: _Poses, mirrored: bool
+    container: Container,
+    node: Node,
+    world: Array,
+    poses: _Poses,
+    count: int | None,
+    mirrored: bool,
 ) -> Iterator[Drawn]:
     """What one node draws: its mesh once, or at the places of its instances; raises BrokenModel.
 
@@ -86,7 +102,6 @@ def _drawn_by(
     usual = document.weights[mesh]
     own = (*(node.weights or ()), *usual[len(node.weights or ()) :])
     primitives = [part for part in document.meshes[mesh] if part.vertices]
-    count = count_instances(container, node.instances, document.meshes[mesh])
     if count is None:
         for primitive in primitives:
             weights = usual if primitive.mode < TRIANGLES else own
@@ -96,12 +111,6 @@ def _drawn_by(
         for primitive in primitives:
             # As in three.js, neither morph weights nor a skeleton reach what is instanced.
             yield Drawn(mesh, primitive, place[None], (), mirrored)
-
-
-def _parts(container: Container, node: Node) -> int:
-    primitives = container.document.meshes[node.mesh or 0]
-    count = count_instances(container, node.instances, primitives)
-    return len(primitives) * (1 if count is None else count)
 
 
 def _placed_nodes(container: Container) -> list[tuple[int, Array]]:

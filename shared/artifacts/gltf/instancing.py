@@ -25,15 +25,19 @@ _PARTS = {
 }
 
 
-def count_instances(
-    container: Container, attributes: Mapping[str, int], primitives: Sequence[Primitive]
-) -> int | None:
-    """How many instances a node asks for, or None where it draws its mesh once, as any node.
+def can_be_instanced(primitives: Sequence[Primitive]) -> bool:
+    """Whether a mesh has triangles alone; lines and points are drawn once, whatever is asked for.
+
+    这个函数判断网格能否实例化。
+    """
+    return all(part.mode in (TRIANGLES, STRIP, FAN) for part in primitives)
+
+
+def count_instances(container: Container, attributes: Mapping[str, int]) -> int:
+    """How many instances of a mesh there are by some attributes, of which there must be one.
 
     这个函数给出实例数量。
     """
-    if not attributes or any(p.mode not in (TRIANGLES, STRIP, FAN) for p in primitives):
-        return None
     return min(container.document.accessors[index].count for index in attributes.values())
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from shared.artifacts.gltf.container import Container, FileReader, RangeReader, check_container
-from shared.artifacts.gltf.document import BrokenModel, Primitive, as_object, entries
+from shared.artifacts.gltf.document import BrokenModel, Primitive, as_object, entries, plain
 
 if TYPE_CHECKING:
     from shared.artifacts.gltf.instances import Drawn
@@ -102,7 +102,7 @@ def inspect_model(
         facts["bounds"], _ = _bounds(
             _moved(_declared(same[0], container), same) for same in _alike(parts)
         )
-    return Inspection(facts, tuple(warnings), container)
+    return Inspection(facts, tuple(map(plain, warnings)), container)
 
 
 def _counted(container: Container, parts: Sequence[Drawn]) -> dict[str, Any]:
@@ -115,8 +115,6 @@ def _counted(container: Container, parts: Sequence[Drawn]) -> dict[str, Any]:
     raw = container.document.raw
     primitives = [part.primitive for part in parts]
     generator = as_object(raw["asset"], "asset").get("generator")
-    if isinstance(generator, str):  # a lone surrogate is JSON, and no text that can be written down
-        generator = generator[:_MAX_NAME].encode("utf-8", "replace").decode("utf-8")
     return {
         "triangles": sum(primitive.triangles for primitive in primitives),
         "lines": sum(primitive.lines for primitive in primitives),
@@ -129,7 +127,7 @@ def _counted(container: Container, parts: Sequence[Drawn]) -> dict[str, Any]:
         "animations": len(entries(raw, "animations")),
         "meshes": len(container.document.meshes),
         "nodes": len(container.document.nodes),
-        "generator": generator if isinstance(generator, str) else None,
+        "generator": plain(generator[:_MAX_NAME]) if isinstance(generator, str) else None,
         "verified": "declarations",
     }
 

@@ -289,6 +289,55 @@ def test_what_loaders_fail_on_is_unusable(glb: bytes, words: str) -> None:
     assert len(refusal.value.reason) < 200
 
 
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_message_can_be_written_down_whatever_names_a_file_has(drawn: bool) -> None:
+    name = ("NORMAL" if drawn else "") + "\ud800" + "x" * 10_000
+
+    def change(document: dict[str, Any]) -> None:
+        document["accessors"].append({"componentType": 5126, "count": 2, "type": "VEC3"})
+        document["meshes"][0]["primitives"][0]["attributes"][name] = 2
+        document["asset"]["generator"] = name
+        document["extensionsRequired"] = [name]
+        document["nodes"][0]["extensions"] = {name: {}}
+
+    try:
+        found = inspect(box_document(change))
+        said = [*found.warnings, found.facts["generator"]]
+        assert len(said) == 3
+    except BrokenModel as fault:
+        said = [fault.reason, str(fault)]
+    assert all(len(words.encode()) <= 900 for words in said)
+
+
+def test_a_deeply_nested_material_is_no_danger() -> None:
+    nested: Any = {"index": 0}
+    for _ in range(900):
+        nested = {"x": nested}
+
+    def change(document: dict[str, Any]) -> None:
+        document["extensionsRequired"] = ["VENDOR_odd"]
+        document["materials"] = [{"extras": nested}]
+        document["meshes"][0]["primitives"][0]["material"] = 0
+
+    assert inspect(box_document(change)).warnings == ()
+
+
+def test_nodes_that_ask_for_no_instance_of_many_parts_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(instances_module, "MAX_DRAWN", 1000)
+
+    def change(document: dict[str, Any]) -> None:
+        document["accessors"].append({"componentType": 5126, "count": 0, "type": "VEC3"})
+        extension = {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": 2}}}
+        document["meshes"][0]["primitives"] *= 50
+        document["nodes"] = [{"mesh": 0, "extensions": extension} for _ in range(50)]
+        document["scenes"] = [{"nodes": list(range(50))}]
+
+    with pytest.raises(BrokenModel, match="2500 parts"):
+        inspect(box_document(change))
+
+
 def test_the_base64_of_a_model_is_in_no_message() -> None:
     secret = base64.b64encode(b"a secret within a model" * 9).decode()
     for uri in (f"data:;base64,{secret}", f"\n data:,{secret}", f"data:;base64,{secret}*"):
