@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,8 @@ from shared.config import Settings
 from shared.observability import set_up_logs
 
 _BACKLOG = 1024
+_COLLECT = (10_000, 20, 50)
+"""When the garbage of a job is looked for: one leaves hardly any that counting does not find."""
 
 
 class PortTaken(OSError):
@@ -92,6 +95,9 @@ def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -
         machine.begin()
         machine.warm_up()
         machine.look_round()
+        # What is there by now stays: to look through it again and again finds nothing.
+        gc.freeze()
+        gc.set_threshold(*_COLLECT)
         serve(Front(machine.gateway, machine.stop, files), listener, machine.stop, ready)
         if files is not None:
             files.close()

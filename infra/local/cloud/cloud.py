@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
 
@@ -81,6 +82,33 @@ class _Lane:
     running: int = 0
 
 
+class _Background:
+    """Threads for what nobody waits for, each called by what it does; one that has nothing to do
+    stays for the next. They end with the process, whatever they do."""
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[tuple[str, Callable[[], None]]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._free = 0
+
+    def run(self, name: str, work: Callable[[], None]) -> None:
+        with self._lock:
+            needs_one = not self._free
+            self._free -= not needs_one
+        self._work.put((name, work))
+        if needs_one:
+            threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        me = threading.current_thread()
+        while True:
+            me.name, work = self._work.get()
+            work()
+            me.name = "idle"
+            with self._lock:
+                self._free += 1
+
+
 class Cloud:
     """Invokes functions: for HTTP at once, for timers, objects and wake-ups in the background.
 
@@ -109,6 +137,7 @@ class Cloud:
         self._idle = threading.Condition()
         self._answers: set[Future[HttpAnswer]] = set()
         self._loops: list[asyncio.AbstractEventLoop] = []
+        self._background = _Background()
         self._http = ThreadPoolExecutor(http_threads, "http", initializer=self._own_loop)
         # Who asks whether the process is alive must not stand in line with everybody else.
         self._health = ThreadPoolExecutor(1, "http-health", initializer=self._own_loop)
@@ -191,7 +220,7 @@ class Cloud:
             if lane.running >= lane.at_once:
                 return
             lane.running += 1
-        threading.Thread(target=self._work, args=(name, lane), name=name, daemon=True).start()
+        self._background.run(name, lambda: self._work(name, lane))
 
     def busy(self) -> dict[str, int]:
         """How many background invocations run, by function; those without any are left out.

@@ -23,6 +23,8 @@ from shared.values import replace
 
 S = Status
 
+_FRESH = 2000
+"""Milliseconds within which progress is not written again: nobody is told to ask more often."""
 _APART = 5
 """Per cent between two looks by whose progress a task's speed is told."""
 
@@ -108,6 +110,8 @@ def _progressed(
 
     更新进度与预计完成时间。
     """
+    if at.now - job.updated_at < _FRESH and not job.misses and state.eta_seconds is None:
+        return job
     pace = _pace(job, state, at)
     progress = max(job.progress, min(state.progress or 0, 99))
     news = replace(seen, progress=progress, pace=pace)

@@ -579,9 +579,16 @@ def test_progress_never_falls_and_is_a_hundred_only_at_the_end() -> None:
     job = life.observed(running(), TaskState("running", 60), at(5), POLICY)
     job = life.observed(job, TaskState("running", 20), at(9), POLICY)
     assert job.progress == 60
-    job = life.observed(job, TaskState("running", 100), at(9), POLICY)
+    job = life.observed(job, TaskState("running", 100), at(11), POLICY)
     assert job.progress == 99
     assert MOVES[S.PROCESSING, S.SUCCEEDED]().progress == 100
+
+
+def test_progress_that_comes_faster_than_anybody_asks_is_not_written() -> None:
+    job = life.observed(running(), TaskState("running", 30), at(5), POLICY)
+    assert life.observed(job, TaskState("running", 60), at(6.9), POLICY) is job
+    assert life.observed(job, TaskState("running", 60), at(7), POLICY).progress == 60
+    assert life.observed(job, DONE, at(6.9), POLICY).status is S.STORING
 
 
 def test_a_look_without_news_gives_back_the_very_same_job() -> None:
