@@ -132,13 +132,13 @@ class Codec(Generic[T]):
 
         写成文档。
         """
-        document: dict[str, Any] = self._adapter.dump_python(value, warnings=False)
+        document = _spread(value, self._shape)
         if document[FORMAT] > self._known:
             raise Unreadable(self._table, str(getattr(value, "id", "")), newer=True)
         for name in self._outside:
             document.pop(name, None)
         document[FORMAT] = self._known
-        return _spread(document, self._shape)
+        return document
 
     def _is_newer(self, record: Record) -> bool:
         given = record.document.get(FORMAT, 1)
@@ -251,13 +251,24 @@ def _gathered(document: Mapping[str, Any], shape: _Shape) -> Mapping[str, Any]:
     return values
 
 
-def _spread(values: dict[str, Any], shape: _Shape) -> dict[str, Any]:
-    """The document with each value's `extra` back in its place."""
+def _spread(value: Any, shape: _Shape) -> dict[str, Any]:
+    """The document of a value: its members, those of the values that it holds, and each one's
+    `extra` back in its place.
+
+    展开一个值的全部字段。
+    """
+    values = dict(vars(value))
     extra = values.pop(EXTRA, None)
     for name, (how, inner) in shape.inside.items():
-        held = values.get(name)
-        if held:
-            values[name] = _within(held, how, _spread, inner)
+        held = values[name]
+        if held is None:
+            continue
+        if how == "one":
+            values[name] = _spread(held, inner)
+        elif how == "named":
+            values[name] = {key: _spread(one, inner) for key, one in held.items()}
+        else:
+            values[name] = [_spread(one, inner) for one in held]
     return {**extra, **values} if extra else values
 
 
