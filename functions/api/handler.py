@@ -15,6 +15,7 @@ from typing import Any
 from mangum import Mangum
 
 from functions.api.app import app
+from functions.api.http.threads import own_loop
 from shared import wiring
 
 _READABLE = {
@@ -32,6 +33,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     处理一次 HTTP 请求。
     """
+    own_loop.set(True)
     with wiring.invocation(context):
         return _answered(event, context)
 

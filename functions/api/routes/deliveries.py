@@ -13,6 +13,7 @@ from functions.api import new_job, operations, requests
 from functions.api.http import bodies
 from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
+from functions.api.http.threads import Route
 from functions.api.responses import answer
 from shared import wiring
 from shared.deliveries import repository
@@ -22,7 +23,10 @@ from shared.errors import InvalidInput
 from shared.jobs.presentation import delivery
 
 router = APIRouter(
-    prefix="/api/v1", tags=["webhooks"], generate_unique_id_function=operations.operation_id
+    route_class=Route,
+    prefix="/api/v1",
+    tags=["webhooks"],
+    generate_unique_id_function=operations.operation_id,
 )
 
 

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request, Response
 from functions.api import operations
 from functions.api.http import problems
 from functions.api.http.problems import Problem
+from functions.api.http.threads import Route
 from functions.api.responses import answer
 from shared import notices, observability, readiness, skew, wiring
 from shared.store.base import StoreUnavailable
@@ -26,7 +27,7 @@ from shared.wiring import Bundle
 FRESH_MS = 3000
 """How long a check of the parts holds: asking often must not become many calls to a provider."""
 
-router = APIRouter(generate_unique_id_function=operations.operation_id)
+router = APIRouter(route_class=Route, generate_unique_id_function=operations.operation_id)
 _logger = logging.getLogger("maquette.api")
 
 

@@ -12,12 +12,13 @@ from fastapi import APIRouter, Request, Response
 from functions.api import operations
 from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
+from functions.api.http.threads import Route
 from functions.api.responses import answer, create
 from shared import wiring
 from shared.jobs.kinds import KINDS
 from shared.wiring import Bundle
 
-router = APIRouter(generate_unique_id_function=operations.operation_id)
+router = APIRouter(route_class=Route, generate_unique_id_function=operations.operation_id)
 
 _ABOUT = (
     "The same job as by `POST /api/v1/jobs`, its kind fixed; options may be fields of their own. "

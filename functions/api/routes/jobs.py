@@ -15,6 +15,7 @@ from functions.api import new_job, operations, requests
 from functions.api.http import bodies
 from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
+from functions.api.http.threads import Route
 from functions.api.responses import answer, create, job_answer
 from shared import wiring
 from shared.errors import InvalidInput, NotFound
@@ -22,7 +23,9 @@ from shared.jobs.kinds import KINDS
 from shared.jobs.model import Status
 from shared.jobs.presentation import present
 
-router = APIRouter(prefix="/api/v1/jobs", generate_unique_id_function=operations.operation_id)
+router = APIRouter(
+    route_class=Route, prefix="/api/v1/jobs", generate_unique_id_function=operations.operation_id
+)
 
 _ARTIFACT = re.compile(r"[A-Za-z0-9._-]{1,200}")
 

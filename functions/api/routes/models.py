@@ -14,6 +14,7 @@ from functions.api.http import problems
 from functions.api.http.bodies import Body
 from functions.api.http.problems import Problem
 from functions.api.http.security import Caller
+from functions.api.http.threads import Route
 from functions.api.responses import again, answer, create
 from shared import wiring
 from shared.clock import iso
@@ -23,7 +24,9 @@ from shared.jobs.model import Job, Status
 from shared.jobs.presentation import error, eta_seconds, generation_seconds, present
 from shared.wiring import Bundle
 
-router = APIRouter(prefix="/api/v1/models", generate_unique_id_function=operations.operation_id)
+router = APIRouter(
+    route_class=Route, prefix="/api/v1/models", generate_unique_id_function=operations.operation_id
+)
 
 
 @router.post(
