@@ -79,12 +79,11 @@ def _declared(
     if not count:
         odd.add(f"{place} has no rows")
     accessor = _accessor(item, kind, count, tuple(COMPONENT_BYTES), views, place)
+    _warn_of_place(accessor, views, place, odd)
     sparse, fault = None, accessor.fault
     if item.get("sparse") is not None:
         sparse = _sparse(item, accessor, views, place)
         fault = fault or sparse[0].fault or sparse[1].fault
-    if accessor.view is not None and views[accessor.view].stride > _MOST_STRIDE:
-        odd.add(f"bufferViews[{accessor.view}].byteStride is more than {_MOST_STRIDE}")
     return dataclasses.replace(
         accessor,
         normalized=item.get("normalized") is True,
@@ -136,6 +135,17 @@ def _fault(accessor: Accessor, view: View, index: int, place: str) -> str | None
     if accessor.offset % size or view.stride % size:
         return f"{place} is not aligned to its {size}-byte components"
     return None
+
+
+def _warn_of_place(accessor: Accessor, views: Sequence[View], place: str, odd: Oddities) -> None:
+    """Name what the format forbids of where an array lies, and loaders do not mind."""
+    if accessor.view is None:
+        return
+    view, size = views[accessor.view], COMPONENT_BYTES[accessor.component]
+    if view.stride > _MOST_STRIDE:
+        odd.add(f"bufferViews[{accessor.view}].byteStride is more than {_MOST_STRIDE}")
+    if view.packing is None and accessor.offset % size == 0 and view.offset % size:
+        odd.add(f"{place} is not aligned to its {size}-byte components in its buffer")
 
 
 def _extreme(

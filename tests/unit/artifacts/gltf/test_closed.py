@@ -21,7 +21,7 @@ def by_trimesh(points: Array, faces: Array) -> bool:
     return bool(solid.is_watertight)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 10**6),
     kind=st.sampled_from(["box", "ball", "soup", "two"]),

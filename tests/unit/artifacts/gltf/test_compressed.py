@@ -231,7 +231,7 @@ def test_meshopt_streams_too_short_for_what_they_declare_cost_nothing() -> None:
 SOME = [stream for stream in STREAMS if stream["count"]]
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     stream=st.sampled_from(SOME),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
@@ -269,7 +269,7 @@ def test_a_hostile_meshopt_stream_is_refused_or_has_the_declared_size(
     assert 5 < len(said) < 200
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(["torus-draco", "torus-skinned-draco", "torus-meshopt"]),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6),

@@ -247,8 +247,24 @@ def test_views_need_not_be_aligned_but_what_is_in_them() -> None:
     mesh = builder.add_mesh(*box())
     builder.document["accessors"][0]["bufferView"] = 1
     builder.add_node(mesh)
-    assert inspect(builder.glb()).facts["bounds"] == [[-0.5] * 3, [0.5] * 3]
+    found = inspect(builder.glb())
+    assert found.facts["bounds"] == [[-0.5] * 3, [0.5] * 3]
+    assert found.warnings == ("accessors[0] is not aligned to its 4-byte components in its buffer",)
     assert render(builder.glb(), 16).mask.any()
+
+
+def test_a_stride_beyond_the_format_s_is_read_as_it_is() -> None:
+    builder = ModelBuilder()
+    points, faces = box()
+    spread = np.zeros((8, 75), "<f4")
+    spread[:, :3] = points
+    mesh = builder.add_mesh(points, faces)
+    view = builder.add_view(spread.tobytes(), byteStride=300)
+    builder.document["accessors"][0]["bufferView"] = view
+    builder.add_node(mesh)
+    found = inspect(builder.glb())
+    assert found.facts["bounds"] == [[-0.5] * 3, [0.5] * 3]
+    assert found.warnings == ("bufferViews[2].byteStride is more than 252",)
 
 
 def test_a_root_that_is_a_child_as_well_stands_at_both_places_as_in_three_js() -> None:
