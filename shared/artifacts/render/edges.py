@@ -90,14 +90,20 @@ def _mark_both(edges: Array, across: Array, down: Array) -> None:
 
 
 def _mark_missed(edges: Array, places: Array, depth: Array, step: np.float32) -> None:
-    """Mark the pixels of places (3, n) that lie before what their pixels' middles show."""
+    """Mark the pixels of places (3, n) that lie before what their pixels' middles show, and others
+    next to them: what is small may have its corners in every second pixel only.
+
+    标记被中心采样遗漏的像素及其邻居。
+    """
     side = len(edges)
     x, y, z = places
     column, row = x.astype(np.int32), y.astype(np.int32)
     inside = (column >= 0) & (row >= 0) & (column < side) & (row < side)
     pixel = np.where(inside, row * np.int32(side) + column, 0)
     missed = inside & (depth.reshape(-1).take(pixel) - z > step)
-    edges.reshape(-1)[pixel[missed]] = True
+    found, marked = pixel[missed], edges.reshape(-1)
+    for beside in (0, -1, 1, -side, side):
+        marked[np.clip(found + beside, 0, side * side - 1)] = True
 
 
 def _along_slim(scene: Scene, screen: Array, layer: ZBuffer, budget: Budget) -> Array:
