@@ -159,7 +159,9 @@ class Texture:
         texels = np.asarray(footprint, np.float32) * longer
         if self.matrix is not None:
             (a, b, _), (c, d, _) = self.matrix
-            texels = texels * np.sqrt(np.abs(a * d - b * c))
+            # The longer way of two: a matrix's largest singular value.
+            stretch = np.hypot(a + d, b - c) + np.hypot(a - d, b + c)
+            texels = texels * (stretch * np.float32(0.5))
         level = np.rint(np.log2(np.maximum(texels, 1)))
         level = np.where(level < len(image.starts), level, len(image.starts) - 1)
         whole: Array = level.astype(np.int32)
