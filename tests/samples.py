@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -900,4 +902,163 @@ def transmission() -> bytes:
     pane = builder.add_material(extensions=clear, **_plain([0.6, 0.9, 0.7, 1], roughnessFactor=0.0))
     builder.add_node(builder.add_mesh(**square(), material=wall), scale=[2, 2, 1])
     builder.add_node(builder.add_mesh(**square(), material=pane), translation=[0, 0, 1])
+    return builder.glb()
+
+
+@_sample
+def deep_pictures() -> bytes:
+    """16-bit PNGs in colour, grey with alpha that cuts, and 8-bit grey with alpha.
+
+    16 位彩色与带透明通道的灰度贴图。
+    """
+    builder = ModelBuilder()
+    ramp = np.linspace(0, 65535, 32)
+    across, down = np.meshgrid(ramp, ramp)
+    colour = np.stack([across, down, np.full_like(across, 20000)], -1)
+    grey = np.stack([down, across], -1)
+    soft = np.stack(
+        [np.tile(np.arange(32) * 8, (32, 1)), np.tile(np.arange(32) * 8, (32, 1)).T], -1
+    )
+    kinds = [
+        (colour.astype(">u2"), 16, 2),
+        (grey.astype(">u2"), 16, 4),
+        (soft.astype(np.uint8), 8, 4),
+    ]
+    for place, (pixels, depth, kind) in enumerate(kinds):
+        view = builder.add_view(_png(pixels, depth, kind))
+        image = builder._append("images", {"bufferView": view, "mimeType": "image/png"})
+        texture = builder._append("textures", {"source": image})
+        material = builder.add_material(texture, alphaMode="MASK", pbr={"metallicFactor": 0})
+        builder.add_node(
+            builder.add_mesh(**cube(), material=material), translation=[2.4 * place, 0, 0]
+        )
+    return builder.glb()
+
+
+def _png(pixels: Array, depth: int, kind: int) -> bytes:
+    """A PNG written by hand: Pillow writes no 16-bit colours."""
+    high, wide = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = struct.pack(">2I5B", wide, high, depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@_sample
+def quantised_morphs() -> bytes:
+    """Normalised shorts for places, and morph targets of bytes.
+
+    量化的变形目标。
+    """
+    builder = ModelBuilder()
+    _uses(builder, "KHR_mesh_quantization")
+    shape = ball()
+    up = np.zeros_like(shape["points"])
+    up[shape["points"][:, 1] > 0.5, 1] = 100
+
+    def padded(values: Array, dtype: str, size: int, count: int) -> int:
+        table = np.zeros((len(values), size), dtype)
+        table[:, :3] = np.rint(values)
+        view = builder.add_view(table.tobytes(), byteStride=table.itemsize * size)
+        kinds = {"<i2": 5122, "<i1": 5120}
+        low, high = np.rint(values).min(0), np.rint(values).max(0)
+        return builder._append(
+            "accessors",
+            {
+                "bufferView": view, "componentType": kinds[dtype], "count": count, "type": "VEC3",
+                "normalized": True, "min": low.tolist(), "max": high.tolist(),
+            },
+        )  # fmt: skip
+
+    count = len(shape["points"])
+    primitive = {
+        "attributes": {
+            "POSITION": padded(shape["points"] * 30000, "<i2", 4, count),
+            "NORMAL": padded(shape["normals"] * 127, "<i1", 4, count),
+        },
+        "indices": builder.add_accessor(shape["faces"].reshape(-1), "u2"),
+        "material": builder.add_material(**_plain(_BLUE)),
+        "targets": [{"POSITION": padded(up, "<i1", 4, count)}],
+    }
+    builder.document["meshes"] = [{"primitives": [primitive], "weights": [0.7]}]
+    builder.add_node(0, scale=[2, 2, 2])
+    return builder.glb()
+
+
+@_sample
+def third_uv_glow() -> bytes:
+    """Emission by a third UV set, turned; signed bytes as UVs; a base texture beside it.
+
+    第三套 UV 的自发光贴图。
+    """
+    builder = ModelBuilder()
+    _uses(builder, "KHR_texture_transform", "KHR_mesh_quantization")
+    shape = cube()
+    transform = {"KHR_texture_transform": {"rotation": -0.7, "offset": [0.1, 0.4]}}
+    glow = {"index": builder.add_texture(quarters()), "texCoord": 2, "extensions": transform}
+    material = builder.add_material(
+        builder.add_texture(quarters(8)),
+        pbr={"metallicFactor": 0, "baseColorFactor": [0.2, 0.2, 0.2, 1]},
+        emissiveFactor=[0.8, 0.8, 0.8],
+        emissiveTexture=glow,
+    )
+    mesh = builder.add_mesh(**shape, material=material)
+    signed = np.rint((shape["uvs"] * 2 - 1) * 127)
+    table = np.zeros((24, 4), "<i1")
+    table[:, :2] = signed
+    view = builder.add_view(table.tobytes(), byteStride=4)
+    accessor = {"bufferView": view, "componentType": 5120, "count": 24, "type": "VEC2"}
+    third = builder._append("accessors", {**accessor, "normalized": True})
+    _with_attribute(builder, mesh, "TEXCOORD_2", third)
+    _with_attribute(builder, mesh, "TEXCOORD_1", builder.add_accessor(shape["uvs"]))
+    builder.add_node(mesh)
+    return builder.glb()
+
+
+@_sample
+def outlined_ball() -> bytes:
+    """A one-sided hull turned inside out by a mirroring node, unlit and black, around a ball.
+
+    反面描边外壳。
+    """
+    builder = ModelBuilder()
+    _uses(builder, "KHR_materials_unlit")
+    inside = builder.add_material(**_plain(_GOLD))
+    rim = builder.add_material(
+        extensions={"KHR_materials_unlit": {}}, **_plain([0.02, 0.0, 0.05, 1])
+    )
+    shape = ball()
+    builder.add_node(builder.add_mesh(**shape, material=inside), scale=[-1, 1, 1])
+    hull = {**shape, "faces": shape["faces"][:, ::-1], "normals": -shape["normals"]}
+    builder.add_node(builder.add_mesh(**hull, material=rim), scale=[-1.08, 1.08, 1.08])
+    return builder.glb()
+
+
+@_sample
+def skinned_and_scaled() -> bytes:
+    """Joints under a scaled and turned parent; weights of bytes.
+
+    缩放父节点下的骨骼。
+    """
+    builder = ModelBuilder()
+    shape = ball()
+    points = shape["points"] * [0.4, 2, 0.4]
+    material = builder.add_material(builder.add_texture(quarters()), pbr={"metallicFactor": 0})
+    mesh = builder.add_mesh(**{**shape, "points": points}, material=material)
+    bend = np.rint(np.clip(points[:, 1] + 0.5, 0, 1) * 255)
+    weights = np.stack([255 - bend, bend, bend * 0, bend * 0], 1)
+    _with_attribute(
+        builder, mesh, "WEIGHTS_0", builder.add_accessor(weights, "u1", normalized=True)
+    )
+    joints = np.tile([0, 1, 0, 0], (len(points), 1))
+    _with_attribute(builder, mesh, "JOINTS_0", builder.add_accessor(joints, "u2"))
+    tip = builder.add_node(root=False, rotation=[0, 0, -0.38268343, 0.92387953])
+    base = builder.add_node(root=False, children=[tip], rotation=_TURNED)
+    builder.add_node(children=[base], scale=[0.5, 0.7, 0.5], translation=[0, 3, 0])
+    builder.document["skins"] = [{"joints": [base, tip]}]
+    builder.add_node(mesh, skin=0)
     return builder.glb()
