@@ -13,7 +13,7 @@ _AIM = 0.2
 """What a look is worth, as a share of the first pause: it saves so much of waiting."""
 _FINE = 0.003
 """A share of the time that a task has run: no look is about less than that."""
-_SPREAD = 0.02
+_SPREAD = 0.03
 """The same as a share of what is not known of the task's end: the less is known, the more rarely
 one looks."""
 _LEAST = 0.25
