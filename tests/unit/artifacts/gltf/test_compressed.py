@@ -73,6 +73,13 @@ def test_a_meshopt_stream_unpacks_to_the_very_bytes(stream: dict[str, Any]) -> N
     assert hashlib.sha256(plain.tobytes()).hexdigest() == stream["sha256"]
 
 
+def test_many_triangles_are_unpacked_portion_by_portion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meshopt, "_FLUSH", 6)
+    (stream, *_) = (stream for stream in STREAMS if stream["mode"] == "TRIANGLES")
+    plain = meshopt.unpack(*packing_of(stream))
+    assert hashlib.sha256(plain.tobytes()).hexdigest() == stream["sha256"]
+
+
 @pytest.mark.parametrize(("name", "plain"), COMPRESSED.items())
 def test_a_compressed_model_has_the_facts_of_the_plain_one(name: str, plain: str) -> None:
     found, expected = inspect(model(name)), inspect(model(plain))
