@@ -8,7 +8,6 @@ memory they take has a limit whatever the file holds.
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.artifacts.gltf.buffers import decode_data_uri, is_data_uri
 from shared.artifacts.gltf.container import Container
 from shared.artifacts.gltf.document import entries, is_number
 from shared.artifacts.gltf.mesh import Unreadable, read_view
@@ -256,15 +256,22 @@ class Shelf:
             return str(error)[:120]
 
     def _bytes(self, index: int) -> bytes:
+        """An image's file; raises Unreadable where it is not in the model.
+
+        读取图片的字节。
+        """
         item = entries(self._raw, "images")[index]
         if "bufferView" in item:
             view = int(item["bufferView"])
             length = self._container.document.views[view].length
             return read_view(self._container, view, 0, length)
         uri = item.get("uri")
-        if not isinstance(uri, str) or not uri.startswith("data:"):
+        if not isinstance(uri, str) or not is_data_uri(uri):
             raise Unreadable("it lies outside the file")
-        return base64.b64decode(uri.partition(",")[2])
+        data = decode_data_uri(uri)
+        if data is None:
+            raise Unreadable("its data: URI cannot be decoded")
+        return data
 
 
 def _sources(texture: Mapping[str, Any]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 import zlib
 from typing import Any
@@ -253,3 +254,26 @@ def test_a_damaged_picture_is_read_or_said_to_be_unread(
     shelf = Shelf(check_container(BytesReader(builder.glb())), 1)
     texture = shelf.surface(0).texture
     assert (texture is None) == (len(shelf.warnings) == 1)
+
+
+def test_a_picture_may_lie_in_a_data_uri() -> None:
+    plain = base64.b64encode(encoded(RED, "PNG")).decode()
+    assert plain.endswith("=")
+    for uri in (f"data:image/png;base64,{plain}", f" DATA:;base64,{plain.rstrip('=')}"):
+        builder = textured(encoded(GREEN, "PNG"))
+        builder.document["images"] = [{"uri": uri}]
+        assert colours_of(builder, (0.5, 0.5)) == [[255, 0, 0, 255]]
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [("bricks.png", "outside the file"), ("data:image/png;base64,?", "cannot be decoded")],
+)
+def test_a_picture_that_is_not_in_the_file_is_named(uri: str, reason: str) -> None:
+    builder = textured(encoded(RED, "PNG"))
+    builder.document["images"] = [{"uri": uri}]
+    shelf = Shelf(check_container(BytesReader(builder.glb())), 1)
+    assert shelf.surface(0).texture is None
+    (warning,) = shelf.warnings
+    assert reason in warning
+    assert uri not in warning

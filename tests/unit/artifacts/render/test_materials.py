@@ -188,7 +188,7 @@ def test_a_preview_says_what_it_does_not_show() -> None:
 
 
 NONSENSE = [
-    None, True, -1, 1e38, -1e38, 1e39, math.inf, "x", [], {}, [1e38] * 2, [-1e38] * 3, [1e38] * 4,
+    None, True, -1, 1e38, -1e38, 1e39, "x", [], {}, [1e38] * 2, [-1e38] * 3, [1e38] * 4,
     [None] * 3, [[]] * 2, {"index": 0}, {"index": -1}, {"a": {"b": 0}},
 ]  # fmt: skip
 PLACES = [
