@@ -36,8 +36,6 @@ from scripts.bench.harness import (
 from scripts.bench.raw_http import Client
 from scripts.bench.served import EVERY
 
-NORM = 120.0
-"""Seconds of the task that looks are counted for."""
 PATIENCE = 120.0
 """Seconds without any webhook, beside what tasks take, after which the run has failed."""
 AT_ONCE = 32
@@ -47,7 +45,7 @@ WINDOW = 10
 
 @dataclass(frozen=True)
 class Flight:
-    """What one run showed: memory in bytes; lag in seconds; `looks` for a task of two minutes;
+    """What one run showed: memory in bytes; lag in seconds; `looks` a job;
     `cpu` in cores; `commits` a job. Of `lag_parts`, median and 99 %, the first is the schedule's,
     the others are what the steps after it take.
 
@@ -62,6 +60,7 @@ class Flight:
     idle_bytes: int
     peak_bytes: int
     looks: float
+    looks_p99: float
     looks_per_second: float
     requests_per_second: float
     lag_p50: float
@@ -134,7 +133,8 @@ async def fly(subject: Subject, options: argparse.Namespace) -> Flight:
         seconds=seconds,
         idle_bytes=int(idle["memory"]),
         peak_bytes=int(after["peak"]),
-        looks=sum(task.looks for task in mine) / sum(task.takes / NORM for task in mine),
+        looks=sum(task.looks for task in mine) / len(mine),
+        looks_p99=percentile([task.looks for task in mine], 0.99),
         looks_per_second=_most_a_second(watch.looks),
         requests_per_second=_most_a_second(watch.requests),
         lag_p50=percentile(lags, 0.5),
@@ -221,7 +221,7 @@ def _told(flight: Flight) -> str:
         f"submitted in {flight.submitted_in:.0f} s, over after {flight.seconds:.0f} s, {load()}\n"
         f"  memory   {flight.peak_bytes / 2**20:.0f} MiB at most, "
         f"{flight.idle_bytes / 2**20:.0f} before\n"
-        f"  looks    {flight.looks:.1f} for a task of two minutes; "
+        f"  looks    {flight.looks:.1f} a job ({flight.looks_p99:.0f}); "
         f"{flight.looks_per_second:.0f} a second at most, "
         f"in {flight.requests_per_second:.1f} requests\n"
         f"  lag      {flight.lag_p50:.2f} s (median), {flight.lag_p99:.2f} s (99 %), "

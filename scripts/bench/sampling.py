@@ -15,7 +15,7 @@ from types import FrameType
 
 from infra.paths import ROOT
 
-EVERY = 0.005
+EVERY = 0.001
 """Seconds between two looks."""
 _SWITCH = 0.0002
 _LEAST = 50e-6

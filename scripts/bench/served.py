@@ -15,57 +15,105 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scripts.bench.sampling import Sampler
 
+if TYPE_CHECKING:  # the peer, which asks here for its memory, has no packages of ours
+    from infra.local.cloud.cloud import Cloud, Handler
+
 FUNCTIONS = ("api", "poll", "postprocess", "callback")
 EVERY = "BENCH_LOOK_EVERY"
-_owners: dict[int, str] = {}
-_living: dict[int, str] = {}
-_ended: dict[str, float] = dict.fromkeys(FUNCTIONS, 0.0)
+"""The variable that fixes the interval of looks, in seconds."""
+
+
+@dataclass
+class _Account:
+    """Whose work a thread does, and what of its processor time is put down by now (seconds)."""
+
+    owner: str
+    settled: float = 0.0
+
+
+_accounts: dict[int, _Account] = {}
+_settled: dict[str, float] = dict.fromkeys(FUNCTIONS, 0.0)
 _lock = threading.RLock()
 """Held while a thread ends, and while the clocks of those that live are read: reading the clock of
 one that is gone is a fault."""
 
 
 def watch_threads() -> None:
-    """From now on note each thread's processor time at its end, and which function it is of.
+    """From now on note each thread's processor time by the function that it works for.
 
-    A thread named like a function is that function's, "http…" the api's; every other one belongs
-    to whoever started it.
+    A thread that runs a function's handler works for that one, and so does every thread that is
+    started there; all others are the api's, whose server they are.
 
     按函数记录各线程的处理器时间。
     """
-    start = threading.Thread.start
+    from infra.local.cloud.cloud import Cloud
+
+    start, handler = threading.Thread.start, Cloud.handler
 
     def noted(thread: threading.Thread) -> None:
-        owner, run = _owner(thread.name), thread.run
+        owner, run = _account().owner, thread.run
         thread.run = lambda: _run(owner, run)  # type: ignore[method-assign]
         start(thread)
 
+    def of(cloud: Cloud, name: str) -> Handler:
+        known = handler(cloud, name)
+
+        def handle(event: dict[str, Any], context: Any) -> Any:
+            with _working_for(name):
+                return known(event, context)
+
+        return handle
+
     threading.Thread.start = noted  # type: ignore[method-assign, assignment]
+    Cloud.handler = of  # type: ignore[method-assign, assignment]
 
 
-def _owner(name: str) -> str:
-    if name in FUNCTIONS:
-        return name
-    if name.startswith("http"):
-        return "api"
-    return _owners.get(threading.get_ident(), "api")
+def _account() -> _Account:
+    return _accounts.get(threading.get_ident()) or _Account("api")
 
 
 def _run(owner: str, run: Callable[[], None]) -> None:
     me = threading.get_ident()
     with _lock:
-        _living[me] = _owners[me] = owner
+        _accounts[me] = _Account(owner)
     try:
         run()
     finally:
         with _lock:
-            del _living[me], _owners[me]
-            _ended[owner] += time.thread_time()
+            _settle(_accounts.pop(me))
+
+
+@contextmanager
+def _working_for(owner: str) -> Iterator[None]:
+    """What this thread spends inside is of `owner`.
+
+    把本线程的开销记在某个函数名下。
+    """
+    account = _account()
+    before = account.owner
+    with _lock:
+        _settle(account)
+        account.owner = owner
+    try:
+        yield
+    finally:
+        with _lock:
+            _settle(account)
+            account.owner = before
+
+
+def _settle(account: _Account) -> None:
+    now = time.thread_time()
+    _settled[account.owner] += now - account.settled
+    account.settled = now
 
 
 def figures() -> dict[str, float]:
@@ -74,9 +122,10 @@ def figures() -> dict[str, float]:
     到目前为止的开销。
     """
     with _lock:
-        spent = dict(_ended)
+        spent = dict(_settled)
         for ident, seconds in clocks().items():
-            spent[_living.get(ident, "api")] += seconds
+            account = _accounts.get(ident, _Account("api"))
+            spent[account.owner] += seconds - account.settled
     return {"all": time.process_time(), **spent, "memory": memory(), "peak": memory("VmHWM")}
 
 
@@ -88,7 +137,7 @@ def clocks() -> dict[int, float]:
     main = threading.main_thread().ident
     assert main is not None
     with _lock:
-        idents = (main, *_living)
+        idents = (main, *_accounts)
         return {one: time.clock_gettime(time.pthread_getcpuclockid(one)) for one in idents}
 
 
