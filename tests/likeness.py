@@ -64,11 +64,11 @@ def fitted_exposure(pairs: Sequence[tuple[Array, Array]]) -> float:
     """
     low, high = -2.0, 2.0
     for _ in range(3):
-        steps = np.linspace(low, high, 17)
+        steps = np.linspace(low, high, 9)
         costs = [
             np.mean([difference(ours, theirs, float(2**step)) for ours, theirs in pairs])
             for step in steps
         ]
         best = int(np.argmin(costs))
-        low, high = steps[max(best - 1, 0)], steps[min(best + 1, 16)]
+        low, high = steps[max(best - 1, 0)], steps[min(best + 1, 8)]
     return float(2 ** steps[best])
