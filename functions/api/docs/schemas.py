@@ -25,7 +25,14 @@ class Artifact(BaseModel):
     media_type: str
     bytes: int
     sha256: str
-    facts: dict[str, Any]
+    facts: dict[str, Any] = Field(
+        description="What is in the file. Of a model: `triangles`, `lines`, `points`, `vertices` "
+        "as the shown scene draws them, `bounds`, `watertight`, `verified` (`vertices` where these "
+        "were read, `declarations` where the file's own word is taken), `materials`, `textures`, "
+        "`largest_texture_side` in pixels, `animations`, `meshes`, `nodes`, `generator`; none of a "
+        "model that is published although it is unusable. Of a picture: `width`, `height`, "
+        "`format`, `mode`."
+    )
 
 
 class ProviderSaid(BaseModel):
