@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -220,7 +221,7 @@ def test_nonsense_in_a_material_leaves_a_surface_with_usable_numbers(
         for key in above:
             item = item.setdefault(key, {}) if isinstance(item, dict) else {}
         if isinstance(item, dict):
-            item[name] = value
+            item[name] = copy.deepcopy(value)
     try:
         container = check_container(BytesReader(builder.glb()))
     except BrokenModel:
