@@ -36,13 +36,15 @@ class Frame:
     """A drawn scene: `colour` (side * side, 4) is 8-bit sRGB times cover, and cover.
 
     `shown` (side * side) says whether a pixel's middle shows the model. `shaded` counts the samples
-    that were coloured, `smoothed` the pixels that were sampled more than once.
+    that were coloured, `smoothed` the pixels that were sampled more than once. `distance` is how
+    far along the view a pixel's middle shows something solid, infinite where it does not.
 
     这个类保存绘制好的画面。
     """
 
     colour: Array
     shown: Array
+    distance: Array
     shaded: int
     smoothed: int
 
@@ -59,7 +61,9 @@ def draw_frame(scene: Scene, camera: Camera, side: int) -> Frame:
     shown = layers[0].shown
     if len(layers) > 1:
         shown |= layers[1].shown
-    return Frame(colour, shown, painter.shader.shaded, smoothed)
+    depth = layers[0].depths()
+    distance = np.where(depth < 1, painter.near / (1 - depth), np.float32(np.inf))
+    return Frame(colour, shown, distance, painter.shader.shaded, smoothed)
 
 
 def _smooth(painter: _Painter, layers: list[ZBuffer], colour: Array, light: Array) -> int:
@@ -81,13 +85,14 @@ def _smooth(painter: _Painter, layers: list[ZBuffer], colour: Array, light: Arra
 class _Painter:
     """Draws one scene on one screen, as often as asked.
 
-    `pixel` is how far it is from one pixel to the next at the distance of 1.
+    `pixel` is how far it is from one pixel to the next at the distance of 1, `near` the distance
+    that is 0 in depth.
     """
 
     def __init__(self, scene: Scene, camera: Camera, side: int) -> None:
         self.scene, self.side = scene, side
         self.pixel = 2 * camera.tangent / side
-        self.screen = _projected(scene, camera, side)
+        self.screen, self.near = _projected(scene, camera, side)
         self.budget = Budget(BUDGET)
         self.shader = Shader(scene, camera, self.screen, side)
         self._tints = np.array([_tint(surface) for surface in scene.surfaces], np.float32)
@@ -183,8 +188,8 @@ class _Painter:
         return np.where(glass, shown * tint, shown)
 
 
-def _projected(scene: Scene, camera: Camera, side: int) -> Array:
-    """Every point's x and y in pixels, y down, and its depth, 1 - nearest / distance: (3, n).
+def _projected(scene: Scene, camera: Camera, side: int) -> tuple[Array, float]:
+    """Every point's x and y in pixels, y down, and depth, 1 - near / distance: (3, n); and near.
 
     把所有点投影到屏幕上。
     """
@@ -196,7 +201,7 @@ def _projected(scene: Scene, camera: Camera, side: int) -> Array:
     screen[2] = 1 - near / seen[:, 2]
     if scene.strokes:
         _widen(screen[:, -4 * scene.strokes :])
-    return screen
+    return screen, near
 
 
 def _widen(ends: Array) -> None:

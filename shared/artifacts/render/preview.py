@@ -7,7 +7,6 @@ The whole scene in a three-quarter view, everything in frame, softly lit, on a l
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 from dataclasses import dataclass
@@ -24,9 +23,9 @@ from shared.artifacts.gltf.container import (
 from shared.artifacts.gltf.settling import settled
 from shared.artifacts.render.camera import AZIMUTH, ELEVATION, Camera, look_at
 from shared.artifacts.render.frame import draw_frame
+from shared.artifacts.render.ground import ground, shadow
 from shared.artifacts.render.raster import Array, PreviewError
 from shared.artifacts.render.scene import read_scene
-from shared.artifacts.render.shading import coded
 
 __all__ = ["Picture", "PreviewError", "draw_preview", "render"]
 
@@ -38,7 +37,8 @@ _WEBP = {"quality": 88, "method": 2}
 class Picture:
     """A drawn model: `rgba` (size, size, 4) 8-bit on transparent ground, `mask` where it is seen.
 
-    `camera` is in the model's own world. `shaded` counts the samples that were coloured, `smoothed`
+    `camera` is in the model's own world. `shade` (n, n) 8-bit is how dark its shadow lies on the
+    ground, coarser than the picture. `shaded` counts the samples that were coloured, `smoothed`
     the pixels that were sampled more than once.
 
     这个类保存绘制结果和所用的相机。
@@ -48,8 +48,9 @@ class Picture:
     mask: Array
     camera: Camera
     warnings: tuple[str, ...]
-    shaded: int = 0
-    smoothed: int = 0
+    shade: Array
+    shaded: int
+    smoothed: int
 
 
 def draw_preview(
@@ -90,6 +91,8 @@ def render(
     camera = look_at(scene.points, azimuth, elevation)
     with np.errstate(all="ignore"):
         frame = draw_frame(scene, camera, size)
+        distance = frame.distance.reshape(size, size)
+        shade = shadow(distance, camera, float(np.nanmin(scene.points[:, 1])))
     colour, cover = frame.colour, frame.colour[:, 3]
     partly = np.flatnonzero((cover > 0) & (cover < 255))
     whole = colour[partly, :3] * (np.float32(255) / cover[partly, None])
@@ -99,29 +102,24 @@ def render(
         mask=frame.shown.reshape(size, size),
         camera=camera.moved(scene.scale, scene.centre),
         warnings=scene.warnings,
+        shade=shade,
         shaded=frame.shaded,
         smoothed=frame.smoothed,
     )
 
 
 def _encoded(picture: Picture) -> bytes:
-    """A drawn model on the ground, as a WebP."""
+    """A drawn model on the ground, in its shadow, as a WebP.
+
+    合成背景并编码为 WebP。
+    """
     from PIL import Image
 
     model = Image.fromarray(picture.rgba)
-    image = Image.fromarray(_ground(len(picture.rgba)))
+    image = Image.fromarray(ground(len(picture.rgba)))
+    softly = Image.fromarray(picture.shade).resize(image.size, Image.Resampling.BILINEAR)
+    image.paste((0, 0, 0), mask=softly)
     image.paste(model, mask=model)
     out = io.BytesIO()
     image.save(out, "WEBP", **_WEBP)
     return out.getvalue()
-
-
-@functools.lru_cache(maxsize=4)
-def _ground(size: int) -> Array:
-    """A light grey that darkens a little towards the corners, (size, size, 3) 8-bit."""
-    step = (np.arange(size) + 0.5) / size * 2 - 1
-    away = np.clip(np.hypot(step[None, :], step[:, None] + 0.2) / 1.6, 0, 1)[..., None] ** 2
-    light = np.array([0.92, 0.925, 0.935]) * (1 - away) + np.array([0.64, 0.66, 0.69]) * away
-    grey: Array = np.rint(coded(light) * 255).astype(np.uint8)
-    grey.flags.writeable = False
-    return grey

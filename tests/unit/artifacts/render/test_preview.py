@@ -15,6 +15,7 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from shared.artifacts.gltf.container import BrokenModel
 from shared.artifacts.render import frame
+from shared.artifacts.render.ground import ground
 from shared.artifacts.render.preview import PreviewError, draw_preview, render
 from tests.models import (
     ModelBuilder,
@@ -319,6 +320,34 @@ def test_the_preview_is_a_webp_of_the_size_asked_for() -> None:
         middle = image.getpixel((48, 48))
     assert min(corner) > 150, "a light ground"
     assert middle != corner
+
+
+def test_the_ground_is_darker_where_the_model_touches_it_and_not_beneath_what_floats() -> None:
+    builder = ModelBuilder()
+    block = builder.add_mesh(*box((0.5, 0.5, 0.5)))
+    builder.add_node(block, translation=[-1, 0, 0])
+    builder.add_node(block, translation=[1, 1, 0])
+    picture = render(builder.glb(), 256, 0, 20)
+    scale = len(picture.shade) / 256
+
+    def shade_at(point: list[float]) -> int:
+        x, y, _ = picture.camera.project(np.array([point]))[0]
+        row, column = (int((1 + place) / 2 * 256 * scale) for place in (-y, x))
+        return int(picture.shade[row, column])
+
+    standing, floating = shade_at([-1, -0.25, 0.3]), shade_at([1, -0.25, 0.3])
+    assert standing > 15
+    assert floating < standing / 4
+    assert shade_at([0, -0.25, 1]) == 0
+
+
+def test_from_below_there_is_no_shadow() -> None:
+    assert not render(box_model(), 64, 35, -20).shade.any()
+
+
+def test_the_ground_is_drawn_once_for_each_size() -> None:
+    assert ground(96) is ground(96)
+    assert [ground(size).shape for size in (96, 64)] == [(96, 96, 3), (64, 64, 3)]
 
 
 def test_strips_and_fans_are_drawn_like_their_triangles() -> None:
