@@ -44,7 +44,8 @@ def check(
         log.warning("%s: %d tasks could not be read: %s", provider.name, len(tasks), error)
         if isinstance(error, ProviderError):
             refused(ports, provider, credential, error, "read")
-    for job in jobs:
+    # Each save takes its time, and somebody waits for what has ended.
+    for job in sorted(jobs, key=lambda job: not _has_ended(states.get(job.task_id or ""))):
         with context.job(job.id):
             look(ports, job, states.get(job.task_id or ""))
 
@@ -73,6 +74,10 @@ def _seen(ports: Ports, job: Job, state: TaskState | None, at: Moment) -> Fact:
         return lambda now: lifecycle.unseen(now, at, ports.policy)
     past = ports.durations.of(job)
     return lambda now: lifecycle.observed(now, state, at, ports.policy, past)
+
+
+def _has_ended(state: TaskState | None) -> bool:
+    return state is not None and state.status in ("succeeded", "failed", "canceled")
 
 
 def _cancel_at_provider(

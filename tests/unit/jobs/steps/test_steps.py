@@ -685,6 +685,31 @@ def test_a_look_that_runs_out_of_store_spares_the_other_jobs(
     assert world.job(second).status is Status.STORING
 
 
+def test_of_many_looks_those_that_found_an_end_are_saved_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    ids = [world.create(f"chair {number}") for number in range(4)]
+    for job_id in ids:
+        world.until(job_id, "running")
+    world.provider.tasks["task-3"].state = "succeeded"
+    for task in ("task-1", "task-2", "task-4"):
+        world.provider.tasks[task].progress = 50
+    world.clock.advance(60_000)
+    jobs = sorted(world.claim(check_queue(world.provider.name)), key=lambda job: job.id)
+    save, saved = world.repository.save, []
+
+    def note(self: Any, old: Job, new: Job) -> Job:
+        saved.append(old.id)
+        return save(old, new)
+
+    monkeypatch.setattr(type(world.repository), "save", note)
+    from shared.jobs.steps.check import check
+
+    check(world.plain, world.provider, "main", jobs, world.deadline())
+    assert saved == [ids[2], ids[0], ids[1], ids[3]]
+
+
 def test_three_unknown_answers_in_a_row_fail_a_job_and_two_do_not(world: World) -> None:
     job_id = world.create()
     world.until(job_id, "running")
