@@ -103,6 +103,34 @@ def test_a_state_holds_nothing_that_could_not_be_kept(
         json.dumps(vars(state) | {"files": [vars(one) for one in state.files]}).encode()
 
 
+@pytest.mark.parametrize(
+    ("begun", "ended", "seconds"),
+    [
+        ("2026-04-28T12:00:00Z", "2026-04-28T12:01:30Z", 90.0),
+        ("2026-04-28T12:00:00.250000+00:00", "2026-04-28T14:00:01.5+02:00", 1.25),
+        ("2026-04-28 12:00:00", "2026-04-28T12:00:00.123456789Z", 0.123456789),
+        (1_777_377_600, 1_777_377_660.5, 60.5),
+        ("2026-04-28T12:00:00Z", "2026-04-28T11:59:59Z", None),
+        ("2026-04-28T12:00:00Z", None, None),
+        ("yesterday", "2026-04-28T12:00:00Z", None),
+        ("2026-99-28T12:00:00Z", "2026-04-28T12:00:00Z", None),
+        ("2026-04-28T12:00:00Z", "2027-04-28T12:00:00Z", cleaning.LONGEST_ETA),
+    ],
+)
+def test_the_seconds_between_two_foreign_instants(
+    begun: Any, ended: Any, seconds: float | None
+) -> None:
+    assert cleaning.seconds_between(begun, ended) == pytest.approx(seconds)
+
+
+@given(ANYTHING, ANYTHING)
+def test_whatever_instants_are_told_the_seconds_between_are_some_or_none(
+    begun: Any, ended: Any
+) -> None:
+    found = cleaning.seconds_between(begun, ended)
+    assert found is None or 0 <= found <= cleaning.LONGEST_ETA
+
+
 @given(ANYTHING)
 def test_only_a_state_is_a_state(given_value: Any) -> None:
     assert cleaning.state(given_value) is None

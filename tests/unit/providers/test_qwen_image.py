@@ -336,6 +336,13 @@ def test_a_jobs_state_is_read(shown: Any, status: str, progress: int | None) -> 
     assert (state.status, state.progress) == (status, progress)
 
 
+def test_a_finished_job_tells_how_long_it_took() -> None:
+    times = {"created_at": "2026-04-28T12:00:00.5+00:00", "finished_at": "2026-04-28T12:00:08Z"}
+    for more, seconds in ((times, 7.5), ({}, None)):
+        shown = job("succeeded", results=[result(0)], **more)
+        assert Wire(answered({"data": [shown]})).check("a")["a"].seconds == seconds
+
+
 def test_every_picture_of_a_finished_job_is_a_file() -> None:
     shown = job("succeeded", results=[result(0), result(1), result(2)])
     files = Wire(answered({"data": [shown]})).check("a")["a"].files

@@ -1218,3 +1218,9 @@ def test_a_half_sent_file_is_noticed(live: Callable[[str], Tripo]) -> None:
         file = RemoteFile("model", f"{url}/x?signature=s3cret", "model/gltf-binary")
         with pytest.raises(DownloadFailed), live(url).download(file, "main", soon()) as download:
             list(download.chunks)
+
+
+def test_a_success_tells_how_long_it_took() -> None:
+    times = {"created_at": "2026-04-28T12:00:00Z", "completed_at": "2026-04-28T12:01:30Z"}
+    assert state(status="success", output={"model_url": LINK}, **times).seconds == 90.0
+    assert state(status="success", output={"model_url": LINK}).seconds is None
