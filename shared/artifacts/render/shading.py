@@ -30,8 +30,9 @@ _SAMPLES_AT_ONCE = 1 << 15  # their working memory stays within a processor's ca
 _SHEEN = np.float32(0.01)
 """What even a black surface reflects: between a lamp's nothing and a white environment's 4%."""
 
-_OCCLUDED = np.float32(0.75)
-"""How much of the light an occlusion texture can take: what comes from everywhere."""
+_OCCLUDED = np.float32(0.85)
+"""How much of the light an occlusion texture can take: between all of an environment's and the part
+that no lamp gives (scripts/bench/pictures)."""
 
 _FULLY = np.float32(0.3)
 """How much less rough than 1 metal is from which on it mirrors alone."""
