@@ -9,18 +9,12 @@ import functools
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from shared.artifacts.gltf.container import (
     BrokenModel,
-    BytesReader,
     Container,
-    FileReader,
     RangeReader,
     check_container,
     has_container,
@@ -29,12 +23,13 @@ from shared.artifacts.gltf.document import Undecodable
 from shared.artifacts.gltf.measure import Inspection, inspect_model
 from shared.artifacts.images.image import BrokenImage, ImageLimits, decode_image, inspect_image
 from shared.artifacts.images.thumbnail import DRAFT
-from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
+from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.clock import Deadline, OutOfTime
 from shared.jobs import lifecycle
 from shared.jobs.model import Artifact, Job, ResultFile, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
+from shared.jobs.steps.reading import BrokenFile, copy_checked, open_model
 from shared.media import extension
 from shared.store.base import StoreUnavailable
 from shared.values import replace
@@ -46,22 +41,12 @@ log = logging.getLogger("maquette.postprocess")
 
 PREVIEW_SIDE = 512
 """Pixels a side of a model's square preview, and at most of a picture's thumbnail."""
-_CHUNK = 1 << 20
-_IN_MEMORY = 4 << 20
-"""Bytes up to which a model is copied into memory; a larger one has a file of its own."""
 _CAREFUL_CLAIMS = 2
 """From the third claim in a row on, only the container is checked: the rest has killed workers."""
 _CAREFULLY = "published after the container check alone: fuller checks did not finish"
 
 Drawing = tuple[bytes, int, int]
 """A WebP, its width and its height."""
-
-
-class BrokenFile(ValueError):
-    """A stored file is not what was received, or not what it was said to be.
-
-    存储的文件与收到的不符。
-    """
 
 
 class WrongFile(BrokenFile):
@@ -81,33 +66,6 @@ class SentTwice(BrokenFile):
 _EXPECTED = (BrokenFile, BrokenModel, BrokenImage, ObjectMissing, BucketUnavailable, OSError,
              OutOfTime, StoreUnavailable)  # fmt: skip
 """What says something of the file, or of the world, and nothing of the checks."""
-
-
-@dataclass(frozen=True)
-class BucketReader:
-    """An object read by ranges, as the model checks want it.
-
-    按字节范围读取存储中的对象。
-    """
-
-    bucket: Bucket
-    key: str
-    size: int
-
-    def read(self, start: int, length: int) -> bytes:
-        """`length` bytes from byte `start` on; `OSError` when the object ends before.
-
-        读取一段字节。
-        """
-        parts: list[bytes] = []
-        with self.bucket.open(self.key, start, length) as reader:
-            while length > 0:
-                part = reader.read(min(length, _CHUNK))
-                if not part:
-                    raise OSError(f"{self.key} ends {length} bytes early")
-                parts.append(part)
-                length -= len(part)
-        return b"".join(parts)
 
 
 def process(ports: Ports, job: Job, deadline: Deadline) -> None:
@@ -198,7 +156,7 @@ def _model(
 
     处理一个模型。
     """
-    with _read(ports, info, file.sha256, deadline) as reader:
+    with open_model(ports, info, file.sha256, deadline) as reader:
         if job.claims > _CAREFUL_CLAIMS:
             found = _inspected(file, reader, lambda: _container_alone(reader))
             alone = _artifact(ports, job, file, index, info, {})
@@ -214,29 +172,6 @@ def _model(
         source = found.container or reader
         preview = _drawn(ports, job, "preview", index, lambda: _preview(source, warnings), warnings)
     return [model, *preview], warnings
-
-
-@contextmanager
-def _read(
-    ports: Ports, info: ObjectInfo, sha256: str | None, deadline: Deadline
-) -> Iterator[RangeReader]:
-    """A model as it is read: from memory, from a local copy, or by ranges, by its size.
-
-    按大小选择读取模型的方式。
-    """
-    if info.bytes <= min(_IN_MEMORY, ports.measure_below):
-        copy = io.BytesIO()
-        _copy_checked(ports.bucket, info, copy, sha256, deadline)
-        yield BytesReader(copy.getvalue())
-    elif info.bytes <= ports.measure_below:
-        with TemporaryDirectory(prefix="maquette-") as folder:
-            path = Path(folder) / "file"
-            with path.open("wb") as file:
-                _copy_checked(ports.bucket, info, file, sha256, deadline)
-            with FileReader(path) as reader:
-                yield reader
-    else:
-        yield BucketReader(ports.bucket, info.key, info.bytes)
 
 
 def _container_alone(reader: RangeReader) -> Inspection:
@@ -275,7 +210,7 @@ def _picture(
     if info.bytes > limits.max_bytes:
         raise WrongFile(f"the picture has {info.bytes} bytes, more than {limits.max_bytes}")
     copy = io.BytesIO()
-    _copy_checked(ports.bucket, info, copy, file.sha256, deadline)
+    copy_checked(ports.bucket, info, copy, file.sha256, deadline)
     data = copy.getvalue()
     pixels = None
     if careful:
@@ -298,23 +233,6 @@ def _picture(
     drawing = functools.partial(_thumbnail, pixels, found.orientation)
     thumbnail = _drawn(ports, job, "thumbnail", index, drawing, warnings)
     return [picture, *thumbnail], warnings
-
-
-def _copy_checked(
-    bucket: Bucket, info: ObjectInfo, copy: IO[bytes], sha256: str | None, deadline: Deadline
-) -> None:
-    """Copy an object, hashed on the way; raises BrokenFile if it is not what was stored.
-
-    复制并校验文件。
-    """
-    digest = hashlib.sha256()
-    with bucket.open(info.key) as reader:
-        while chunk := reader.read(_CHUNK):
-            deadline.check()
-            digest.update(chunk)
-            copy.write(chunk)
-    if digest.hexdigest() != sha256:
-        raise BrokenFile("what lies in the bucket is not what was received: the hashes differ")
 
 
 def _artifact(
