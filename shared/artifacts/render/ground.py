@@ -61,16 +61,18 @@ def shadow(distance: Array, camera: Camera, low: float) -> Array:
     side = -(-size // _COARSER)
     if camera.back[1] <= 0.05:  # from below, or along it, the ground is not seen
         return np.zeros((side, side), np.uint8)
-    seen = distance[::2, ::2]
-    rows, columns = np.nonzero(np.isfinite(seen))
-    points = _points(camera, size, columns * 2 + 0.5, rows * 2 + 0.5, seen[rows, columns])
+    seen = distance[::2, ::_COARSER]
+    rows, columns = (place.astype(np.float32) for place in np.nonzero(np.isfinite(seen)))
+    found = seen[np.isfinite(seen)]
+    points = _points(camera, size, columns * _COARSER + 0.5, rows * 2 + 0.5, found)
     cells = _splat(points, low)
-    step = (np.arange(side) + 0.5) * (size / side)
+    step = (np.arange(side, dtype=np.float32) + 0.5) * (size / side)
     x, y = (one.reshape(-1) for one in np.meshgrid(step, step))
-    ways = _points(camera, size, x, y, np.ones(len(x))) - camera.eye
-    down = np.where(ways[:, 1] < -1e-3, (low - camera.eye[1]) / ways[:, 1], 0)
-    at = camera.eye + ways * down[:, None]
-    column, row = (_cell(at[:, axis]) for axis in (0, 2))
+    ways = _points(camera, size, x, y, np.ones(len(x), np.float32))
+    eye = camera.eye.astype(np.float32)
+    ways -= eye
+    down = np.where(ways[:, 1] < -1e-3, (low - eye[1]) / ways[:, 1], np.float32(0))
+    column, row = (_cell(eye[axis] + ways[:, axis] * down) for axis in (0, 2))
     inside = (down > 0) & (column >= 0) & (column < _CELLS) & (row >= 0) & (row < _CELLS)
     cell = np.where(inside, row * _CELLS + column, 0).astype(np.int32)
     dark = np.where(inside, cells.reshape(-1).take(cell), 0) * (255 * _DARKEST)
@@ -82,8 +84,9 @@ def _points(camera: Camera, size: int, x: Array, y: Array, distance: Array) -> A
     """The places in the world (n, 3) of pixels at distances along the view."""
     across = (x * (2 / size) - 1) * camera.tangent
     up = (1 - y * (2 / size)) * camera.tangent
-    way = np.stack([across, up, -np.ones(len(x))], axis=1) * distance[:, None]
-    points: Array = camera.eye + way @ np.stack([camera.right, camera.up, camera.back])
+    way = np.stack([across * distance, up * distance, -distance], axis=1)
+    axes = np.stack([camera.right, camera.up, camera.back]).astype(np.float32)
+    points: Array = way @ axes + camera.eye.astype(np.float32)
     return points
 
 
