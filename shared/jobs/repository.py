@@ -150,6 +150,21 @@ class JobRepository:
             record = self._store.transact(writes)[0]
         return self._saved(old, replace(new, version=record.version, looks=0))
 
+    def save_each(self, changes: Sequence[tuple[Job, Job]]) -> list[Job | None]:
+        """Save the changes, each by itself and none with anything beside it, in one go: the jobs as
+        saved, None for one that is no longer what it was.
+
+        一次保存多个任务的变化。
+        """
+        changes = [(old, replace(new, version=old.version)) for old, new in changes]
+        records = self._store.put_each([self._written(new) for _, new in changes])
+        return [
+            None
+            if record is None
+            else self._saved(old, replace(new, version=record.version, looks=0))
+            for (old, new), record in zip(changes, records, strict=True)
+        ]
+
     def create(self, job: Job, key: IdempotencyKey | None) -> Job:
         """Write a new job, with its idempotency record; `Conflict` if that key was taken.
 

@@ -331,6 +331,15 @@ class Store(Protocol):
         一次写入多条，要么全部成功，要么全部不写。
         """
 
+    def put_each(self, writes: Sequence[tuple[Table, Record]]) -> list[Record | None]:
+        """Several puts, each by itself, of any number: what `put` gives, None for one that lost.
+
+        Raises `ValueError` as `put` does, before anything is written; `StoreUnavailable` where some
+        or none may be written.
+
+        逐条条件写入多条记录。
+        """
+
     def query(
         self,
         table: Table,

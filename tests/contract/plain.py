@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shared.store.base import Conflict, Lease, Page, Record, Table, Value, check_query
+from shared.store.base import (
+    Conflict,
+    Lease,
+    Page,
+    Record,
+    Table,
+    Value,
+    check_query,
+    check_writes,
+)
 
 
 class PlainStore:
@@ -54,6 +63,21 @@ class PlainStore:
         条件写入一条记录。
         """
         return self.transact([(table, record)])[0]
+
+    def put_each(self, writes: Sequence[tuple[Table, Record]]) -> list[Record | None]:
+        """Several conditional writes, each by itself.
+
+        逐条条件写入。
+        """
+        for write in writes:
+            check_writes([write])
+        written: list[Record | None] = []
+        for table, record in writes:
+            try:
+                written.append(self.put(table, record))
+            except Conflict:
+                written.append(None)
+        return written
 
     def query(self, table: Table, index: str, equals: Mapping[str, Value], **options: Any) -> Page:
         """What the index says.

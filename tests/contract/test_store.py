@@ -358,6 +358,24 @@ def test_a_key_and_a_text_field_may_have_64_characters(store: Store) -> None:
         assert store.get(JOBS, key).fields["caller"] == key
 
 
+def test_writes_that_are_each_by_itself_have_each_its_own_verdict(store: Store) -> None:
+    old = store.put(JOBS, Record("old", {"n": 0}, {"queue": "q", "lane": 0}, due_at=1))
+    newer = store.put(JOBS, replace(old, document={"n": 1}))
+    records = [Record(f"new{n:02}", {"n": n}) for n in range(30)]
+    writes = [(JOBS, old), (JOBS, newer), (JOBS, Record("old", {})), *((JOBS, r) for r in records)]
+    written = store.put_each(writes)
+    assert written == [None, newer.written(), None, *(r.written() for r in records)]
+    kept = [store.get(JOBS, key) for key in ("old", "new29")]
+    assert [(one.document, one.version) for one in kept if one] == [({"n": 1}, 3), ({"n": 29}, 1)]
+    assert store.put_each([]) == []
+
+
+def test_of_writes_each_by_itself_none_is_written_where_one_is_no_record(store: Store) -> None:
+    with pytest.raises(ValueError, match="characters"):
+        store.put_each([(JOBS, Record("fine", {})), (JOBS, Record("x" * 65, {}))])
+    assert store.get(JOBS, "fine") is None
+
+
 def test_a_transaction_of_nothing_does_nothing(store: Store) -> None:
     assert store.transact([]) == []
 

@@ -44,10 +44,16 @@ def check(
         log.warning("%s: %d tasks could not be read: %s", provider.name, len(tasks), error)
         if isinstance(error, ProviderError):
             refused(ports, provider, credential, error, "read")
-    # Each save takes its time, and somebody waits for what has ended.
+    at = ports.moment()
+    saved = _saved_together(ports, jobs, states, at)
+    # Each save by itself takes its time, and somebody waits for what has ended.
     for job in sorted(jobs, key=lambda job: not _has_ended(states.get(job.task_id or ""))):
+        state = states.get(job.task_id or "")
         with context.job(job.id):
-            look(ports, job, states.get(job.task_id or ""))
+            if job.id in saved:
+                _note(ports, job, saved[job.id], state, at)
+            else:
+                look(ports, job, state)
 
 
 def look(ports: Ports, job: Job, state: TaskState | None) -> None:
@@ -61,7 +67,37 @@ def look(ports: Ports, job: Job, state: TaskState | None) -> None:
     except StoreUnavailable:
         log.warning("%s: a look could not be saved and will be repeated", job.id)
         return
-    if state is None or after is None or job.status is not Status.RUNNING:
+    if after is not None:
+        _note(ports, job, after, state, at)
+
+
+def _saved_together(
+    ports: Ports, jobs: Sequence[Job], states: Mapping[str, TaskState], at: Moment
+) -> dict[str, Job]:
+    """The jobs that have news and could be saved in one go, by their ids; an end, which is written
+    with its webhook, and one that others have changed meanwhile are looked at one by one.
+
+    把有变化的任务一次保存。
+    """
+    changes = []
+    for job in jobs:
+        with context.job(job.id):
+            new = _seen(ports, job, states.get(job.task_id or ""), at)(job)
+        if new is not job and not new.status.terminal:
+            changes.append((job, new))
+    if len(changes) < 2:
+        return {}
+    try:
+        saved = ports.jobs.save_each(changes)
+    except StoreUnavailable as error:
+        log.warning("the store did not take %d looks at once (%s)", len(changes), error)
+        return {}
+    return {one.id: one for one in saved if one is not None}
+
+
+def _note(ports: Ports, job: Job, after: Job, state: TaskState | None, at: Moment) -> None:
+    """Let the durations learn from a look."""
+    if state is None or job.status is not Status.RUNNING:
         return
     if after.status is Status.RUNNING:
         ports.durations.runs(job, at.now)

@@ -81,6 +81,21 @@ class DynamoStore:
         """
         return self.transact([(table, record)])[0]
 
+    def put_each(self, writes: Sequence[tuple[Table, Record]]) -> list[Record | None]:
+        """Several puts, each by itself; None for one that lost.
+
+        逐条写入。
+        """
+        for write in writes:
+            check_writes([write])
+        written: list[Record | None] = []
+        for table, record in writes:
+            try:
+                written.append(self.put(table, record))
+            except Conflict:
+                written.append(None)
+        return written
+
     def transact(self, writes: Sequence[tuple[Table, Record]]) -> list[Record]:
         """Several puts, all or none; at most 25, each of another record, else `ValueError`.
 

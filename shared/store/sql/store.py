@@ -109,6 +109,24 @@ class SqlStore:
 
         return self._commit(work)
 
+    def put_each(self, writes: Sequence[tuple[Table, Record]]) -> list[Record | None]:
+        """Several puts, each by itself, in one commit; None for one that lost.
+
+        一次提交中逐条写入。
+        """
+        rows = [
+            (table, record, _row(table, record, check_writes([(table, record)])[0]))
+            for table, record in writes
+        ]
+
+        def work(session: Session) -> list[Record | None]:
+            return [
+                record.written() if self._write(session, table, row) else None
+                for table, record, row in rows
+            ]
+
+        return self._commit(work) if rows else []
+
     def query(
         self,
         table: Table,

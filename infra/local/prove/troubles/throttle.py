@@ -12,7 +12,7 @@ from typing import Any
 from infra.local.prove.trouble import Around, Scene, Trouble
 from shared.store.base import StoreUnavailable
 
-_ASKED = frozenset({"get", "put", "transact", "query", "first", "claim"})
+_ASKED = frozenset({"get", "put", "put_each", "transact", "query", "first", "claim"})
 
 
 class Throttled(Trouble):

@@ -31,6 +31,7 @@ from shared.jobs.model import (
 from shared.jobs.policy import Policy
 from shared.jobs.service import NewImage
 from shared.jobs.steps import advance
+from shared.jobs.steps.check import check
 from shared.providers.base import (
     DownloadFailed,
     OutOfCredit,
@@ -958,6 +959,49 @@ def test_what_a_preview_does_not_show_is_a_warning(
     job = world.until(ready_to_store(world), "succeeded")
     assert [item.role for item in job.artifacts] == ["model", "preview"]
     assert job.warnings == ("images[0] is not in the preview: it is a KTX2 texture",)
+
+
+def claimed_when_done(world: World, count: int) -> list[Any]:
+    """So many running jobs, claimed for a look at their tasks, which are done by now."""
+    ids = [world.create() for _ in range(count)]
+    for job_id in ids:
+        world.until(job_id, "running")
+    world.provider.finish_all()
+    for job_id in ids:
+        world.wait(job_id)
+    return world.claim(check_queue(world.provider.name))
+
+
+def test_what_one_request_brings_is_saved_in_one_go_but_for_what_others_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = claimed_when_done(world, 3)
+    together: list[int] = []
+    put_each = world.store.put_each
+
+    def noted(writes: Any) -> Any:
+        together.append(len(writes))
+        return put_each(writes)
+
+    monkeypatch.setattr(world.store, "put_each", noted)
+    world.service.cancel(CALLER, jobs[1].id)
+    check(world.plain, world.provider, "main", jobs, world.deadline())
+    found = [world.job(job.id).status for job in jobs]
+    assert found == [Status.STORING, Status.CANCELED, Status.STORING]
+    assert together == [3]
+
+
+def test_looks_that_the_store_does_not_take_at_once_are_saved_one_by_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = claimed_when_done(world, 3)
+
+    def refuse(writes: Any) -> Any:
+        raise StoreUnavailable("not now")
+
+    monkeypatch.setattr(world.store, "put_each", refuse)
+    check(world.plain, world.provider, "main", jobs, world.deadline())
+    assert {world.job(job.id).status for job in jobs} == {Status.STORING}
 
 
 def test_where_previews_are_switched_off_a_model_is_published_without_one(world: World) -> None:
