@@ -686,7 +686,7 @@ def test_a_look_that_runs_out_of_store_spares_the_other_jobs(
     assert world.job(second).status is Status.STORING
 
 
-def test_of_many_looks_those_that_found_an_end_are_saved_first(
+def test_of_looks_that_are_saved_one_by_one_those_that_found_an_end_come_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()
@@ -704,9 +704,11 @@ def test_of_many_looks_those_that_found_an_end_are_saved_first(
         saved.append(old.id)
         return save(old, new)
 
-    monkeypatch.setattr(type(world.repository), "save", note)
-    from shared.jobs.steps.check import check
+    def refuse(writes: Any) -> Any:
+        raise StoreUnavailable("not at once")
 
+    monkeypatch.setattr(type(world.repository), "save", note)
+    monkeypatch.setattr(world.store, "put_each", refuse)
     check(world.plain, world.provider, "main", jobs, world.deadline())
     assert saved == [ids[2], ids[0], ids[1], ids[3]]
 
