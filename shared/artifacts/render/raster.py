@@ -4,9 +4,9 @@ Small triangles are tried against every pixel of a fixed block; larger ones are 
 of pixels, and rows into pixels. Each sample keeps one 64-bit key, depth above and triangle number
 below, so that "nearest wins" is a single `minimum`.
 
-Of the libraries that could do this, none has wheels for arm64 and x86-64 and needs neither a
-display nor a system library: embreex, raybender, pytinyrenderer, pyjet3d and riley-raster lack
-arm64; VTK, Panda3D and Numba would take the package near its limit and seconds to import.
+Libraries that could do this were looked for: embreex, raybender, pytinyrenderer, pyjet3d and
+riley-raster have no wheels for arm64 and Python 3.10, 3d-base is NumPy as well; toolkits and
+compilers (VTK, Numba) were not tried, since they alone would fill most of a function's package.
 
 这个模块用 NumPy 实现三角形的深度缓冲光栅化。
 """
@@ -279,7 +279,7 @@ class ZBuffer:
         """Triangles, and the places of the sampled pixels that they reach into, in batches."""
         largest = np.maximum(*triangles.size)
         above = 0
-        for side in _BLOCKS:
+        for side in (side for side in _BLOCKS if side <= self.side):
             some = np.flatnonzero((largest > above) & (largest <= side))
             above = side
             for first in range(0, len(some), _AT_ONCE // side):
@@ -292,7 +292,7 @@ class ZBuffer:
         小三角形逐块测试。
         """
         self._budget.spend(len(some) * side * side)
-        low = np.minimum(triangles.low.take(some, axis=1), max(self.side - side, 0))
+        low = np.minimum(triangles.low.take(some, axis=1), self.side - side)
         start = triangles.edges(some, low[0] + _HALF, low[1] + _HALF)
         start -= triangles.outside.take(some, axis=1)
         first = low[1].astype(np.int32) * np.int32(self.side) + low[0].astype(np.int32)

@@ -33,6 +33,21 @@ def test_each_pixel_is_coloured_once_and_those_on_edges_up_to_nine_times() -> No
     assert picture.shaded <= 2 * picture.mask.sum()
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_a_picture_may_be_smaller_than_a_block_of_pixels(size: int) -> None:
+    assert render(box_model(), size).rgba[..., 3].any()
+
+
+def test_a_million_triangles_would_stay_far_within_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points, faces, _ = grid_sphere(100, 50)
+    builder = ModelBuilder()
+    builder.add_node(builder.add_mesh(points, faces))
+    monkeypatch.setattr(frame, "BUDGET", frame.BUDGET // 100)
+    assert render(builder.glb(), 256).mask.any()
+
+
 def test_a_smooth_surface_is_smoothed_at_its_outline_alone() -> None:
     builder = ModelBuilder()
     points, faces, _ = grid_sphere(200, 140)
