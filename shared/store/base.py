@@ -123,14 +123,13 @@ class Record:
     ) -> None:
         # The initialiser that a frozen dataclass is given takes three times as long, and a claim
         # makes two hundred of these.
-        self.__dict__.update(
-            key=key,
-            document=document,
-            fields={} if fields is None else fields,
-            due_at=due_at,
-            claims=claims,
-            version=version,
-        )
+        own = self.__dict__
+        own["key"] = key
+        own["document"] = document
+        own["fields"] = {} if fields is None else fields
+        own["due_at"] = due_at
+        own["claims"] = claims
+        own["version"] = version
 
     def written(self) -> Record:
         """This record as it stands after one write.

@@ -328,9 +328,8 @@ def _bounds(
 
 
 def _record(table: Table, row: Row) -> Record:
-    key, version, due_at, claims, *values, document = row
-    fields = dict(zip(table.fields, values, strict=True))
-    return Record(key, JsonText(document), fields, due_at, claims, version)
+    fields = dict(zip(table.fields, row[4:-1]))  # noqa: B905 - `strict` costs as much again
+    return Record(row[0], JsonText(row[-1]), fields, row[2], row[3], row[1])
 
 
 def _row(table: Table, record: Record, text: str) -> dict[str, Any]:
