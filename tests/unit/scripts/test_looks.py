@@ -83,7 +83,8 @@ def test_progress_that_lies_costs_hardly_more_looks_than_none(
         monkeypatch.setattr(Task, "progress", told)
     lied = of_one_kind(lie)
     assert looks(lied) < looks(silent) + 2
-    assert lag(lied, 0.5) < lag(silent, 0.5) + 2
+    # Of 150 tasks the median lag differs by some seconds from seed to seed, lies or none.
+    assert lag(lied, 0.5) < lag(silent, 0.5) + 4
     assert max(one.looks for one in lied) < 60
 
 
