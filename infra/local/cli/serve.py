@@ -38,10 +38,6 @@ _BACKLOG = 1024
 _COLLECT = (10_000, 20, 50)
 """When the garbage of a job is looked for: one leaves hardly any that counting does not find."""
 
-_SWITCH_SECONDS = 0.0005
-"""For how long one thread may keep the others waiting. A request takes several turns: at Python's
-own 5 ms it would wait for tenths of a second while steps run."""
-
 
 class PortTaken(OSError):
     """The address cannot be listened on; the message says what to do.
@@ -102,7 +98,6 @@ def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -
         # What is there by now stays: to look through it again and again finds nothing.
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        sys.setswitchinterval(_SWITCH_SECONDS)
         serve(Front(machine.gateway, machine.stop, files), listener, machine.stop, ready)
         if files is not None:
             files.close()
