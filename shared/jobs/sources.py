@@ -38,6 +38,8 @@ CREATES = 16
 DOWNLOADS = 8
 LOOKS = 4
 """Requests at once that ask a provider for the state of tasks."""
+_LONGEST_LOOK = 10_000
+"""Milliseconds that the next look waits at most for this one to have been saved."""
 _QUIET = 60_000
 """Milliseconds between two looks at a queue of parked jobs that was found empty."""
 
@@ -108,14 +110,17 @@ class _JobSource(HeldUnits):
             if later is not None:
                 put_off.add(job.id)
                 return later
-            moment = Moment(at.now, ports.clock.chance())
-            past = ports.durations.of(job)
-            taken = lifecycle.lease(job, moment, lasts, ports.policy, past)
+            taken = self._lease(job, Moment(at.now, ports.clock.chance()), lasts)
             return taken if self._home == self._queue else replace(taken, queue=self._home)
 
         jobs = ports.jobs.claim(self._queue, at.now if now is None else now, lease, limit)
         mine = [job for job in jobs if job.id not in put_off]
         return sorted(mine, key=lambda job: (-job.priority, job.id))
+
+    def _lease(self, job: Job, at: Moment, lasts: int) -> Lease:
+        """What the claim of a job that can be worked on does."""
+        ports = self._ports
+        return lifecycle.lease(job, at, lasts, ports.policy, ports.durations.of(job))
 
     def _put_off(self, job: Job) -> Lease | None:
         """Where a job that cannot be worked on now goes instead; None if it can be."""
@@ -298,6 +303,7 @@ class Looks(_JobSource):
         queue = home if parked is None else parked_queue(home, parked)
         super().__init__(ports, deadline, queue, LOOKS, home)
         self._provider = provider
+        self._lasted = 0
 
     def claim(self, room: int) -> int:
         """Take tasks to ask for, as many as fit into `room` requests.
@@ -308,6 +314,12 @@ class Looks(_JobSource):
         jobs = self._claimed(room * size)
         self._units.extend(self._units_of(jobs))
         return -(-len(jobs) // size)
+
+    def _lease(self, job: Job, at: Moment, lasts: int) -> Lease:
+        """To the task's next look, which is not before this one can have been answered and saved:
+        where everything takes long, the same task would be asked for again and again meanwhile."""
+        taken, soonest = super()._lease(job, at, lasts), at.now + self._lasted
+        return taken if taken.due_at >= soonest else replace(taken, due_at=soonest)
 
     def _put_off(self, job: Job) -> Lease | None:
         return None if job.attempt is None else self._bound(job, "read")
@@ -332,7 +344,20 @@ class Looks(_JobSource):
                 yield Unit(self._check(provider, credential, batch))
 
     def _check(self, provider: Provider, credential: str, jobs: list[Job]) -> Callable[[], None]:
-        return lambda: check(self._ports, provider, credential, jobs, self._deadline)
+        """One request for the tasks of these jobs; how long it lasts is noted.
+
+        查询一批任务，并记下所花的时间。
+        """
+        claimed_at = self._ports.clock.now()
+
+        def run() -> None:
+            try:
+                check(self._ports, provider, credential, jobs, self._deadline)
+            finally:
+                lasted = min(self._ports.clock.now() - claimed_at, _LONGEST_LOOK)
+                self._lasted = max(lasted, self._lasted // 2)
+
+        return run
 
     def _unseen(self, job: Job) -> Callable[[], None]:
         return lambda: look(self._ports, job, None)

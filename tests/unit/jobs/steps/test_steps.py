@@ -559,6 +559,40 @@ def test_a_check_without_news_writes_nothing_more(world: World) -> None:
     assert world.step(job_id).receipt.checks == 2
 
 
+def test_where_looks_take_long_the_next_one_waits_until_this_one_can_be_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(policy=Policy(poll_ceiling=4.0))
+    job_id = world.create()
+    world.until(job_id, "running")
+    check, long = world.provider.check, 9_000
+    lasts = long
+
+    def taking(*args: Any) -> Any:
+        world.clock.advance(lasts)
+        return check(*args)
+
+    monkeypatch.setattr(world.provider, "check", taking)
+    looks = sources.Looks(world.plain, world.deadline(), world.provider.name)
+
+    def paused() -> int:
+        """Milliseconds from a claim to the next look that it leads to."""
+        world.wait(job_id)
+        claimed_at = world.clock.now()
+        looks.claim(1)
+        due = world.job(job_id).due_at
+        assert due is not None
+        unit = looks.start()
+        assert unit is not None
+        unit.run()
+        return due - claimed_at
+
+    usual = paused()
+    assert usual < long <= paused()
+    lasts = 0
+    assert [paused() for _ in range(4)][-1] < long
+
+
 def test_two_thousand_running_jobs_cost_twenty_requests_a_round(tmp_path: Path) -> None:
     with real_world(tmp_path) as world:
         for number in range(2_000):
