@@ -64,7 +64,7 @@ WRONG: dict[str, list[str]] = {
     "log_level": ["LOUD", "debug"],
     "log_format": ["xml"],
     "metrics": ["on", "EMF"],
-    "preview": ["yes", "Off", ""],
+    "preview": ["yes", "Off"],
     "store_url": ["", "redis://cache", "maquette.db", "dynamodb:///table", "http://[::1"],
     "bucket_url": ["", "ftp://files", "/a/folder", "s3:bucket", "file://bucket/x", "file://"],
     "wake_url": ["sqs://queue", "maquette-dev", "lambda://"],
