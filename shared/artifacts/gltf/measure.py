@@ -8,12 +8,11 @@ Small files are measured from their vertices, large ones by what they declare of
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from shared.artifacts.gltf.container import Container, FileReader, RangeReader, check_container
+from shared.artifacts.gltf.container import Container, RangeReader, check_container
 from shared.artifacts.gltf.document import BrokenModel, Primitive, as_object, entries, plain
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Inspection:
     most a million, watertight. `verified` says what bounds and indices come from: "vertices" that
     were read, or the file's own "declarations". Declared bounds are an upper limit: a turned part's
     box is larger than the part. `container` is the model as it was read, with what was unpacked of
-    it: whoever draws it next need not do that again. It is None where its source is closed again.
+    it: whoever draws it next need not do that again; None where nothing was read.
 
     这个类保存一次模型检查的结果和警告。
     """
@@ -54,21 +53,14 @@ class Inspection:
     container: Container | None = field(default=None, repr=False, compare=False)
 
 
-def inspect_model(
-    reader: RangeReader, *, measure_below: int, path: str | os.PathLike[str] | None = None
-) -> Inspection:
+def inspect_model(reader: RangeReader, *, measure_below: int) -> Inspection:
     """Check a GLB through and measure it.
 
-    Files up to `measure_below` bytes are measured from their vertices, read from the local copy at
-    `path` if there is one; others from their declarations, by ranged reads of `reader`. Raises
-    BrokenModel, and OSError where the source fails.
+    Files up to `measure_below` bytes are measured from their vertices, others from their
+    declarations. Raises BrokenModel, and OSError where the source fails.
 
     这个函数完整检查并测量一个模型。
     """
-    if path is not None:
-        with FileReader(path) as local:
-            found = inspect_model(local, measure_below=measure_below)
-            return replace(found, container=None)
     from shared.artifacts.gltf import extensions, instances, mesh, settling
 
     container = check_container(reader)

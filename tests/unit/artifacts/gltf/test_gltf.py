@@ -371,7 +371,7 @@ def test_the_facts_are_those_of_trimesh(make: Callable[[], bytes], tmp_path: Pat
     path = tmp_path / "model.glb"
     path.write_bytes(make())
     with FileReader(path) as reader:
-        facts = inspect_model(reader, measure_below=BIG, path=path).facts
+        facts = inspect_model(reader, measure_below=BIG).facts
     whole = trimesh.load_scene(path, process=False).to_geometry()
     assert facts["triangles"] == len(whole.faces)
     assert facts["vertices"] == len(whole.vertices)
