@@ -287,6 +287,24 @@ def test_a_life_that_ends_by_itself_or_by_an_error_is_told_apart_from_a_killed_o
     assert slot._fork(lambda: os.kill(os.getpid(), 9)) == KILLED
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_each_run_begins_with_the_clock_of_its_generator(tmp_path: Path) -> None:
+    """What hundreds of runs before it have slept is no part of a run."""
+    lost = next(one for one in Tripo().scenarios() if one.name == "answer-lost")
+    secret = new_secret()
+    standin, url = slot.start(Tripo(), tmp_path)
+    try:
+        with Receiver(secret) as receiver, LocalPlace() as place:
+            one = slot.Slot(Tripo(), url, place)
+            one._shift.value = 20 * 60_000
+            verdict = one.run(Case(903, lost, (), 1, secret, receiver.url))
+    finally:
+        assert standin.stdin is not None
+        standin.stdin.close()
+        standin.wait(SOON)
+    assert (verdict["faults"], verdict["ends"]) == ([], ["succeeded"])
+
+
 # The same on AWS, where each request is a call.
 
 

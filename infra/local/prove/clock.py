@@ -32,6 +32,14 @@ class ShiftedClock:
         """
         return time.time_ns() // 1_000_000 + self._shift.value
 
+    def set(self, now: int) -> None:
+        """Make it so late (ms since 1970), for all lives of the slot.
+
+        把时钟拨到指定时间。
+        """
+        with self._shift.get_lock():
+            self._shift.value = now - time.time_ns() // 1_000_000
+
     def sleep(self, seconds: float) -> None:
         """Move the clock forward instead of waiting.
 
