@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from functions.api.http import inline
 from functions.api.http.bodies import Form, json_object
 from functions.api.requests import CreateModel
 from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image, upright
@@ -76,10 +75,7 @@ def _with_pictures(form: Form) -> Form:
     for role in ROLES:
         text = fields.pop(role, None)
         if isinstance(text, str):
-            try:
-                files[role] = base64.b64decode(text, validate=True)
-            except (binascii.Error, ValueError):
-                raise InvalidInput(f"{role} is not Base64.", param=role) from None
+            files[role] = inline.decode(text, role)
         elif text is not None:
             raise InvalidInput(f"{role} must be a picture in Base64.", param=role)
     return Form(fields, files)
@@ -107,7 +103,7 @@ def _read_fields(form: Form, *, flat: bool) -> tuple[CreateModel, dict[str, Any]
 def _only_pictures(files: Mapping[str, bytes]) -> None:
     for name in files:
         if name in CreateModel.known():
-            raise InvalidInput(f"{name} must be a text field, not a file.", param=name)
+            raise InvalidInput(f"{name} must be a text in UTF-8, not a file.", param=name)
         if name not in ROLES:
             raise _unknown(name)
 
@@ -196,6 +192,12 @@ def _options(
                 f"{name} is there twice: in options and alone.", code="duplicate_field", param=name
             )
         values[name] = _from_text(model, name, given) if as_text else given
+    # Null means left out; of an option that there is not, nothing is.
+    values = {
+        name: value
+        for name, value in values.items()
+        if value is not None or name not in model.model_fields
+    }
     checked = validate(model, values, "options", alone=frozenset(loose))
     chosen = checked.model_dump(mode="json", exclude_unset=True)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from shared.jobs.kinds import KINDS
 
@@ -21,6 +21,17 @@ class Asked(BaseModel):
 
     # Most requests have no body, and most starts are for one of those.
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, values: Any) -> Any:
+        """Null means left out: many clients write every field that they know."""
+        if not isinstance(values, dict):
+            return values
+        known = cls.model_fields
+        return {
+            name: value for name, value in values.items() if value is not None or name not in known
+        }
 
 
 class CreateModel(Asked):
@@ -116,7 +127,7 @@ class ImageToImage(CreateModel):
         }
     )
 
-    image: str | None = Field(None, description="A small picture in Base64; JSON has 1 MiB in all.")
+    image: str | None = Field(None, description="A picture in Base64, or a data: URL of it.")
     mask: str | None = Field(
         None, description="Of the picture's size: white is painted anew, black is kept as it is."
     )

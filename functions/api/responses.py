@@ -76,7 +76,7 @@ def create(
     longest = bundle.settings.wait_seconds
     key = headers.idempotency_key(request)
     headers.wait_seconds(request, longest)  # refused, if need be, before anything is made
-    form = bodies.form(request, body)
+    form = bodies.form(request, body, new_job.ROLES)
     trace = headers.trace(request)
     new = new_job.new_job(bundle, form, trace, kind_needed=kind_needed, door=door)
     kept = None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from functions.api.handler import handler
+from shared.errors import MaquetteError
 
 BOUNDARY = "----maquette-test"
 
@@ -184,3 +185,15 @@ def _part(disposition: str, data: bytes, media_type: str | None = None) -> bytes
     if media_type:
         lines.append(f"Content-Type: {media_type}")
     return "\r\n".join([*lines, "", ""]).encode() + data + b"\r\n"
+
+
+def refusal(call: Callable[[], Any]) -> MaquetteError | None:
+    """What a call refuses with, if it does.
+
+    调用被拒绝时的错误。
+    """
+    try:
+        call()
+    except MaquetteError as error:
+        return error
+    return None

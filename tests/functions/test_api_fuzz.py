@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
@@ -19,7 +18,7 @@ from functions.api.http.headers import idempotency_key
 from functions.api.http.multipart import parse
 from functions.api.http.security import identify
 from shared import config
-from shared.errors import MaquetteError, Unauthenticated
+from shared.errors import Unauthenticated
 from tests.functions.gateway import (
     BOUNDARY,
     Answer,
@@ -29,6 +28,7 @@ from tests.functions.gateway import (
     get,
     post_form,
     post_json,
+    refusal,
 )
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET, House
 from tests.functions.pictures import picture
@@ -186,14 +186,6 @@ def test_any_path_and_query_are_answered(house: House, method: str, path: str, q
     assert handler(sent, Context())["statusCode"] < 500
     sent = event(method, "/api/v1/jobs", query=query)
     assert handler(sent, Context())["statusCode"] < 500
-
-
-def refusal(call: Callable[[], Any]) -> MaquetteError | None:
-    try:
-        call()
-    except MaquetteError as error:
-        return error
-    return None
 
 
 @given(value=VALUES)

@@ -61,7 +61,6 @@ def refused(answer: Answer, param: str, status: int = 400, code: str | None = No
         ({"prompt": "a", "colour": "red"}, "colour"),
         ({"prompt": "a", "": 1}, "body"),
         ({"prompt": "a", "n\0l": 1}, "body"),
-        ({"prompt": "a", "options": None}, "options"),
         ({"prompt": "a", "options": []}, "options"),
         ({"prompt": "a", "options": {"detail": 0}}, "options.detail"),
         ({"prompt": "a", "options": {"detail": "3"}}, "options.detail"),

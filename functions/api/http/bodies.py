@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn
 
@@ -18,12 +18,29 @@ from shared import wiring
 from shared.errors import InvalidInput, TooLarge, UnsupportedFormat
 
 JSON_BYTES = 2**20
-"""JSON unpacks to many times its size in memory; a prompt and metadata need far less than this."""
+"""JSON without its pictures; a prompt and metadata need far less than this."""
+
+JSON_VALUES = 200_000
+"""JSON unpacks to many times its size in memory, by the number of its values."""
+
+TEXT_BYTES = 2**20
+"""All text fields of a form together, without pictures."""
 
 DEEPEST = 8
 """How many objects and lists may lie in one another inside one field."""
 
 _LARGEST = 2**63
+
+_CHARSET = "_charset_"
+"""The field in which browsers name the charset of a form's texts (RFC 7578 4.6)."""
+
+_CHARSETS = frozenset(
+    (
+        *("utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"),
+        *("gbk", "gb2312", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr"),
+    )
+)
+"""Those that clients still send; not all of Python's, some of which take very long."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +79,11 @@ Body = Annotated[bytes, Depends(read)]
 """The request's body, as an endpoint's parameter."""
 
 
-def form(request: Request, body: bytes) -> Form:
+def form(request: Request, body: bytes, roles: Collection[str] = ()) -> Form:
     """The fields and files of a JSON or multipart body; `UnsupportedFormat` for other types.
+
+    Fields in `roles` hold a file or, in JSON and in forms alike, a text that stands for one, which
+    may be as long as the body.
 
     解析 JSON 或表单正文。
     """
@@ -72,9 +92,13 @@ def form(request: Request, body: bytes) -> Form:
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json":
-        return Form(json_object(body))
+        fields = json_object(body, roles=roles)
+        # Null means left out.
+        return Form(
+            {name: one for name, one in fields.items() if one is not None or name not in roles}
+        )
     if media_type == "multipart/form-data":
-        return _from_parts(parse(body, content_type))
+        return _from_parts(parse(body, content_type), roles)
     raise UnsupportedFormat(
         "Send application/json or multipart/form-data.",
         code="content_type_unsupported",
@@ -82,13 +106,15 @@ def form(request: Request, body: bytes) -> Form:
     )
 
 
-def json_object(body: bytes, param: str = "body") -> dict[str, Any]:
-    """The JSON object that `body` is; raises `InvalidInput` naming the field at fault.
+def json_object(body: bytes, param: str = "body", roles: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON object that `body` is; raises `InvalidInput` naming the field at fault. Texts of
+    the fields in `roles` may be as long as the body.
 
     解析一个 JSON 对象。
     """
-    if len(body) > JSON_BYTES:
-        raise TooLarge(f"{param} is larger than {JSON_BYTES} bytes of JSON.", param=param)
+    large = len(body) > JSON_BYTES
+    if large and (not roles or sum(map(body.count, (b",", b"[", b"{"))) > JSON_VALUES):
+        raise _too_much_json(param)
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -96,23 +122,17 @@ def json_object(body: bytes, param: str = "body") -> dict[str, Any]:
     value = _Reader(param).read(text)
     if not isinstance(value, dict):
         raise InvalidInput(f"{param} must be a JSON object.", param=param)
+    texts = [value[role] for role in roles if isinstance(value.get(role), str)] if large else []
+    if large and len(body) - sum(map(len, texts)) > JSON_BYTES:
+        raise _too_much_json(param)
     for name, item in value.items():
         _check_value(name, param, 0)
         _check_value(item, name if param == "body" else param, 0)
     return value
 
 
-def text_of(data: bytes, param: str) -> str:
-    """The text of a form field, checked like one in JSON.
-
-    解码表单中的文本字段。
-    """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{param} is not UTF-8.", param=param) from None
-    _check_value(text, param, 0)
-    return text
+def _too_much_json(param: str) -> TooLarge:
+    return TooLarge(f"{param} is larger than {JSON_BYTES} bytes of JSON.", param=param)
 
 
 class _Reader:
@@ -194,20 +214,46 @@ def _check_text(text: str, param: str) -> None:
         raise InvalidInput(f"{param} holds half of a surrogate pair.", param=param)
 
 
-def _from_parts(parts: list[Part]) -> Form:
+def _from_parts(parts: list[Part], roles: Collection[str]) -> Form:
     """The fields and the files of a multipart body; raises InvalidInput for a name that repeats.
 
     由各部分组成表单。
     """
     fields: dict[str, Any] = {}
     files: dict[str, bytes] = {}
+    usual = next((_text(part, "us-ascii") for part in parts if part.name == _CHARSET), None)
+    usual = (usual or "utf-8").lower()
+    left = TEXT_BYTES
     for part in parts:
+        if part.name == _CHARSET:
+            continue
         if part.name in fields or part.name in files:
             raise InvalidInput(
                 f"{part.name} is there more than once.", code="duplicate_field", param=part.name
             )
-        if part.is_file:
+        text = None if part.is_named else _text(part, usual)
+        if text is None:
             files[part.name] = part.data
-        else:
-            fields[part.name] = text_of(part.data, part.name)
+            continue
+        _check_value(text, part.name, 0)
+        fields[part.name] = text
+        left -= 0 if part.name in roles else len(part.data)
+        if left < 0:
+            message = f"The form's text fields hold more than {TEXT_BYTES} bytes."
+            raise TooLarge(message, param=part.name)
     return Form(fields, files, is_multipart=True)
+
+
+def _text(part: Part, usual: str) -> str | None:
+    """A part as a text, in the charset that it names or the `usual` one; None where it is none:
+    some clients send a file's bytes and say nothing of them.
+
+    文本字段的内容。
+    """
+    charset = part.charset or usual
+    if b"\0" in part.data or charset not in _CHARSETS:
+        return None
+    try:
+        return part.data.decode(charset)
+    except UnicodeDecodeError:
+        return None

@@ -53,8 +53,8 @@ def text_to_image(request: Request, caller: Caller, body: Body) -> Response:
     status_code=202,
     tags=["pictures"],
     summary="Make pictures from a picture and words",
-    description=f"{_ABOUT} The picture is the file `image` of a form; a small one may be Base64 in "
-    "JSON, which has 1 MiB in all. A `mask` of its size keeps it where it is black, and lets only "
+    description=f"{_ABOUT} The picture is the file `image` of a form; in JSON it is Base64 or a "
+    "data: URL. A `mask` of its size keeps it where it is black, and lets only "
     "the white be painted anew; not every model takes one.",
     responses={
         **operations.answers("Job", 400, 401, 413, 415, 422, status=202),
