@@ -114,7 +114,7 @@ class Slot:
         health = ask(f"{self._standin}/_health")
         # A process that waits moves its own clock alone: over hundreds of runs that adds up to
         # more than the minutes by which two clocks may be off.
-        clock.set(health["now"])
+        clock.set(round(health["now"] * 1000))
         since = health["requests"]
         ask(f"{self._standin}/_faults", dict(map(parse_fault, scenario.faults)))
         books = self._generator.open(self._standin, scenario)
