@@ -271,7 +271,7 @@ def callback_policy(settings: Settings) -> Any:
 
     允许的回调地址范围。
     """
-    from shared.deliveries.url_policy import Policy
+    from shared.outbound.url_policy import Policy
 
     return Policy(
         stage_is_local=settings.is_local, allowed_hosts=frozenset(settings.callback_hosts)

@@ -16,10 +16,10 @@ from functions.api.http.bodies import Form, json_object
 from functions.api.requests import CreateModel
 from shared.artifacts.images.image import BrokenImage, ImageLimits, inspect_image, upright
 from shared.config import Settings
-from shared.deliveries.url_policy import check_url
 from shared.errors import InvalidInput, TooLarge, UnsupportedFormat
 from shared.jobs.kinds import KINDS, Kind
 from shared.jobs.service import NewImage, NewJob
+from shared.outbound.url_policy import check_url
 from shared.wiring import Bundle, callback_policy
 
 METADATA_BYTES = 16 * 1024

@@ -18,7 +18,7 @@ from shared.deliveries import repository
 from shared.deliveries.model import Delivery
 from shared.deliveries.schedule import Outcome, next_try
 from shared.deliveries.send import Sender
-from shared.deliveries.url_policy import host_of
+from shared.outbound.url_policy import host_of
 from shared.records import Unreadable
 from shared.store.base import Lease, Store, StoreUnavailable
 from shared.work.alarm import Alarm

@@ -17,12 +17,12 @@ import httpx
 
 from shared.clock import Clock, Deadline
 from shared.deliveries.answer_head import AnswerHead
-from shared.deliveries.connection import PinnedNetwork
 from shared.deliveries.model import Delivery
-from shared.deliveries.resolvers import Resolvers
 from shared.deliveries.schedule import Outcome
 from shared.deliveries.signing import sign
-from shared.deliveries.url_policy import Pinned, Policy, TargetRefused, TargetUnresolved, resolve
+from shared.outbound.connection import PinnedNetwork
+from shared.outbound.resolvers import Resolvers
+from shared.outbound.url_policy import Pinned, Policy, TargetRefused, TargetUnresolved, resolve
 
 _Headers = list[tuple[bytes | str, bytes | str]]
 
@@ -123,7 +123,7 @@ class Sender:
             port=target.port,
             target=target.path.encode(),
         )
-        network = PinnedNetwork(pinned.addresses, self.limits.connect, budget, head)
+        network = PinnedNetwork(pinned.addresses, self.limits.connect, budget, head.hear)
         headers = self._headers(delivery, target.authority, body)
         with (
             httpcore.HTTPConnection(url.origin, self._verify, network_backend=network) as line,

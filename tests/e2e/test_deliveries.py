@@ -25,15 +25,15 @@ from standardwebhooks import Webhook
 
 from infra.migrations.migrate import upgrade
 from shared.clock import Deadline
-from shared.deliveries.connection import MOST_ADDRESSES
 from shared.deliveries.model import QUEUE, Delivery, DeliveryStatus, from_record, frozen, to_record
 from shared.deliveries.repository import for_job, next_due, save
-from shared.deliveries.resolvers import Shares
 from shared.deliveries.runner import MOST_CLAIMS, DeliveryRunner
 from shared.deliveries.schedule import WAITS, Outcome, next_try, replay
 from shared.deliveries.send import Limits, Sender
 from shared.deliveries.signing import new_secret
-from shared.deliveries.url_policy import Policy
+from shared.outbound.connection import MOST_ADDRESSES
+from shared.outbound.resolvers import Shares
+from shared.outbound.url_policy import Policy
 from shared.store.base import Lease, Record, StoreUnavailable, Table
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES
@@ -870,7 +870,7 @@ import os, sys
 from shared.clock import Deadline, SystemClock
 from shared.deliveries.runner import DeliveryRunner
 from shared.deliveries.send import Sender
-from shared.deliveries.url_policy import Policy
+from shared.outbound.url_policy import Policy
 from shared.store.sql.store import SqlStore
 
 class Dying(SqlStore):

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from shared.clock import Deadline
-from shared.deliveries.url_policy import Resolver, TargetUnresolved
+from shared.outbound.url_policy import Resolver, TargetUnresolved
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How many look-ups at once: in all, for the deliveries of one owner, and for one of its hosts.
+    """How many look-ups at once: in all, for one owner, and for one of its hosts.
 
     同时解析的数量上限。
     """

@@ -3,8 +3,8 @@
 httpcore, the engine inside httpx, lets its network side be replaced; httpx itself does not. So
 the host name stays in the URL, and TLS verifies it, while the socket goes where it is told.
 Time-outs of HTTP libraries are per read: a receiver that drips bytes would never meet one.
-What is read is heard by an `AnswerHead` as well: httpcore gives no status before it has understood
-every header, while a receiver has said what it thinks of the message with the first line.
+Whoever asks for it hears every piece that is read as well, before httpcore does: it gives no status
+before it has understood every header, and does not count the bytes that are not of the body.
 
 只连接已核对过的地址，并限制总时长。
 """
@@ -12,13 +12,12 @@ every header, while a receiver has said what it thinks of the message with the f
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httpcore
 
 from shared.clock import Deadline
-from shared.deliveries.answer_head import AnswerHead
 
 MOST_ADDRESSES = 4
 """How many addresses one try connects to at most: of a long list, each would get no time."""
@@ -29,18 +28,23 @@ class PinnedNetwork(httpcore.NetworkBackend):
 
     `connect` is how many seconds opening a connection may take; each address gets an equal share
     of what is left of them, so that one that is silent leaves time for the next. `deadline` ends
-    everything. `head` hears what the receiver answers.
+    everything, a request's own time-outs each read and write besides. `hear` is given what the
+    other side sends; what it raises ends the request.
 
     只连接指定地址的网络层。
     """
 
     def __init__(
-        self, addresses: Sequence[str], connect: float, deadline: Deadline, head: AnswerHead
+        self,
+        addresses: Sequence[str],
+        connect: float,
+        deadline: Deadline,
+        hear: Callable[[bytes], None],
     ) -> None:
         self._addresses = addresses[:MOST_ADDRESSES]
         self._connect = connect
         self._deadline = deadline
-        self._head = head
+        self._hear = hear
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -68,7 +72,7 @@ class PinnedNetwork(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
                 problem = failure
             else:
-                return _TimedStream(stream, self._deadline, self._head)
+                return _TimedStream(stream, self._deadline, self._hear)
         raise problem
 
 
@@ -77,23 +81,23 @@ _PIECE = 16 * 1024
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A stream whose every read and write ends at the deadline; `head` hears what is read."""
+    """A stream whose every read and write ends at the deadline; `hear` is given what is read."""
 
     def __init__(
-        self, stream: httpcore.NetworkStream, deadline: Deadline, head: AnswerHead
+        self, stream: httpcore.NetworkStream, deadline: Deadline, hear: Callable[[bytes], None]
     ) -> None:
         self._stream = stream
         self._deadline = deadline
-        self._head = head
+        self._hear = hear
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        piece = self._stream.read(max_bytes, self._left(httpcore.ReadTimeout))
-        self._head.hear(piece)
+        piece = self._stream.read(max_bytes, self._left(httpcore.ReadTimeout, timeout))
+        self._hear(piece)
         return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
-            left = self._left(httpcore.WriteTimeout)
+            left = self._left(httpcore.WriteTimeout, timeout)
             self._stream.write(buffer[start : start + _PIECE], left)
 
     def close(self) -> None:
@@ -105,15 +109,15 @@ class _TimedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._left(httpcore.ConnectTimeout)
+        left = self._left(httpcore.ConnectTimeout, timeout)
         within = self._stream.start_tls(ssl_context, server_hostname, left)
-        return _TimedStream(within, self._deadline, self._head)
+        return _TimedStream(within, self._deadline, self._hear)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
-    def _left(self, overdue: type[httpcore.TimeoutException]) -> float:
+    def _left(self, overdue: type[httpcore.TimeoutException], most: float | None) -> float:
         left = self._deadline.remaining()
         if left <= 0:
             raise overdue("timed out")
-        return left
+        return left if most is None else min(left, most)

@@ -1,10 +1,10 @@
-"""Which callback URLs may be used, and to which addresses a message to one may go.
+"""Which URLs of a caller may be used, for webhooks and inputs alike, and which addresses of theirs.
 
 A URL is looked at twice: its text when a job is accepted, without asking DNS, and the addresses
-of its host before every try. The message then goes to exactly the addresses that were checked,
+of its host before every try. The request then goes to exactly the addresses that were checked,
 so a name that changes its answer in between gains nothing.
 
-检查回调地址，防止请求被引向内网。
+检查调用方给出的地址，防止请求被引向内网。
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 
-from shared.deliveries.addresses import Address, Reach, parse, reach_of
 from shared.errors import InvalidInput
+from shared.outbound.addresses import Address, Reach, parse, reach_of
 
 LONGEST_URL = 2048
 
@@ -27,7 +27,7 @@ Resolver = Callable[[str, int], Sequence[str]]
 class TargetRefused(Exception):
     """This URL must not be called; the message says why and does not repeat the URL.
 
-    不允许使用这个回调地址。
+    不允许使用这个地址。
     """
 
 
@@ -56,7 +56,7 @@ class Policy:
     http, on any port, and may lie in a private network. Nothing admits metadata services,
     link-local, multicast and reserved addresses.
 
-    本部署允许的回调范围。
+    本部署允许访问的范围。
     """
 
     stage_is_local: bool = False
@@ -75,7 +75,7 @@ class Policy:
 class Target:
     """Where a URL leads: `host` in lower case without brackets, `path` with its query.
 
-    回调地址的组成部分。
+    地址的组成部分。
     """
 
     scheme: str
@@ -112,17 +112,17 @@ class Pinned:
         return replace(self, addresses=self.addresses[first:] + self.addresses[:first])
 
 
-def check_url(url: str, policy: Policy) -> None:
-    """Raise `InvalidInput` for `callback_url` unless a message may be sent there.
+def check_url(url: str, policy: Policy, param: str = "callback_url") -> None:
+    """Raise `InvalidInput`, which names the field `param`, unless the URL may be used.
 
     Judges by the text alone; the host's addresses are looked at before every try.
 
-    受理任务时检查回调地址。
+    受理任务时检查地址。
     """
     try:
         _admit(read_url(url), policy)
     except TargetRefused as refusal:
-        raise InvalidInput(f"callback_url {refusal}", param="callback_url") from None
+        raise InvalidInput(f"{param} {refusal}", param=param) from None
 
 
 def resolve(url: str, policy: Policy, look_up: Resolver | None = None) -> Pinned:
@@ -133,7 +133,7 @@ def resolve(url: str, policy: Policy, look_up: Resolver | None = None) -> Pinned
     such a mix, and a name that is being rebound shows it first. Raises `TargetRefused` or
     `TargetUnresolved`.
 
-    发送前解析并核对地址。
+    请求前解析并核对地址。
     """
     target = read_url(url)
     _admit(target, policy)
@@ -148,7 +148,7 @@ def resolve(url: str, policy: Policy, look_up: Resolver | None = None) -> Pinned
 def host_of(url: str) -> str:
     """The host a URL leads to, or "" if it is none that could be called.
 
-    取出回调地址的主机名。
+    取出地址的主机名。
     """
     try:
         return read_url(url).host
@@ -171,7 +171,7 @@ def read_url(url: str) -> Target:
 
     Raises `TargetRefused`.
 
-    严格解析回调地址。
+    严格解析地址。
     """
     if len(url) > LONGEST_URL:
         raise TargetRefused(f"is longer than {LONGEST_URL} characters")
@@ -257,7 +257,7 @@ def _own(host: str) -> bool:
 
 
 def _admit_address(address: Address, host: str, policy: Policy) -> None:
-    """Raise `TargetRefused` if a message must not go to this address."""
+    """Raise `TargetRefused` if a request must not go to this address."""
     reach = reach_of(address)
     allowed = {Reach.PUBLIC}
     if policy.stage_is_local:

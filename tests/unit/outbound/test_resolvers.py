@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.deliveries.resolvers import Resolvers, Shares
-from shared.deliveries.url_policy import TargetUnresolved
+from shared.outbound.resolvers import Resolvers, Shares
+from shared.outbound.url_policy import TargetUnresolved
 
 SHARES = Shares(total=6, per_owner=4, per_host=2)
 ENOUGH, NOTHING = 20.0, 0.01

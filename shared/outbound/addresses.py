@@ -1,8 +1,8 @@
-"""Which network addresses a webhook may be sent to, from the IANA special-purpose registries.
+"""Which network addresses a request may be sent to, from the IANA special-purpose registries.
 
 The tables are written out because Python's own `is_global` changes its mind between versions.
 
-判断一个网络地址能否接收回调。
+判断一个网络地址能否访问。
 """
 
 from __future__ import annotations
