@@ -133,6 +133,35 @@ class ImageToImage(CreateModel):
     )
 
 
+class UploadReference(Asked):
+    """An input that was uploaded before.
+
+    引用已上传的文件。
+    """
+
+    upload_id: str = Field(max_length=64, description="The id that `POST /api/v1/uploads` gave.")
+
+
+class ArtifactReference(Asked):
+    """An input that is a file of another job of yours, which has succeeded.
+
+    引用另一任务的成果。
+    """
+
+    job_id: str = Field(max_length=64, description="The job that made it.")
+    role: str = Field(max_length=64, description="The artifact's role: model, image, preview …")
+    index: int = Field(0, ge=0, le=1000, description="Which one of that role, from 0.")
+
+
+class UrlReference(Asked):
+    """An input on the web, fetched before the job is given to its provider.
+
+    引用网络上的文件。
+    """
+
+    url: str = Field(max_length=4096, pattern="^https://", description="An https:// address.")
+
+
 class Retry(Asked):
     """How to retry.
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from functions.api import new_job
 from functions.api.http import bodies, headers
 from shared import wiring
+from shared.jobs.kinds import role_names
 from shared.jobs.model import Job
 from shared.jobs.presentation import eta_seconds, present
 from shared.jobs.service import idempotency_key
@@ -76,7 +77,7 @@ def create(
     longest = bundle.settings.wait_seconds
     key = headers.idempotency_key(request)
     headers.wait_seconds(request, longest)  # refused, if need be, before anything is made
-    form = bodies.form(request, body, new_job.ROLES)
+    form = bodies.form(request, body, role_names())
     trace = headers.trace(request)
     new = new_job.new_job(bundle, form, trace, kind_needed=kind_needed, door=door)
     kept = None

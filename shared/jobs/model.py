@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from shared.inputs.files import InputFile
 from shared.records import Codec
 from shared.store.base import Record
 from shared.values import replace
@@ -83,22 +84,6 @@ def queues_of(provider: str) -> tuple[str, ...]:
     某个生成服务的全部队列。
     """
     return step_queue(provider), check_queue(provider), store_queue(provider)
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One input picture, kept in the bucket under `key`; `bytes` is its size.
-
-    一张保存好的输入图片。
-    """
-
-    key: str
-    media_type: str
-    bytes: int
-    sha256: str
-    width: int
-    height: int
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from pydantic import BaseModel
 from shared.buckets.base import Bucket
 from shared.clock import Clock, new_id
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
+from shared.inputs.files import InputFile, NewFile
+from shared.inputs.references import Pointer
 from shared.jobs import lifecycle, retrying
 from shared.jobs.family import clear, family_of
 from shared.jobs.kinds import KINDS
 from shared.jobs.lifecycle.transitions import Moment, opened
-from shared.jobs.model import Artifact, InputFile, Job, JobInput, Status
+from shared.jobs.model import Artifact, Job, JobInput, Status
 from shared.jobs.repository import Conflict, IdempotencyKey, JobPage, JobRepository
 from shared.media import extension
 from shared.providers.base import Provider
@@ -34,29 +36,10 @@ _WAIT_STEP = 0.5
 
 
 @dataclass(frozen=True)
-class NewImage:
-    """An input picture that was found whole: its upright bytes and what is known of them.
-
-    已检查过的输入图片。
-    """
-
-    data: bytes = field(repr=False)
-    media_type: str
-    width: int
-    height: int
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the bytes, in hex.
-
-        内容的哈希值。
-        """
-        return hashlib.sha256(self.data).hexdigest()
-
-
-@dataclass(frozen=True)
 class NewJob:
     """A request for a job, its fields validated; `options` as the provider's model gives them.
+
+    Inputs by role: `images` are those that came with it, `references` those that lie elsewhere.
 
     创建任务的请求。
     """
@@ -64,7 +47,8 @@ class NewJob:
     kind: str
     provider: str
     prompt: str | None = None
-    images: Mapping[str, NewImage] = field(default_factory=dict)
+    images: Mapping[str, NewFile] = field(default_factory=dict)
+    references: Mapping[str, Pointer] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
@@ -104,7 +88,10 @@ class NewJob:
             "kind": self.kind,
             "provider": self.provider,
             "prompt": self.prompt,
-            "images": {role: image.sha256 for role, image in self.images.items()},
+            "images": {
+                **{role: image.sha256 for role, image in self.images.items()},
+                **{role: reference.named() for role, reference in self.references.items()},
+            },
             "options": self.options,
             "metadata": self.metadata,
             "callback_url": self.callback_url,
@@ -209,6 +196,8 @@ class JobService:
         known = self._known(key)
         if known is not None:
             return known, False
+        for role in new.references:
+            raise InvalidInput(f"{role} must be sent with the request here.", param=role)
         job_id = new_id(self._clock)
         images = {role: self._keep(job_id, image) for role, image in new.images.items()}
         at = Moment(self._clock.now())
@@ -364,7 +353,7 @@ class JobService:
             raise KeyReused("This Idempotency-Key was used for another request.")
         return self._jobs.get(known.job_id)
 
-    def _keep(self, job_id: str, image: NewImage) -> InputFile:
+    def _keep(self, job_id: str, image: NewFile) -> InputFile:
         key = f"inputs/{job_id}/{image.sha256}{extension(image.media_type)}"
         self._bucket.put_stream(key, [image.data], media_type=image.media_type)
         return InputFile(
@@ -392,4 +381,4 @@ def _is_id(text: str) -> bool:
     return len(text) == 26 and text.isascii() and text.isalnum()
 
 
-__all__ = ["JobService", "NewImage", "NewJob", "idempotency_key"]
+__all__ = ["JobService", "NewFile", "NewJob", "idempotency_key"]

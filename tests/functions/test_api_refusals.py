@@ -57,7 +57,7 @@ def refused(answer: Answer, param: str, status: int = 400, code: str | None = No
         ({"prompt": "a", "kind": "image-to-4d"}, "kind"),
         ({"prompt": "a", "kind": "k" * 65}, "kind"),
         ({"prompt": "a", "provider": "nobody"}, "provider"),
-        ({"prompt": "a", "image": "https://example.com/cat.jpg"}, "image"),
+        ({"image": "not Base64!"}, "image"),
         ({"prompt": "a", "colour": "red"}, "colour"),
         ({"prompt": "a", "": 1}, "body"),
         ({"prompt": "a", "n\0l": 1}, "body"),

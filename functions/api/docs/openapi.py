@@ -21,8 +21,8 @@ from functions.api.docs import schemas
 from functions.api.docs.examples import EXAMPLE_ID
 from functions.api.http import problems
 from functions.api.http.problems import Problem
-from functions.api.new_job import ROLES
 from functions.api.routes import ROUTERS
+from shared.jobs.kinds import role_names
 from shared.wiring import Bundle
 
 _SCHEMAS = "#/components/schemas/"
@@ -44,7 +44,11 @@ _TAGS = [
     },
     {"name": "operation", "description": "For load balancers and monitors. 运行检查。"},
 ]
-_ANY_FORM = (None, ROLES, {"kind": "image-to-3d", "image": "(the file)", "metadata": '{"order":7}'})
+_ANY_FORM = (
+    None,
+    role_names(),
+    {"kind": "image-to-3d", "image": "(the file)", "metadata": '{"order":7}'},
+)
 _FORMS: dict[str, tuple[str | None, tuple[str, ...], dict[str, str]]] = {
     "CreateModel": _ANY_FORM,
     "CreateJob": _ANY_FORM,

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
-from functions.api import new_job, operations, requests
+from functions.api import operations, requests
+from functions.api.fields import validate
 from functions.api.http import bodies
 from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
@@ -84,7 +85,7 @@ def replay_deliveries(request: Request, caller: Caller, body: Body) -> Response:
     按时间和状态重新投递通知。
     """
     fields = bodies.form(request, body).fields if body else {}
-    asked = new_job.validate(requests.ReplayDeliveries, fields)
+    asked = validate(requests.ReplayDeliveries, fields)
     since, until = _instant(asked.since), _instant(asked.until)
     if since is not None and until is not None and until < since:
         raise InvalidInput("until must not be earlier than since.", param="until")

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import new_job, operations, requests
+from functions.api import operations, requests
+from functions.api.fields import validate
 from functions.api.http import bodies
 from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
@@ -167,7 +168,7 @@ def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Resp
     重试任务。
     """
     fields = bodies.form(request, body).fields if body else {}
-    asked = new_job.validate(requests.Retry, fields)
+    asked = validate(requests.Retry, fields)
     bundle = wiring.current()
     job = bundle.jobs.retry(caller, job_id, accept_possible_charge=asked.accept_possible_charge)
     return job_answer(bundle, job, 202, {"Location": bundle.links.job(job.id)})

@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.local.prove.trouble import Scene, Trouble
 from shared.artifacts.images.image import ImageLimits, inspect_image
-from shared.jobs.service import NewImage, NewJob
+from shared.jobs.service import NewFile, NewJob
 
 CALLER = "prove"
 """Whose jobs they are."""
@@ -54,7 +54,7 @@ class Scenario:
         images = {}
         if self.photo is not None:
             info = inspect_image(self.photo, ImageLimits())
-            images["image"] = NewImage(self.photo, info.media_type, info.width, info.height)
+            images["image"] = NewFile(self.photo, info.media_type, info.width, info.height)
         return NewJob(
             self.kind,
             self.provider,

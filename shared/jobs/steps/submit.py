@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from shared.buckets.base import BucketUnavailable, ObjectMissing
 from shared.clock import Deadline
+from shared.inputs.files import InputFile
 from shared.jobs import lifecycle
-from shared.jobs.model import Attempt, InputFile, Job, Status
+from shared.jobs.model import Attempt, Job, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import apply, hand_back
 from shared.jobs.steps.refusals import answered, refused

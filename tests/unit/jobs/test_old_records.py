@@ -18,7 +18,7 @@ from shared.deliveries import model as deliveries
 from shared.deliveries import repository as delivery_records
 from shared.errors import KeyReused
 from shared.jobs.model import from_record, to_record
-from shared.jobs.service import NewImage, NewJob, idempotency_key
+from shared.jobs.service import NewFile, NewJob, idempotency_key
 from shared.store.base import Lease, Record
 from shared.store.sql.engine import connect, writing
 from shared.store.sql.store import SqlStore
@@ -36,7 +36,7 @@ KEYED = NewJob(
     "text-to-3d",
     "tripo",
     "with a key",
-    images={"image": NewImage(b"not really a picture", "image/png", 4, 4)},
+    images={"image": NewFile(b"not really a picture", "image/png", 4, 4)},
     options={"marked": True},
     metadata={"order": "型"},
     callback_url="https://caller.example/hook",

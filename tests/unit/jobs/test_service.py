@@ -29,7 +29,7 @@ from shared.jobs.kinds import KINDS
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
 from shared.jobs.presentation import event_at_end
 from shared.jobs.repository import IdempotencyKey, JobRepository, KeyUse
-from shared.jobs.service import JobService, NewImage, NewJob, idempotency_key
+from shared.jobs.service import JobService, NewFile, NewJob, idempotency_key
 from shared.links import Links
 from shared.store.base import StoreUnavailable
 from shared.store.sql.store import SqlStore
@@ -38,8 +38,8 @@ from tests.fakes import FakeClock
 from tests.providers import ThrowawayProvider
 
 LINKS = Links("https://maquette.example", b"secret")
-PICTURE = NewImage(b"a picture's bytes", "image/png", 20, 30)
-OTHER_PICTURE = NewImage(b"another one's", "image/png", 20, 30)
+PICTURE = NewFile(b"a picture's bytes", "image/png", 20, 30)
+OTHER_PICTURE = NewFile(b"another one's", "image/png", 20, 30)
 TEXT = NewJob("text-to-3d", "throwaway", prompt="a chair")
 PHOTO = NewJob("image-to-3d", "throwaway", images={"image": PICTURE})
 NOBODY = "0" * 26
@@ -183,7 +183,7 @@ json_like = st.recursive(
     max_leaves=6,
 )
 pictures = st.builds(
-    NewImage,
+    NewFile,
     data=st.binary(max_size=8),
     media_type=st.sampled_from(["image/png", "image/jpeg"]),
     width=st.integers(1, 9),

@@ -19,14 +19,14 @@ from shared.clock import Deadline, new_id
 from shared.errors import Unavailable
 from shared.jobs import sweep as sweeping
 from shared.jobs.model import FORMAT, Status
-from shared.jobs.service import NewImage, NewJob, idempotency_key
+from shared.jobs.service import NewFile, NewJob, idempotency_key
 from shared.jobs.sweep import EVERY, Swept, sweep
 from shared.store.base import Record, StoreUnavailable
 from shared.store.tables import IDEMPOTENCY, JOBS, RUNNERS
 from tests.worlds import CALLER, World
 
 HOUR = 3_600_000
-PICTURE = NewImage(b"a picture", "image/png", 20, 20)
+PICTURE = NewFile(b"a picture", "image/png", 20, 20)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from shared.jobs.model import (
     to_record,
 )
 from shared.jobs.policy import Policy
-from shared.jobs.service import NewImage
+from shared.jobs.service import NewFile
 from shared.jobs.steps import advance
 from shared.jobs.steps.check import check
 from shared.providers.base import (
@@ -397,7 +397,7 @@ def test_a_canceled_job_is_not_asked_for_again(keyed: World) -> None:
 
 
 def test_a_vanished_input_picture_ends_the_job_with_a_code_of_its_own(world: World) -> None:
-    picture = NewImage(b"a picture", "image/png", 20, 20)
+    picture = NewFile(b"a picture", "image/png", 20, 20)
     job_id = world.create(images={"image": picture})
     world.bucket.delete(world.job(job_id).input.images["image"].key)
     world.settle()

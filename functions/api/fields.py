@@ -1,0 +1,162 @@
+"""The fields of a request that creates a job, but for its input files: read and checked.
+
+请求中除输入文件以外的字段。
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from functions.api.http.bodies import Form, json_object
+from functions.api.requests import CreateModel
+from shared.config import Settings
+from shared.errors import InvalidInput
+from shared.jobs.kinds import Kind
+from shared.outbound.url_policy import check_url
+from shared.wiring import callback_policy
+
+METADATA_BYTES = 16 * 1024
+
+_JSON_FIELDS = ("options", "metadata")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_fields(form: Form, *, flat: bool) -> tuple[CreateModel, dict[str, Any]]:
+    """The known fields, and those that may be single options: of a form, or of a `flat` body.
+
+    读取请求的字段。
+    """
+    fields = dict(form.fields)
+    loose: dict[str, Any] = {}
+    if form.is_multipart:
+        for name in _JSON_FIELDS:
+            if name in fields:
+                fields[name] = json_object(fields[name].encode(), name)
+    if form.is_multipart or flat:
+        loose = {name: fields.pop(name) for name in [*fields] if name not in CreateModel.known()}
+    return validate(CreateModel, fields), loose
+
+
+def unknown_field(name: str) -> InvalidInput:
+    """The error for a field that there is not.
+
+    未知字段的错误。
+    """
+    return InvalidInput(f"There is no field {name!r}.", code="unknown_field", param=name)
+
+
+def prompt_of(kind: Kind, prompt: str | None, longest: int) -> str | None:
+    """The prompt, stripped, where the kind takes one; raises InvalidInput.
+
+    检查提示词。
+    """
+    if not kind.takes_prompt:
+        if prompt is not None:
+            raise InvalidInput(f"{kind.name} takes no prompt.", param="prompt")
+        return None
+    stripped = (prompt or "").strip()
+    if not stripped:
+        raise InvalidInput("prompt must not be empty.", code="prompt_empty", param="prompt")
+    if len(stripped) > longest:
+        raise InvalidInput(
+            f"prompt has {len(stripped)} characters, more than {longest}.",
+            code="prompt_too_long",
+            param="prompt",
+        )
+    return stripped
+
+
+def options_of(
+    model: type[BaseModel], options: Mapping[str, Any], loose: Mapping[str, Any], as_text: bool
+) -> dict[str, Any]:
+    """What the provider's model makes of the options; `loose` ones of a form are texts.
+
+    检查选项。
+    """
+    values = dict(options)
+    for name, given in loose.items():
+        if name not in model.model_fields:
+            raise unknown_field(name)
+        if name in values:
+            raise InvalidInput(
+                f"{name} is there twice: in options and alone.", code="duplicate_field", param=name
+            )
+        values[name] = _from_text(model, name, given) if as_text else given
+    # Null means left out; of an option that there is not, nothing is.
+    values = {
+        name: value
+        for name, value in values.items()
+        if value is not None or name not in model.model_fields
+    }
+    checked = validate(model, values, "options", alone=frozenset(loose))
+    chosen = checked.model_dump(mode="json", exclude_unset=True)
+    try:
+        json.dumps(chosen, allow_nan=False)
+    except ValueError:
+        raise InvalidInput("options holds a number that is none.", param="options") from None
+    return chosen
+
+
+def _from_text(model: type[BaseModel], name: str, text: str) -> Any:
+    """A form's text as the option's type reads it; the text itself where it does not."""
+    field = model.model_fields[name]
+    annotated: Any = field.annotation
+    for extra in field.metadata:
+        annotated = Annotated[annotated, extra]
+    try:
+        return TypeAdapter(annotated).validate_strings(text)
+    except ValidationError:
+        return text
+
+
+def metadata_of(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata, where it is not too large; raises InvalidInput.
+
+    检查元数据。
+    """
+    size = len(json.dumps(metadata, ensure_ascii=False).encode())
+    if size > METADATA_BYTES:
+        raise InvalidInput(
+            f"metadata is {size} bytes of JSON, more than {METADATA_BYTES}.",
+            code="metadata_too_large",
+            param="metadata",
+        )
+    return metadata
+
+
+def callback_url_of(url: str | None, settings: Settings) -> str | None:
+    """The address for webhooks, where it may be called; raises InvalidInput.
+
+    检查回调地址。
+    """
+    if url is not None:
+        check_url(url, callback_policy(settings))
+    return url
+
+
+def validate(
+    model: type[Model], values: Any, place: str = "", alone: frozenset[str] = frozenset()
+) -> Model:
+    """`values` as a model; `InvalidInput` names the first field at fault, below `place`.
+
+    Fields in `alone` were sent by themselves and are named without `place`.
+
+    按模型检查字段。
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = [str(part) for part in first["loc"]]
+    if place and not (path and path[0] in alone):
+        path.insert(0, place)
+    param = ".".join(path) or "body"
+    if first["type"] == "extra_forbidden":
+        raise InvalidInput(f"There is no field {param!r}.", code="unknown_field", param=param)
+    message = first["msg"].removeprefix("Value error, ")
+    raise InvalidInput(f"{param}: {message}.", param=param)

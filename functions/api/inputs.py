@@ -1,0 +1,108 @@
+"""The input files of a request: what its roles hold, as references, and the files among these.
+
+请求中的输入文件与引用。
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from functions.api.fields import unknown_field, validate
+from functions.api.http import inline
+from functions.api.http.bodies import Form, json_object
+from functions.api.requests import ArtifactReference, CreateModel, UploadReference, UrlReference
+from shared.artifacts.images.image import ImageLimits
+from shared.config import Settings
+from shared.errors import InvalidInput
+from shared.inputs.files import NewFile
+from shared.inputs.pictures import PictureRules, checked_picture
+from shared.inputs.references import ArtifactRef, Reference, Sent, UploadRef, UrlRef
+from shared.jobs.kinds import role_names
+
+
+def read_inputs(form: Form) -> tuple[Form, dict[str, Reference]]:
+    """The request without its inputs, and these by role; raises `InvalidInput` naming the role.
+
+    A role holds a file of a form; or an object, or a text: a URL or Base64. In a form's text field
+    the object is JSON text.
+
+    读取各角色的输入。
+    """
+    inputs: dict[str, Reference] = {}
+    fields = dict(form.fields)
+    for name, data in form.files.items():
+        if name in CreateModel.known():
+            raise InvalidInput(f"{name} must be a text in UTF-8, not a file.", param=name)
+        if name not in role_names():
+            raise unknown_field(name)
+        inputs[name] = Sent(data)
+    for role in role_names():
+        if role in fields:
+            value = fields.pop(role)
+            if form.is_multipart and value.lstrip().startswith("{"):
+                value = json_object(value.encode(), role)
+            inputs[role] = _reference(role, value)
+    return Form(fields, {}, form.is_multipart), inputs
+
+
+def pictures_of(inputs: Mapping[str, Reference], settings: Settings) -> dict[str, NewFile]:
+    """The files that came with the request, checked; raises `InvalidInput` and its kin.
+
+    检查请求中的文件。
+    """
+    rules = picture_rules(settings)
+    images = {
+        role: checked_picture(role, given.data, rules)
+        for role, given in inputs.items()
+        if isinstance(given, Sent)
+    }
+    image, mask = images.get("image"), images.get("mask")
+    if image and mask and (image.width, image.height) != (mask.width, mask.height):
+        raise InvalidInput(
+            f"mask has {mask.width} x {mask.height} pixels; it must be of the picture's size, "
+            f"{image.width} x {image.height}.",
+            param="mask",
+        )
+    return images
+
+
+def picture_rules(settings: Settings) -> PictureRules:
+    """What pictures this deployment takes.
+
+    本部署接受的图片。
+    """
+    limits = ImageLimits(
+        min_side=settings.image_min_side,
+        max_side=settings.image_max_side,
+        max_pixels=settings.image_pixels,
+        max_bytes=settings.image_bytes,
+    )
+    return PictureRules(limits, settings.image_formats)
+
+
+def _reference(role: str, value: Any) -> Reference:
+    """What a role's value in JSON stands for; raises `InvalidInput`.
+
+    解析一个角色的值。
+    """
+    if isinstance(value, str):
+        if value.startswith("https://"):
+            return UrlRef(value)
+        if value.startswith("http://"):
+            raise InvalidInput(f"{role} must be an https:// URL.", param=role)
+        return Sent(inline.decode(value, role))
+    if isinstance(value, dict):
+        given = {name: one for name, one in value.items() if one is not None}
+        if "upload_id" in given:
+            return UploadRef(validate(UploadReference, given, role).upload_id)
+        if "job_id" in given:
+            asked = validate(ArtifactReference, given, role)
+            return ArtifactRef(asked.job_id, asked.role, asked.index)
+        if "url" in given:
+            return UrlRef(validate(UrlReference, given, role).url)
+    raise InvalidInput(
+        f"{role} is a file in Base64, an https:// URL, or an object with upload_id, url, or job_id "
+        "and role.",
+        param=role,
+    )
