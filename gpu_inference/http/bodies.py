@@ -41,6 +41,8 @@ async def read_form(
 ) -> tuple[Body, dict[str, list[bytes]]]:
     """Read a multipart form: its fields, and the contents of the named file fields by name.
 
+    What nobody filled, or chose a file for, is left out.
+
     读取带文件的表单。
     """
     found: dict[str, list[bytes]] = {}
@@ -48,7 +50,13 @@ async def read_form(
     async with request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=limit) as form:
         for name, value in form.multi_items():
             if not isinstance(value, UploadFile):
-                fields[name] = value
+                data = _unnamed(value) if name in files else None
+                if data is not None:
+                    found.setdefault(name, []).append(data)
+                elif value:
+                    fields[name] = value
+            elif not value.size and not value.filename:
+                continue
             elif name not in files:
                 raise InvalidInput(f"No file is expected in `{name}`.", param=name)
             elif (value.size or 0) > limit:
@@ -56,6 +64,18 @@ async def read_form(
             else:
                 found.setdefault(name, []).append(await value.read())
     return validated(model, fields), found
+
+
+def _unnamed(text: str) -> bytes | None:
+    """Return the file that was sent without a name, which Starlette takes for a text; its bytes
+    are no UTF-8, and read as Latin-1 then.
+
+    未命名的文件内容。
+    """
+    try:
+        return None if text.isascii() else text.encode("latin-1")
+    except UnicodeEncodeError:
+        return None
 
 
 def documented(model: type[BaseModel], *media_types: str) -> dict[str, Any]:

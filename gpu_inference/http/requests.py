@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gpu_inference import pictures
 from gpu_inference.errors import InvalidInput, TooLarge, UnsupportedFormat
+from gpu_inference.prompt_text import UnusablePrompt, normalised, shows
 from gpu_inference.settings import SIDE_STEP, Settings
 from gpu_inference.work.protocol import NO_INPUTS, Engine, Inputs, PromptTooLong
 from gpu_inference.work.wish import SEEDS, Wish
@@ -38,6 +39,15 @@ class Ask(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, told: Any) -> Any:
+        """Null means left out: many clients write every field that they know."""
+        if not isinstance(told, dict):
+            return told
+        known = cls.model_fields
+        return {name: one for name, one in told.items() if one is not None or name not in known}
 
     kind: Kind | None = None
     prompt: str = Field(min_length=1, description="What the picture shows.")
@@ -259,10 +269,18 @@ def _strength(ask: Ask, source: pictures.Source | None, settings: Settings) -> f
 
 
 def _prompt(engine: Engine, param: str, text: str) -> str:
-    if param == "prompt" and not text.strip():
-        raise InvalidInput("`prompt` is empty.", param=param)
+    """Return a prompt as it is given to the model; raises InvalidInput.
+
+    检查提示词。
+    """
     try:
-        return engine.check_prompt(text)
+        plain = normalised(text)
+    except UnusablePrompt as error:
+        raise InvalidInput(f"`{param}` {error}.", param=param) from error
+    if param == "prompt" and not shows(plain):
+        raise InvalidInput("`prompt` holds nothing that shows.", param=param)
+    try:
+        return engine.check_prompt(plain)
     except PromptTooLong as error:
         raise InvalidInput(f"`{param}`: {error}.", param=param, code="prompt_too_long") from error
 

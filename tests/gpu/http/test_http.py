@@ -179,6 +179,10 @@ def test_a_large_mask_waits_at_its_source_s_size(server: Running, fake: FakeEngi
 BROKEN: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({}, 400, "invalid_input", "prompt"),
     ({"prompt": "  "}, 400, "invalid_input", "prompt"),
+    ({"prompt": "\u3164\u200b"}, 400, "invalid_input", "prompt"),
+    ({"prompt": "a\u0007cat"}, 400, "invalid_input", "prompt"),
+    ({**ASK, "negative_prompt": "a\u001bdog"}, 400, "invalid_input", "negative_prompt"),
+    ({**ASK, "colour": None}, 400, "invalid_input", "colour"),
     ({**ASK, "colour": "red"}, 400, "invalid_input", "colour"),
     ({**ASK, "width": 50}, 400, "invalid_input", "width"),
     ({**ASK, "width": 10_240}, 400, "invalid_input", "width"),
@@ -209,6 +213,42 @@ def test_what_is_wrong_is_refused_by_name(
     assert told["request_id"] == answer.headers["x-request-id"]
     assert told["retryable"] is False
     assert fake.batches == []
+
+
+def test_null_means_left_out(server: Running, fake: FakeEngine) -> None:
+    optional = ("n", "seed", "width", "negative_prompt", "priority", "image", "kind")
+    asked = {"prompt": "a cafe\u0301\r\n", **dict.fromkeys(optional)}
+    assert server.http.post("/text-to-image", json=asked).status_code == 200
+    assert fake.batches[0][0].prompt == "a café"
+
+
+@pytest.mark.parametrize("named", [("a.png", True), ("blob", True), (None, False)])
+def test_a_form_is_read_as_browsers_and_libraries_send_it(
+    server: Running, fake: FakeEngine, named: tuple[str | None, bool]
+) -> None:
+    filename, typed = named
+    source = (filename, a_picture((64, 64)), *(("image/png",) if typed else ()))
+    unchosen = ("", b"", "application/octet-stream")
+    files = {"image": source, "mask": unchosen}
+    form = {"prompt": "a cat", "width": "64", "height": "64", "seed": "", "negative_prompt": ""}
+    answer = server.http.post("/image-to-image", data=form, files=files)
+    assert answer.status_code == 200, answer.text
+    spec = fake.batches[0][0]
+    assert opened(spec.image or b"").size == (64, 64)
+    assert spec.mask is None
+
+
+def test_a_file_input_that_nobody_used_is_left_out(server: Running, fake: FakeEngine) -> None:
+    lines = ["--X", 'Content-Disposition: form-data; name="prompt"', "", "a cat"]
+    lines += ["--X", 'Content-Disposition: form-data; name="image"; filename=""']
+    lines += ["Content-Type: application/octet-stream", "", "", "--X--", ""]
+    answer = server.http.post(
+        "/image-to-image",
+        content="\r\n".join(lines),
+        headers={"Content-Type": "multipart/form-data; boundary=X"},
+    )
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "image")
+    assert "missing" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
