@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from shared.buckets.base import ObjectInfo, ObjectMissing, Reader
+from shared.buckets.base import ObjectInfo, ObjectMissing, PresignedPut, Reader
+from shared.buckets.names import put_headers
 from shared.store.base import (
     Conflict,
     JsonText,
@@ -154,8 +155,10 @@ class MemoryBucket:
     def presign_get(self, key: str, *, seconds: int, filename: str | None = None) -> str:
         return f"memory:{key}"
 
-    def presign_put(self, key: str, *, seconds: int, media_type: str) -> str:
-        return f"memory:{key}"
+    def presign_put(
+        self, key: str, *, seconds: int, media_type: str, size: int, sha256: str | None = None
+    ) -> PresignedPut:
+        return PresignedPut(f"memory:{key}", put_headers(media_type, size, sha256))
 
     def check(self) -> None:
         """It always answers."""

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -35,6 +35,18 @@ class ObjectInfo:
     key: str
     bytes: int
     media_type: str
+
+
+@dataclass(frozen=True)
+class PresignedPut:
+    """A PUT that anyone may send: its URL, which is a secret while it lasts, and the headers that
+    must go with it exactly as they are.
+
+    一个限时的上传请求：地址与必须原样发送的请求头。
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
 
 
 class Reader(Protocol):
@@ -127,10 +139,14 @@ class Bucket(Protocol):
         生成限时下载链接。
         """
 
-    def presign_put(self, key: str, *, seconds: int, media_type: str) -> str:
-        """A URL that anyone may PUT this media type to for `seconds`; `ValueError` as `put_stream`.
+    def presign_put(
+        self, key: str, *, seconds: int, media_type: str, size: int, sha256: str | None = None
+    ) -> PresignedPut:
+        """A request by which anyone may put an object of this media type and of exactly `size`
+        bytes for `seconds`; with `sha256` (hex) of exactly these bytes. It may be sent again while
+        it lasts, and replaces what it put before. `ValueError` as `put_stream`.
 
-        生成限时上传链接。
+        生成限时上传请求：类型、大小（及哈希）必须完全相符。
         """
 
     def check(self) -> None:

@@ -23,7 +23,7 @@ from typing import BinaryIO
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
+from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing, PresignedPut
 from shared.buckets.names import (
     MOST_KEYS,
     check_key,
@@ -31,6 +31,7 @@ from shared.buckets.names import (
     check_media_type,
     clean_filename,
     media_type_of,
+    put_headers,
 )
 from shared.clock import Clock
 
@@ -197,18 +198,22 @@ class FolderBucket:
         named = {} if filename is None else {"filename": clean_filename(filename)}
         return self._presign("GET", key, seconds, named)
 
-    def presign_put(self, key: str, *, seconds: int, media_type: str) -> str:
-        """A URL that anyone may PUT this media type to for `seconds`.
+    def presign_put(
+        self, key: str, *, seconds: int, media_type: str, size: int, sha256: str | None = None
+    ) -> PresignedPut:
+        """A request by which anyone may put exactly this for `seconds`: the headers that it must
+        come with are in its query, signed.
 
-        生成限时上传链接。
+        生成限时上传请求。
         """
-        stored = check_media_type(key, media_type)
-        return self._presign("PUT", key, seconds, {"media_type": stored})
+        headers = put_headers(check_media_type(key, media_type), size, sha256)
+        held = {name.lower(): value for name, value in headers.items()}
+        return PresignedPut(self._presign("PUT", key, seconds, held), headers)
 
     def verify(self, method: str, key: str, query: Mapping[str, str]) -> bool:
         """Whether a request's query is one that this bucket signed for it, and still holds.
 
-        The server must also hold a PUT to `query["media_type"]`, and send
+        The server must also hold a PUT to `held_headers(query)`, and send
         `content_disposition(query["filename"])` if that is there.
 
         校验链接签名。
@@ -289,6 +294,17 @@ class FolderBucket:
         query = {"method": method, "expires": str(expires), **more}
         query["signature"] = _signature(self._secrets[0], key, query)
         return f"{self._base_url}/_bucket/{quote(key)}?{urlencode(query)}"
+
+
+def held_headers(query: Mapping[str, str]) -> dict[str, str]:
+    """The headers, in lower case, that a signed PUT must come with, by its query.
+
+    签名的上传请求必须携带的请求头。
+    """
+    return {name: value for name, value in query.items() if name in _HELD}
+
+
+_HELD = frozenset(name.lower() for name in put_headers("", 0, "00"))
 
 
 def _signature(secret: bytes, key: str, query: Mapping[str, str]) -> str:

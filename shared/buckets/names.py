@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
 from pathlib import PurePosixPath
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 MEDIA_TYPES = {
     ".3mf": "model/3mf",
+    ".fbx": "application/vnd.autodesk.fbx",
     ".glb": "model/gltf-binary",
     ".gltf": "model/gltf+json",
     ".jpeg": "image/jpeg",
@@ -84,6 +86,22 @@ def check_media_type(key: str, media_type: str) -> str:
     if known not in (media_type, ANY_TYPE):
         raise ValueError(f"the media type of {key} is {known}, not {media_type[:99]!r}")
     return known
+
+
+def put_headers(media_type: str, size: int, sha256: str | None) -> dict[str, str]:
+    """The headers that a presigned PUT is held to, by the names that S3 gives them.
+
+    限时上传请求必须携带的请求头。
+    """
+    headers = {"Content-Type": media_type, "Content-Length": str(size)}
+    if sha256 is not None:
+        headers[CHECKSUM] = base64.b64encode(bytes.fromhex(sha256)).decode()
+    return headers
+
+
+CHECKSUM = "x-amz-checksum-sha256"
+"""The header of a body's SHA-256, in Base64: S3 refuses another body ("Checking object
+integrity")."""
 
 
 def clean_filename(filename: str) -> str:

@@ -18,14 +18,22 @@ from itertools import chain
 from typing import Any
 
 from shared.aws.clients import client
-from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing, Reader
+from shared.buckets.base import (
+    BucketUnavailable,
+    ObjectInfo,
+    ObjectMissing,
+    PresignedPut,
+    Reader,
+)
 from shared.buckets.names import (
+    CHECKSUM,
     MOST_KEYS,
     check_key,
     check_listing,
     check_media_type,
     content_disposition,
     media_type_of,
+    put_headers,
 )
 
 PART = 8 << 20
@@ -183,14 +191,20 @@ class S3Bucket:
             more["ResponseContentDisposition"] = content_disposition(filename)
         return self._presign("get_object", key, seconds, more)
 
-    def presign_put(self, key: str, *, seconds: int, media_type: str) -> str:
-        """A URL that anyone may PUT this media type to for `seconds`.
+    def presign_put(
+        self, key: str, *, seconds: int, media_type: str, size: int, sha256: str | None = None
+    ) -> PresignedPut:
+        """A request by which anyone may put exactly this for `seconds`: size, type and checksum are
+        among the headers that its signature holds. It may end earlier, as `presign_get` may.
 
-        生成限时上传链接。
+        生成限时上传请求。
         """
         check_key(key)
-        stored = check_media_type(key, media_type)
-        return self._presign("put_object", key, seconds, {"ContentType": stored})
+        headers = put_headers(check_media_type(key, media_type), size, sha256)
+        more: dict[str, Any] = {"ContentType": headers["Content-Type"], "ContentLength": size}
+        if sha256 is not None:
+            more["ChecksumSHA256"] = headers[CHECKSUM]
+        return PresignedPut(self._presign("put_object", key, seconds, more), headers)
 
     def check(self) -> None:
         """Raise `BucketUnavailable` unless objects can be written and read: two small requests.
@@ -260,7 +274,7 @@ class S3Bucket:
                 return _Body(BytesIO())
             raise
 
-    def _presign(self, operation: str, key: str, seconds: int, more: dict[str, str]) -> str:
+    def _presign(self, operation: str, key: str, seconds: int, more: dict[str, Any]) -> str:
         parameters = {"Bucket": self._name, "Key": key, **more}
         with _answering("presign"):
             s3 = client("s3", seconds=self._seconds)

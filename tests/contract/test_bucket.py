@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from shared.aws.clients import client
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
-from shared.buckets.folder import FolderBucket
+from shared.buckets.folder import FolderBucket, held_headers
 from shared.buckets.names import MEDIA_TYPES, clean_filename, content_disposition, media_type_of
 from shared.buckets.s3 import PART, S3Bucket
 
@@ -160,7 +160,7 @@ def test_under_another_ending_every_media_type_becomes_that_of_any_bytes(
     for media_type in (GLB, "text/x-a", "a/b\r\nX-Evil: 1", ""):
         assert bucket.put_stream(key, [b"x"], media_type=media_type).media_type == ANY
         assert bucket.head(key) == ObjectInfo(key, 1, ANY)
-        bucket.presign_put(key, seconds=1, media_type=media_type)
+        bucket.presign_put(key, seconds=1, media_type=media_type, size=1)
 
 
 @pytest.mark.parametrize("media_type", ["image/png", ANY, "", GLB + "\r\nX-Evil: 1"])
@@ -168,7 +168,7 @@ def test_a_media_type_other_than_the_ending_s_is_refused(bucket: Bucket, media_t
     with pytest.raises(ValueError, match="media type"):
         bucket.put_stream(KEY, [b"x"], media_type=media_type)
     with pytest.raises(ValueError, match="media type"):
-        bucket.presign_put(KEY, seconds=1, media_type=media_type)
+        bucket.presign_put(KEY, seconds=1, media_type=media_type, size=1)
     assert bucket.head(KEY) is None
     bucket.put_stream(KEY, [b"x"], media_type=GLB)
     with pytest.raises(ValueError, match="media type"):
@@ -430,7 +430,7 @@ def assert_no_key(bucket: Bucket, key: str) -> None:
         lambda: bucket.copy(KEY, key),
         lambda: bucket.delete(key),
         lambda: bucket.presign_get(key, seconds=1),
-        lambda: bucket.presign_put(key, seconds=1, media_type=GLB),
+        lambda: bucket.presign_put(key, seconds=1, media_type=GLB, size=1),
     ):
         with pytest.raises(ValueError, match="key"):
             attempt()
@@ -522,7 +522,7 @@ def test_a_link_is_good_for_its_method_and_key_until_it_expires(
 ) -> None:
     links = {
         "GET": local.presign_get(KEY, seconds=60),
-        "PUT": local.presign_put(KEY, seconds=60, media_type=GLB),
+        "PUT": local.presign_put(KEY, seconds=60, media_type=GLB, size=1).url,
     }
     for method, other in (("GET", "PUT"), ("PUT", "GET")):
         key, query = parts_of(links[method])
@@ -551,10 +551,18 @@ def test_a_link_changed_in_any_way_is_refused(local: FolderBucket) -> None:
     assert not local.verify("GET", key, {})
 
 
-def test_a_put_link_holds_the_media_type(local: FolderBucket) -> None:
-    key, query = parts_of(local.presign_put(KEY, seconds=60, media_type=GLB))
-    assert query["media_type"] == GLB
-    assert not local.verify("PUT", key, query | {"media_type": "text/html"})
+def test_a_put_link_holds_type_size_and_checksum(local: FolderBucket) -> None:
+    put = local.presign_put(KEY, seconds=60, media_type=GLB, size=5, sha256="ab" * 32)
+    key, query = parts_of(put.url)
+    held = {name.lower(): value for name, value in put.headers.items()}
+    assert held_headers(query) == held
+    assert held.keys() == {"content-type", "content-length", "x-amz-checksum-sha256"}
+    for name in held:
+        assert not local.verify("PUT", key, query | {name: "1"})
+        assert not local.verify("PUT", key, {n: v for n, v in query.items() if n != name})
+    plain = local.presign_put(KEY, seconds=60, media_type=GLB, size=5)
+    assert plain.headers == {"Content-Type": GLB, "Content-Length": "5"}
+    assert "_bucket" not in repr(plain), "a link is a secret while it lasts"
 
 
 def test_another_secret_signs_other_links(local: FolderBucket, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def cast(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     stop, ready = Stop(), threading.Event()
     cloud = Cloud({"api": Function("api", "functions.api.handler.handler", 30, http=True)}, stop)
     assert isinstance(bundle.bucket, FolderBucket)
-    files = BucketFiles(bundle.bucket, max_bytes=1_000_000)
+    files = BucketFiles(bundle.bucket)
     server = threading.Thread(
         target=serve, args=(Front(cloud, stop, files), listener, stop, ready.set)
     )

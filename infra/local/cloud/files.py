@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +18,8 @@ from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
-from shared.buckets.folder import FolderBucket
-from shared.buckets.names import content_disposition
+from shared.buckets.folder import FolderBucket, held_headers
+from shared.buckets.names import CHECKSUM, content_disposition
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -25,6 +27,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PREFIX = "/_bucket/"
 _CHUNK = 1 << 18
 _THREADS = 8
+_DRAIN_BYTES = 64 * 2**20
+"""How much of a body that is refused is still read: a client cut off while it sends never reads
+why. One that waits for a word (`Expect`) is told at once."""
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 # Whatever lies in the bucket was made elsewhere: a browser must not run it in our name.
 _ALWAYS = (
@@ -53,9 +58,8 @@ class BucketFiles:
     对外提供存储中的文件。
     """
 
-    def __init__(self, bucket: FolderBucket, max_bytes: int) -> None:
+    def __init__(self, bucket: FolderBucket) -> None:
         self._bucket = bucket
-        self._max_bytes = max_bytes
         self._pool = ThreadPoolExecutor(_THREADS, "bucket")
 
     def close(self) -> None:
@@ -70,6 +74,7 @@ class BucketFiles:
 
         处理一个请求。
         """
+        wire = _Wire(receive)
         path = unquote(scope["raw_path"].decode("latin-1")).removeprefix(PREFIX)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         headers = {
@@ -78,11 +83,13 @@ class BucketFiles:
         try:
             self._check(scope["method"], path, query)
             if scope["method"] == "PUT":
-                await self._put(path, query, headers, receive)
+                await self._put(path, query, headers, wire)
                 await _answer(send, 200, [], b"")
             else:
                 await self._get(path, query, headers.get("range", ""), scope["method"], send)
         except Refusal as refusal:
+            if "expect" not in headers:
+                await wire.drain()
             said = f"<Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
             kind = ("content-type", "application/xml")
             await _answer(
@@ -127,10 +134,17 @@ class BucketFiles:
     async def _put(
         self, key: str, query: Mapping[str, str], headers: Mapping[str, str], receive: Receive
     ) -> None:
-        media_type = query.get("media_type", "")
-        if headers.get("content-type") != media_type:
-            raise Refusal(403, "AccessDenied", f"Send Content-Type: {media_type}.")
-        chunks = _Body(receive, asyncio.get_running_loop(), self._max_bytes)
+        """Store a body that comes with the headers which were signed, and is what they say.
+
+        写入一个文件。
+        """
+        held = held_headers(query)
+        for name, value in held.items():
+            if headers.get(name) != value:
+                message = f"This link was signed for a request with {name}: {value}."
+                raise Refusal(403, "SignatureDoesNotMatch", message)
+        chunks = _Body(receive, asyncio.get_running_loop(), held.get(CHECKSUM))
+        media_type = held["content-type"]
         put = lambda: self._bucket.put_stream(key, chunks, media_type=media_type)  # noqa: E731
         await self._in_thread(put)
 
@@ -145,25 +159,48 @@ class BucketFiles:
             raise Refusal(503, "ServiceUnavailable", str(error)) from None
 
 
-class _Body:
-    """A request's body for a thread that reads it, taken off the wire as fast as it is written."""
+class _Wire:
+    """A request's body as it comes, and whether it has come to its end: who asks on waits for the
+    client to go away."""
 
-    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read what is left, up to a bound, and throw it away."""
+        left = _DRAIN_BYTES
+        while left > 0 and not self._ended:
+            left -= len((await self()).get("body", b"")) + 1
+
+
+class _Body:
+    """A request's body for a thread that reads it, taken off the wire as fast as it is written;
+    it ends in a refusal where its SHA-256 is not `checksum` (Base64)."""
+
+    def __init__(
+        self, receive: Receive, loop: asyncio.AbstractEventLoop, checksum: str | None
+    ) -> None:
         self._receive = receive
         self._loop = loop
-        self._left = limit
+        self._checksum = checksum
 
     def __iter__(self) -> Iterator[bytes]:
-        more = True
+        more, digest = True, hashlib.sha256()
         while more:
             message = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
             if message["type"] != "http.request":
                 raise Refusal(400, "IncompleteBody", "The body ended too early.")
             chunk, more = message.get("body", b""), message.get("more_body", False)
-            self._left -= len(chunk)
-            if self._left < 0:
-                raise Refusal(413, "EntityTooLarge", "The object is too large.")
+            digest.update(chunk)
             yield chunk
+        if self._checksum not in (None, base64.b64encode(digest.digest()).decode()):
+            raise Refusal(400, "BadDigest", "The body is not the one whose SHA-256 was announced.")
 
     async def _next(self) -> MutableMapping[str, Any]:
         return await self._receive()

@@ -221,7 +221,7 @@ class LocalMachine:
         bucket = self.bundle.bucket
         if not isinstance(bucket, FolderBucket):
             return None
-        return BucketFiles(bucket, self.settings.artifact_bytes)
+        return BucketFiles(bucket)
 
     def place(self, job: dict[str, Any]) -> None:
         """The files are where the bucket, a folder, has them.

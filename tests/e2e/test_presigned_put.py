@@ -1,0 +1,154 @@
+"""A presigned PUT takes exactly what it was signed for: the local front refuses as S3 does.
+
+限时上传：本机与 S3 一样，只接受与签名完全相符的请求。
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from infra.aws.template import Function
+from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.files import BucketFiles
+from infra.local.cloud.http import Front, serve
+from infra.local.cloud.stop import Stop
+from shared.aws.clients import client
+from shared.buckets.base import Bucket, PresignedPut
+from shared.buckets.folder import FolderBucket
+from shared.buckets.s3 import S3Bucket
+from shared.clock import SystemClock
+
+SOON = 20.0
+PNG = "image/png"
+KEY = "uploads/01JABC/file.png"
+DATA = os.urandom(700_000)
+CHECKSUM = "x-amz-checksum-sha256"
+
+
+@contextmanager
+def folder(root: Path) -> Iterator[Bucket]:
+    """A folder behind the local front, over a real socket."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    bucket = FolderBucket(root, base_url=url, secret=b"s" * 32, clock=SystemClock())
+    stop, ready, files = Stop(), threading.Event(), BucketFiles(bucket)
+    functions = {"api": Function("api", "functions.api.handler.handler", 30, http=True)}
+    cloud = Cloud(functions, stop, handlers={"api": lambda *_: {"statusCode": 200}})
+    front = Front(cloud, stop, files)
+    thread = threading.Thread(target=serve, args=(front, listener, stop, ready.set))
+    thread.start()
+    assert ready.wait(SOON)
+    try:
+        yield bucket
+    finally:
+        stop.ask()
+        thread.join(SOON)
+        files.close()
+        cloud.close()
+
+
+@contextmanager
+def s3(_root: Path) -> Iterator[Bucket]:
+    name = f"put-{uuid4().hex}"
+    client("s3").create_bucket(Bucket=name)
+    yield S3Bucket(name)
+
+
+@pytest.fixture(params=[folder, s3], ids=lambda made: made.__name__)
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
+    if request.param is s3:
+        request.getfixturevalue("aws")
+    with request.param(tmp_path) as made:
+        yield made
+
+
+def signed(bucket: Bucket, data: bytes = DATA, *, announced: bool = True) -> PresignedPut:
+    sha256 = hashlib.sha256(data).hexdigest() if announced else None
+    return bucket.presign_put(KEY, seconds=60, media_type=PNG, size=len(data), sha256=sha256)
+
+
+def sent(
+    put: PresignedPut, data: Any = DATA, headers: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Status and code of the answer to a PUT."""
+    answer = httpx.put(put.url, content=data, headers=put.headers if headers is None else headers)
+    code = answer.text.partition("<Code>")[2].partition("</Code>")[0]
+    return answer.status_code, code
+
+
+def stored(bucket: Bucket) -> bytes | None:
+    if bucket.head(KEY) is None:
+        return None
+    with bucket.open(KEY) as reader:
+        return reader.read()
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_what_was_signed_is_taken_and_may_be_sent_again(bucket: Bucket, announced: bool) -> None:
+    put = signed(bucket, announced=announced)
+    assert sent(put) == (200, "")
+    assert stored(bucket) == DATA
+    assert sent(put) == (200, "")
+    if not announced:
+        other = bytes(len(DATA))
+        assert sent(put, other) == (200, "")
+        assert stored(bucket) == other
+
+
+def test_another_size_type_or_checksum_is_refused(bucket: Bucket) -> None:
+    put = signed(bucket)
+    named = {name: value for name, value in put.headers.items() if name != "Content-Length"}
+    wrong = base64.b64encode(bytes(32)).decode()
+    tries: list[tuple[Any, Mapping[str, str]]] = [
+        (DATA + b"x", named),
+        (DATA[:-1], named),
+        (b"", named),
+        (iter([DATA]), named),  # in chunks: nobody knows how much will come
+        (DATA, {**named, "Content-Type": "image/jpeg"}),
+        (DATA, {CHECKSUM: named[CHECKSUM]}),
+        (DATA, {**named, CHECKSUM: wrong}),
+        (DATA, {"Content-Type": PNG}),
+    ]
+    for data, headers in tries:
+        assert sent(put, data, headers) == (403, "SignatureDoesNotMatch"), headers
+    assert stored(bucket) is None
+
+
+def test_other_bytes_than_those_announced_are_refused(bucket: Bucket) -> None:
+    put = signed(bucket)
+    other = DATA[:-1] + bytes([DATA[-1] ^ 1])
+    assert sent(put, other) == (400, "BadDigest")
+    assert stored(bucket) is None
+    assert sent(put) == (200, "")
+    assert sent(put, other) == (400, "BadDigest")
+    assert stored(bucket) == DATA, "a refused body replaces nothing"
+
+
+def test_a_body_that_breaks_off_stores_nothing(bucket: Bucket) -> None:
+    put = signed(bucket, announced=False)
+    parts = urlsplit(put.url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=SOON)
+    connection.putrequest("PUT", f"{parts.path}?{parts.query}")
+    for name, value in put.headers.items():
+        connection.putheader(name, value)
+    connection.endheaders(DATA[: len(DATA) // 2])
+    assert isinstance(connection.sock, socket.socket)
+    connection.sock.shutdown(socket.SHUT_WR)
+    while connection.sock.recv(1000):  # until the server is done with it
+        pass
+    connection.close()
+    assert stored(bucket) is None
