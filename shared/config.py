@@ -102,6 +102,7 @@ class Settings(BaseModel):
 
     providers: Mapping[str, ProviderSettings] = {}
     """Each provider's own, by its name."""
+    optional_providers: Listed = ()
 
     poll_first_seconds: Seconds = 2.0
     poll_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
@@ -132,7 +133,9 @@ class Settings(BaseModel):
     artifact_link_seconds: Annotated[int, Field(ge=10, le=7 * 24 * 3600)] = 900
     wait_seconds: Annotated[int, Field(ge=0, le=25)] = 20
 
-    @field_validator("callback_hosts", "cors_origins", "image_formats", mode="before")
+    @field_validator(
+        "callback_hosts", "cors_origins", "image_formats", "optional_providers", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
@@ -148,6 +151,13 @@ class Settings(BaseModel):
         unknown = set(value) - {"image/jpeg", "image/png", "image/webp"}
         if unknown or not value:
             raise ValueError("choose from image/jpeg, image/png, image/webp")
+        return value
+
+    @field_validator("optional_providers")
+    @classmethod
+    def _known_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if set(value) - set(PROVIDERS):
+            raise ValueError(f"choose from {', '.join(PROVIDERS)}")
         return value
 
     @field_validator("link_secret")

@@ -24,6 +24,14 @@ SECONDS = 900.0
 """How long a notice stands that nobody renews."""
 
 
+def about(provider: str) -> str:
+    """The name of the notice that says why a provider makes nothing.
+
+    某个生成服务的提示名。
+    """
+    return f"provider {provider}"
+
+
 class Notices:
     """Posts notices, and takes back those this process has posted; neither ever fails.
 

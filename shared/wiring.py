@@ -40,9 +40,9 @@ from shared.metrics import (
     Gathered,
     Metrics,
 )
-from shared.notices import Notices
+from shared.notices import Notices, about
 from shared.observability import set_up_logs
-from shared.providers.base import Adapter, Provider
+from shared.providers.base import Adapter, Provider, Unauthorized
 from shared.providers.credentials import Credential, KeptCredentials
 from shared.providers.declaration import Declaration, Surroundings
 from shared.providers.guarded import Guarded
@@ -241,11 +241,28 @@ class Bundle:
             "bucket": self.bucket.check,
         }
         for name, provider in self.providers.items():
-            checks[f"provider {name}"] = _ready(provider, seconds)
+            checks[about(name)] = self._ready(name, provider, seconds)
         found = readiness.faults(checks)
         if not self.providers:
             found["provider"] = "no provider is configured"
         return found
+
+    def _ready(self, name: str, provider: Provider, seconds: float) -> Callable[[], None]:
+        """The check of a provider; what anybody may read of its outcome is a notice as well.
+
+        生成服务的就绪检查，可公开的结果写成提示。
+        """
+
+        def check() -> None:
+            try:
+                provider.ready(Deadline.after(seconds))
+            except Unauthorized:
+                variable = self.ports.key_variables.get(name, "its key")
+                self.ports.notices.post(about(name), f"{name} does not accept {variable}")
+                raise Unauthorized(f"{variable} is not accepted, or may not do this") from None
+            self.ports.notices.clear(about(name))
+
+        return check
 
     def close(self) -> None:
         """Close every client; calling it twice is harmless.
@@ -256,6 +273,14 @@ class Bundle:
             provider.close()
         self.bucket.close()
         self.store.close()
+
+
+def store_of(settings: Settings, clock: Clock, metrics: Metrics = OFF) -> Store:
+    """The store that the settings name.
+
+    按设置打开存储。
+    """
+    return _adapter(STORES, settings.store_url)(settings, clock, metrics)
 
 
 def link_secrets(settings: Settings) -> list[bytes]:
@@ -297,8 +322,7 @@ def build(
     # Where time is not the machine's own, waiting is not either.
     alarm = Alarm(None if isinstance(clock, SystemClock) else lambda seconds: clock.sleep(seconds))
     wake = _ringing(alarm, _harmless(outside.wake or waker.wake))
-    store_factory = _adapter(STORES, settings.store_url)
-    store = wrap("store", store_factory(settings, clock, metrics))
+    store = wrap("store", store_of(settings, clock, metrics))
     bucket = wrap("bucket", _adapter(BUCKETS, settings.bucket_url)(settings, outside))
     credentials = KeptCredentials(_credentials(settings))
     around = Surroundings(credentials, clock, settings.artifact_bytes)
@@ -334,6 +358,7 @@ def build(
         absent=[name for name in PROVIDERS if name not in providers],
         durations=Durations(store),
         alarm=alarm,
+        key_variables={name: one.key_variable for name, one in PROVIDERS.items()},
     )
     service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)
     return Bundle(settings, clock, store, bucket, providers, links, service, ports, metrics)
@@ -504,7 +529,3 @@ def _ringing(alarm: Alarm, wake: Callable[[str], None]) -> Callable[[str], None]
             alarm.ring()
 
     return call
-
-
-def _ready(provider: Provider, seconds: float) -> Callable[[], None]:
-    return lambda: provider.ready(Deadline.after(seconds))

@@ -225,6 +225,8 @@ THROWAWAY = Declaration(
     check_limit=50,
     settings=ThrowawaySettings,
     make=_make,
+    key_variable="THROWAWAY_KEY",
+    switch="THROWAWAY_KEY",
 )
 """One that is done with every task at once, as a line of `wiring.PROVIDERS`."""
 

@@ -88,8 +88,8 @@ class Ports:
     ranges; `draws_previews` says whether models get one. `bells` wake other functions if there is
     work for them, `errands` are small things that a poll does now and then: each is given the time
     (ms), and costs one query where there is nothing to do. `absent` are providers that are known
-    and not configured here. `rests`, `notices`, `debts`, `company` and `alarm` are
-    one for all of a process.
+    and not configured here, `key_variables` the settings that hold each one's keys. `rests`,
+    `notices`, `debts`, `company` and `alarm` are one for all of a process.
 
     任务流转所需的外部接口。
     """
@@ -115,6 +115,7 @@ class Ports:
     errands_once_more: Seldom = field(default_factory=lambda: Seldom(_ERRANDS))
     company: Company = field(default_factory=Company)
     alarm: Alarm = field(default_factory=Alarm)
+    key_variables: Mapping[str, str] = field(default_factory=dict)
 
     def moment(self) -> Moment:
         """Now, with a chance drawn for it.

@@ -54,6 +54,9 @@ class Surroundings:
 class Declaration(Generic[S]):
     """A provider as it is known before its adapter is made; the first members are the protocol's.
 
+    `key_variable` is the environment variable of its keys, `switch` the one that brings it into
+    use.
+
     创建适配器之前已知的信息。
     """
 
@@ -63,6 +66,8 @@ class Declaration(Generic[S]):
     check_limit: int
     settings: type[S]
     make: Callable[[S, Surroundings], Adapter]
+    key_variable: str
+    switch: str
 
 
 def _parts(value: Any) -> Any:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPResponse
@@ -256,6 +257,46 @@ def test_a_port_in_use_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert f"port {port} on 127.0.0.1 is in use" in command.said
     assert "--port" in command.said
     assert processes(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("stamped", "missing"),
+    [(False, "it is installed in part only"), (True, "No module named 'diffusers'")],
+)
+def test_a_picture_service_that_does_not_start_costs_the_models_nothing(
+    stamped: bool, missing: str, tmp_path: Path
+) -> None:
+    folder, home = tmp_path / "half", tmp_path / "home"
+    python = folder / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(Path(sys.base_prefix) / "bin" / "python3")  # has no packages
+    if stamped:
+        (folder / ".ready").touch()
+    env = environment(home, QWEN_IMAGE_BASE_URL="")
+    with Command("tests.half_installed", str(folder), SERVE, "--port", "0", env=env) as command:
+        url = command.wait_for(READY)[1]
+        command.wait_for(f"the Qwen-Image service ended: .*{missing}.*started again in 0.5 s")
+        job_id = create(url, "a chair")
+        until(lambda: missing in httpx.get(f"{url}/info").json()["missing"].get("qwen-image", ""))
+        ready = httpx.get(f"{url}/ready")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert ready.json()["parts"]["provider qwen-image"] == "unavailable"
+        assert missing in ready.json()["warnings"]["provider qwen-image"]
+        command.wait_for("started again in 2 s")  # pauses grow
+        until(lambda: job(url, job_id)["status"] == "succeeded")
+        stopped(command)
+    until(lambda: processes(home) == {}, 5)
+
+
+def test_pictures_that_are_wanted_now_say_why_there_are_none(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    env = environment(tmp_path / "home", QWEN_IMAGE_BASE_URL="")
+    arguments = ("infra.local.cli.run", "--kind", "text-to-image", "a circle")
+    with Command("tests.half_installed", str(tmp_path / "half"), *arguments, env=env) as command:
+        assert command.wait() == 1
+    said = "Maquette cannot start: the Qwen-Image service does not start: it is installed in part"
+    assert said in command.said
+    assert "./scripts/run --kind text-to-image" in command.said
 
 
 def test_two_starts_at_once_agree_on_the_secrets(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from shared import skew, wiring
 from shared.notices import Notices
+from shared.providers.base import Unauthorized
 from shared.store.base import StoreUnavailable
 from tests.functions.gateway import Answer, call, get, post_form, post_json
 from tests.functions.house import LINK_SECRET, Build, House
@@ -193,6 +194,41 @@ def test_ready_warns_the_operator_and_is_ready_all_the_same(house: House) -> Non
     posted.clear("tripo main")
     house.clock.advance(5_000)
     assert get("/ready").json["warnings"] == {}
+
+
+def test_a_refused_key_is_told_by_the_name_of_its_variable(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(deadline: object) -> None:
+        raise Unauthorized("the account of jane@shop.example is closed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.provider, "ready", refused)
+        answer = get("/ready")
+        assert answer.status == 503
+        told = {"provider throwaway": "throwaway does not accept THROWAWAY_KEY"}
+        assert answer.json["warnings"] == told
+        assert "jane" not in answer.body
+        assert get("/info").json["missing"]["throwaway"] == told["provider throwaway"]
+    house.clock.advance(5_000)
+    assert get("/ready").json["warnings"] == {}
+    assert "throwaway" not in get("/info").json["missing"]
+
+
+def test_an_optional_provider_that_is_missing_makes_nothing_unready(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.bundle.settings, "optional_providers", ("throwaway",))
+    house.provider.reachable = False
+    answer = get("/ready")
+    assert (answer.status, answer.json["status"]) == (200, "ready")
+    assert answer.json["parts"]["provider throwaway"] == "unavailable"
+
+
+def test_info_names_the_setting_of_a_provider_that_is_not_set_up(house: House) -> None:
+    missing = get("/info").json["missing"]
+    assert missing["tripo"] == "not set up: TRIPO_API_KEY is not set"
+    assert missing["qwen-image"] == "not set up: QWEN_IMAGE_BASE_URL is not set"
 
 
 def test_ready_asks_the_parts_at_most_once_in_three_seconds(house: House) -> None:

@@ -128,6 +128,7 @@ WRONG: dict[str, list[str]] = {
         f"one:{HIDDEN},two:{HIDDEN}",
     ],
     "image_formats": ["image/gif", "image/png,text/plain", ","],
+    "optional_providers": ["midjourney", f"tripo,{HIDDEN}"],
 }
 for _name, (_, _, _whole) in NUMBERS.items():
     WRONG[_name] = COUNTS if _whole else SECONDS

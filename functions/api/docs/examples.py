@@ -110,6 +110,7 @@ INFO: dict[str, Any] = {
         }
     ],
     "providers": ["tripo", "qwen-image"],
+    "missing": {"qwen-image": "the Qwen-Image service does not start: it is installed in part"},
     "limits": {
         "body_bytes": 25165824,
         "image_bytes": 20971520,

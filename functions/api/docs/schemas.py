@@ -275,6 +275,7 @@ class Info(BaseModel):
 
     kinds: list[KindInfo]
     providers: list[str]
+    missing: dict[str, str]
     limits: Limits
 
 

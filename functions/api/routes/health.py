@@ -66,9 +66,10 @@ async def health() -> Response:
     tags=["operation"],
     summary="Do all parts answer?",
     description="Asks the store, the bucket and every provider; 503 names those that do not "
-    "answer. `warnings` are for the operator and make nothing unready: a clock that is more than "
-    "30 seconds off, a credential that rests. The answer holds for three seconds; no API key is "
-    "needed.",
+    "answer, but for providers that are set to be optional. `warnings` are for the operator and "
+    "make nothing unready: a clock that is more than 30 seconds off, a credential that rests or "
+    "is refused, why an optional provider is missing. The answer holds for three seconds; no API "
+    "key is needed.",
     responses=operations.answers("Readiness"),
 )
 def ready(request: Request) -> Response:
@@ -76,9 +77,11 @@ def ready(request: Request) -> Response:
 
     就绪检查。
     """
-    found = _check(wiring.current())
+    bundle = wiring.current()
+    found = _check(bundle)
     told = {"parts": found.parts, "warnings": found.warnings}
-    faulty = [name for name, state in found.parts.items() if state != "ok"]
+    optional = {notices.about(name) for name in bundle.settings.optional_providers}
+    faulty = [name for name, state in found.parts.items() if state != "ok" and name not in optional]
     if not faulty:
         return answer({"status": "ready", **told})
     message = f"Not ready: {', '.join(faulty)}."
@@ -95,7 +98,7 @@ def _check(bundle: Bundle) -> _Checked:
         now = bundle.clock.now()
         if _last.bundle is not bundle or not 0 <= now - _last.at < FRESH_MS:
             faults = bundle.faults()
-            names = ["store", "bucket", *(f"provider {name}" for name in bundle.providers)]
+            names = ["store", "bucket", *map(notices.about, bundle.providers)]
             # What a part says may hold addresses and account names: for the log only.
             for name, reason in faults.items():
                 _logger.warning("not ready: %s: %s", name, reason)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,8 +16,10 @@ from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
 from functions.api.http.threads import Route
 from functions.api.responses import answer, create
-from shared import wiring
+from shared import notices, observability, wiring
 from shared.jobs.kinds import KINDS
+from shared.providers.registry import PROVIDERS
+from shared.store.base import StoreUnavailable
 from shared.wiring import Bundle
 
 router = APIRouter(route_class=Route, generate_unique_id_function=operations.operation_id)
@@ -75,7 +79,8 @@ def image_to_image(request: Request, caller: Caller, body: Body) -> Response:
     tags=["operation"],
     summary="What can be made here?",
     description="Every kind with what it takes and the providers configured that make it, the one "
-    "used by default first; and the limits of requests.",
+    "used by default first; `missing` are providers that make nothing here at present, and why; "
+    "and the limits of requests.",
     responses=operations.answers("Info", 401),
 )
 def info(caller: Caller) -> Response:
@@ -115,4 +120,26 @@ def _info(bundle: Bundle) -> dict[str, Any]:
         "prompt_characters": settings.prompt_characters,
         "wait_seconds": settings.wait_seconds,
     }
-    return {"kinds": kinds, "providers": [*bundle.providers], "limits": limits}
+    return {
+        "kinds": kinds,
+        "providers": [*bundle.providers],
+        "missing": _missing(bundle),
+        "limits": limits,
+    }
+
+
+def _missing(bundle: Bundle) -> dict[str, str]:
+    """Providers that make nothing here, and why: not set up, or not well as far as is known.
+
+    此处缺少的生成服务及原因。
+    """
+    standing: Mapping[str, str] = {}
+    with suppress(StoreUnavailable):
+        standing = notices.read(bundle.store, bundle.clock.now())
+    found = {}
+    for name, declared in PROVIDERS.items():
+        if name not in bundle.providers:
+            found[name] = f"not set up: {declared.switch} is not set"
+        elif notices.about(name) in standing:
+            found[name] = observability.masked(standing[notices.about(name)])
+    return found

@@ -98,7 +98,8 @@ def _run(cloud: str, wanted: Sequence[Wanted], more: Mapping[str, str], *, as_js
     home, stop = home_for(cloud), Stop()
     check_settings(home, _QUIET)
     on_signals(stop, say=_note)
-    servers = beside(home, pictures=any(one.fields["kind"] in _PICTURES for one in wanted))
+    pictures = any(one.fields["kind"] in _PICTURES for one in wanted)
+    servers = beside(home, "needed" if pictures else "none")
     try:
         preload(cloud)
         made = {**_QUIET, **servers.made()}

@@ -24,10 +24,10 @@ from infra.local.cloud.machine import (
     check_settings,
     home_for,
     leave,
+    notices_of,
     preload,
     reporting,
 )
-from infra.local.cloud.standin import QWEN_PYTHON
 from infra.local.cloud.stop import Stop, on_signals
 from infra.local.cloud.workers import Inherited, Workers
 from shared import config
@@ -66,23 +66,26 @@ def _serve(options: argparse.Namespace) -> int:
     check_settings(home, {})
     listener = _listen(options.host, options.port)
     made = {"MAQUETTE_PUBLIC_URL": _address(listener)}
-    servers = beside(home, pictures=QWEN_PYTHON.exists())
+    servers = beside(home, "optional")
     try:
         preload(options.cloud)
         made.update(servers.made())
         if options.workers > 1:
-            return _parent(options.workers, listener, home, made, stop)
+            return _parent(options.workers, listener, home, made, stop, servers)
         on_signals(stop, say=_say)
         machine = assemble(options.cloud, home, made, stop)
         kept = str(home.folder) if machine.lasting else "the emulated AWS, until this stops"
-        left = _run(machine, listener, lambda: _greet(home, listener, machine.settings, kept))
+        ready = lambda: _greet(home, listener, machine.settings, kept)  # noqa: E731
+        left = _run(machine, listener, ready, servers)
         return leave(0, left, servers)
     finally:
         # The last to go: until here others may be asking them for their tasks.
         servers.close()
 
 
-def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -> Mapping[str, int]:
+def _run(
+    machine: Machine, listener: socket.socket, ready: Callable[[], None], servers: Beside
+) -> Mapping[str, int]:
     """Serve on a listener until the machine's stop; what the machine says is left to do.
 
     在一个进程里提供服务。
@@ -98,14 +101,25 @@ def _run(machine: Machine, listener: socket.socket, ready: Callable[[], None]) -
         # What is there by now stays: to look through it again and again finds nothing.
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        serve(Front(machine.gateway, machine.stop, files), listener, machine.stop, ready)
+        front = Front(machine.gateway, machine.stop, files)
+        serve(front, listener, machine.stop, lambda: _up(ready, machine, servers))
         if files is not None:
             files.close()
     return machine.left
 
 
+def _up(ready: Callable[[], None], machine: Machine, servers: Beside) -> None:
+    ready()
+    servers.go_on(machine.notices())
+
+
 def _parent(
-    count: int, listener: socket.socket, home: Home, made: dict[str, str], stop: Stop
+    count: int,
+    listener: socket.socket,
+    home: Home,
+    made: dict[str, str],
+    stop: Stop,
+    servers: Beside,
 ) -> int:
     """Serve by several processes on one listener, until the stop; the exit status.
 
@@ -116,7 +130,11 @@ def _parent(
     settings = home.settings(made)
     set_up_logs(settings.log_level, settings.log_format)
     upgrade(settings.store_url)
-    ready = lambda: _greet(home, listener, settings, str(home.folder))  # noqa: E731
+
+    def ready() -> None:
+        _greet(home, listener, settings, str(home.folder))
+        servers.go_on(notices_of(settings))
+
     workers = Workers(count, listener, home.complete(made), stop, ready)
     on_signals(stop, last=workers.kill, say=_say)
     return workers.run()
@@ -127,7 +145,8 @@ def _worker(inherited: Inherited) -> int:
     on_signals(stop)
     inherited.watch(stop)
     machine = assemble_local(config.load(), stop)
-    return leave(0, _run(machine, inherited.listener, inherited.say_ready), Beside())
+    servers = Beside()  # the parent's alone
+    return leave(0, _run(machine, inherited.listener, inherited.say_ready, servers), servers)
 
 
 def _listen(host: str, port: int) -> socket.socket:

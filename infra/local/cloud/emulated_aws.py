@@ -30,6 +30,9 @@ from infra.local.cloud.home import VARIABLE, Home
 from infra.local.cloud.payloads import EventTooLarge, HttpAnswer, HttpRequest
 from infra.local.cloud.stop import Stop
 from shared.aws import clients
+from shared.clock import SystemClock
+from shared.notices import Notices
+from shared.store.dynamodb.store import DynamoStore
 
 log = logging.getLogger("maquette.local")
 
@@ -76,6 +79,7 @@ class EmulatedMachine:
         self._log = home.folder / _LOG
         self._emulator = Emulator({VARIABLE: str(home.folder), "LOG_LEVEL": "INFO"}, self._log)
         self._open = ExitStack()
+        self._table = ""
         self.url = ""
         self.gateway = HttpApi(http_threads)
 
@@ -87,6 +91,7 @@ class EmulatedMachine:
             opened.callback(self.gateway.close)
             _talk_to(self._emulator)
             outputs = stack.deploy(*self._parted())
+            self._table = outputs["TableName"]
             self.url = self._emulator.url + stack.api_path(outputs)
             self.gateway.open(self.url)
             self._open = opened.pop_all()
@@ -117,6 +122,14 @@ class EmulatedMachine:
 
         由各函数自行发现。
         """
+
+    def notices(self) -> Notices:
+        """Those in the emulated table.
+
+        模拟表中的提示。
+        """
+        clock = SystemClock()
+        return Notices(DynamoStore(self._table, clock), clock)
 
     def files(self) -> None:
         """The emulated S3 serves its objects itself.

@@ -14,19 +14,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from infra.aws import template
 from infra.aws.template import TemplateError
 from infra.local.cloud.cloud import Cloud
+from infra.local.cloud.generators import qwen_image, qwen_is_there, tripo
 from infra.local.cloud.home import STANDIN_KEY, Home, open_home
 from infra.local.cloud.payloads import Gateway
-from infra.local.cloud.standin import QWEN_PYTHON, Standin, StandinError, qwen_image
+from infra.local.cloud.standin import News, Standin, StandinError
 from infra.local.cloud.stop import Stop
 from infra.paths import ROOT
 from shared import wiring
 from shared.buckets.base import BucketUnavailable
+from shared.clock import SystemClock
 from shared.config import Settings, SettingsError
+from shared.notices import Notices, about
+from shared.providers.qwen_image.options import NAME as QWEN_IMAGE
 from shared.store.base import StoreUnavailable
 from shared.waiting import Waiters
 
@@ -43,23 +47,28 @@ SNAPPY = {"MAQUETTE_POLL_FIRST_SECONDS": "0.5", "MAQUETTE_POLL_FACTOR": "1.1"}
 class Beside:
     """The generators that run beside the bundle on this machine, where no others are set.
 
+    The one for pictures is optional to the rest: nobody waits for it, unless it is `needed`.
+
     与本机服务一同运行的生成服务。
     """
 
     tripo: Standin | None = None
     qwen_image: Standin | None = None
+    needed: bool = False
 
     def start(self) -> None:
-        """Begin to start them; returns at once.
+        """Begin to start those that are waited for; returns at once.
 
         开始启动。
         """
-        for one in (self.tripo, self.qwen_image):
-            if one is not None:
-                one.start()
+        if self.tripo is not None:
+            self.tripo.start()
+        if self.qwen_image is not None and self.needed:
+            self.qwen_image.start()
 
     def made(self) -> dict[str, str]:
-        """What the settings are given so that the bundle talks to them; waits until they answer.
+        """What the settings are given so that the bundle talks to them; waits until those answer
+        without which nothing can be made. Raises `StandinError` if they do not.
 
         所需的设置。
         """
@@ -67,8 +76,20 @@ class Beside:
         if self.tripo is not None:
             made = {**SNAPPY, "TRIPO_API_KEY": STANDIN_KEY, "TRIPO_BASE_URL": self.tripo.url()}
         if self.qwen_image is not None:
-            made |= {**SNAPPY, "QWEN_IMAGE_BASE_URL": self.qwen_image.url()}
+            url = self.qwen_image.url() if self.needed else self.qwen_image.settle()
+            made |= {**SNAPPY, "QWEN_IMAGE_BASE_URL": url}
+            made["MAQUETTE_OPTIONAL_PROVIDERS"] = QWEN_IMAGE
         return made
+
+    def go_on(self, notices: Notices) -> None:
+        """Begin to start the one that nobody waits for, now that everything else is up, and have
+        it say how it is, where `/ready` and `/info` read it.
+
+        启动可有可无的服务，并写入其状态。
+        """
+        if self.qwen_image is not None and not self.needed:
+            self.qwen_image.tell(_posting(notices, about(QWEN_IMAGE)))
+            self.qwen_image.start()
 
     def close(self) -> None:
         """End them, as the last thing.
@@ -78,6 +99,24 @@ class Beside:
         for one in (self.tripo, self.qwen_image):
             if one is not None:
                 one.close()
+
+
+def _posting(notices: Notices, name: str) -> News:
+    """News that become the notice of this name, or take it back.
+
+    把消息写成提示。
+    """
+
+    def news(trouble: str | None) -> None:
+        try:
+            if trouble is None:
+                notices.clear(name)
+            else:
+                notices.post(name, trouble)
+        except Exception:  # whatever the store is in the middle of: it is told again later
+            log.info("%s could not be told", name, exc_info=True)
+
+    return news
 
 
 class Machine(Protocol):
@@ -135,6 +174,12 @@ class Machine(Protocol):
         """Ask every part once, in the background: the log says which is silent, whose clock is off.
 
         在后台检查各部件与时钟。
+        """
+
+    def notices(self) -> Notices:
+        """What the operator should know, where `/ready` reads it.
+
+        给运维人员的提示。
         """
 
     def files(self) -> BucketFiles | None:
@@ -205,10 +250,19 @@ class LocalMachine:
         """
 
         def ask() -> None:
+            optional = set(map(about, self.settings.optional_providers))
             for name, reason in self.bundle.faults().items():
-                log.warning("%s is not ready: %s", name, reason)
+                if name not in optional:
+                    log.warning("%s is not ready: %s", name, reason)
 
         threading.Thread(target=ask, name="look-round", daemon=True).start()
+
+    def notices(self) -> Notices:
+        """Those of the bundle.
+
+        本进程的提示。
+        """
+        return self.bundle.ports.notices
 
     def files(self) -> BucketFiles | None:
         """The folder's objects over HTTP; None where the bucket serves them itself.
@@ -298,21 +352,38 @@ def preload(cloud: str) -> None:
             importlib.import_module(function.handler.rpartition(".")[0])
 
 
-def beside(home: Home, *, pictures: bool) -> Beside:
+Pictures = Literal["none", "optional", "needed"]
+"""Whether the service for pictures runs as well: not at all, if it is there, or in any case."""
+
+
+def beside(home: Home, pictures: Pictures) -> Beside:
     """The generators to be run here, starting: Tripo's stand-in where there is no key for the real
-    one, and for `pictures` the Qwen-Image service where none is set.
+    one, and the Qwen-Image service where none is set.
+
+    Raises `StandinError` where that is needed and not installed.
 
     启动本机的生成服务。
     """
-    if pictures and not home.has_qwen_image and not QWEN_PYTHON.exists():
+    wanted = pictures != "none" and not home.has_qwen_image
+    if wanted and pictures == "needed" and not qwen_is_there():
         raise StandinError("the Qwen-Image service is not installed; ./scripts/run installs it")
     home.folder.mkdir(parents=True, exist_ok=True)
     found = Beside(
-        Standin(home.folder) if home.needs_standin else None,
-        Standin(home.folder, qwen_image()) if pictures and not home.has_qwen_image else None,
+        Standin(home.folder, tripo()) if home.needs_standin else None,
+        Standin(home.folder, qwen_image()) if wanted and qwen_is_there() else None,
+        needed=pictures == "needed",
     )
     found.start()
     return found
+
+
+def notices_of(settings: Settings) -> Notices:
+    """The notices of a bundle that is wired elsewhere, by its settings.
+
+    按设置打开提示。
+    """
+    clock = SystemClock()
+    return Notices(wiring.store_of(settings, clock), clock)
 
 
 def check_settings(home: Home, made: Mapping[str, str]) -> None:

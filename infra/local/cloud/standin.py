@@ -1,10 +1,11 @@
-"""A generator on this machine as a process of its own, one per state folder, kept alive: the Tripo
-stand-in, and the Qwen-Image service.
+"""A server on this machine as a process of its own, one per state folder, kept alive.
 
 Whoever comes first keeps it; others on the same folder use it, and one of them takes over when the
 first one ends. The kernel's file lock decides, so that even a killed keeper is relieved at once.
+One that does not start is tried again after pauses that grow, and what keeps it from starting is
+told to whoever listens.
 
-管理本机的生成服务进程：同一数据目录只有一个。
+管理本机的服务进程：同一数据目录只有一个。
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,10 +30,14 @@ from infra.paths import ROOT
 
 log = logging.getLogger("maquette.local")
 
-SECONDS = 3.0
-"""How long the stand-in takes for a task; long enough to be watched, short enough to wait for."""
 _READY_SECONDS = 30.0
-_RESTART_SECONDS = 0.5
+_PAUSES = (0.5, 300.0)
+"""Seconds before one that ended is started again: at first, and, doubled each time, at most."""
+_STEADY_SECONDS = 30.0
+"""One that answered for this long was all right; its end is the first one again."""
+_GIVEN_UP = 2
+"""So many starts in vain, and whoever waits for it is told."""
+_LOG_BYTES = 1 << 20
 _STOP_SECONDS = 5.0
 _PORT_SECONDS = 2.0
 _LOOPBACK = "127.0.0.1"
@@ -52,7 +56,8 @@ class Server:
 
     `command` is given the state folder and a port. The server prints "listening on URL" once it
     can be used, ends with its standard input, and answers at `probe`. What it says on stderr goes
-    into the file `log` in the state folder, where one is named.
+    into the file `log` in the state folder, where one is named. `lacks` says what is missing for it
+    to be started at all, if anything is; `remedy` what to do about one that does not start.
 
     一种可在本机运行的服务。
     """
@@ -63,77 +68,93 @@ class Server:
     probe: str = "/_health"
     ready_seconds: float = _READY_SECONDS
     log: str | None = None
+    lacks: Callable[[], str | None] = lambda: None
+    remedy: str = ""
 
 
-def tripo(seconds: float = SECONDS) -> Server:
-    """The stand-in for Tripo; `seconds` is how long a task takes.
-
-    Tripo 的替身。
-    """
-
-    def command(home: Path, port: int) -> Sequence[str]:
-        made = [sys.executable, "-m", "infra.local.standins.tripo", "--watch-stdin"]
-        made += ["--state", str(home / "standin"), "--seconds", str(seconds)]
-        return [*made, "--port", str(port)]
-
-    return Server("standin", "the stand-in for Tripo", command)
-
-
-QWEN_PYTHON = ROOT / ".venv-gpu" / "bin" / "python"
-"""The Qwen-Image service's own Python; `use_tool gpu` in the scripts makes it."""
-
-
-def qwen_image(*flags: str, log: str | None = None) -> Server:
-    """The Qwen-Image service, on a tiny model where the operator names no other; `flags` are more
-    of its own.
-
-    本机的 Qwen-Image 服务。
-    """
-
-    def command(home: Path, port: int) -> Sequence[str]:
-        return [str(QWEN_PYTHON), "-m", "infra.local.cloud.qwen", str(home), str(port), *flags]
-
-    # A large model takes minutes to load.
-    return Server("qwen-image", "the Qwen-Image service", command, "/health", 600.0, log)
+News = Callable[[str | None], None]
+"""Hears how a kept server is: what keeps it from working, or None once it answers; never fails."""
 
 
 class Standin:
     """A server of one state folder: `start`, then `url`, and `close` at the very end.
 
+    `settle` before `start` gives its address at once, whether or not it ever answers there.
+
     一个数据目录中的服务。
     """
 
-    def __init__(self, home: Path, server: Server | None = None) -> None:
+    def __init__(self, home: Path, server: Server) -> None:
         self._home = home
-        self._server = server or tripo()
+        self._server = server
         self._known = home / f"{self._server.name}.url"
+        self._settled = ""
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._lock: TextIO | None = None
         self._keeper = threading.Thread(target=self._keep, name="standin", daemon=True)
         self._guard = threading.Lock()
+        self._news: News = lambda trouble: None
+        self._trouble: str | None = None
+        self._in_vain = 0
+
+    def settle(self) -> str:
+        """Where it is going to answer: what whoever keeps it has settled, or, where nobody does, an
+        address that is free now. Called before `start`, and afterwards as often as one likes.
+
+        先确定服务的地址，不等待其启动。
+        """
+        if self._settled:
+            return self._settled
+        lock = self._opened()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            end = time.monotonic() + _PORT_SECONDS
+            while not self._known.is_file() and time.monotonic() < end:
+                time.sleep(0.01)
+        else:
+            port = self._port()
+            if not port or not _is_free(port):
+                _write(self._known, f"http://{_LOOPBACK}:{_any_port()}")
+        self._settled = self._known.read_text()
+        return self._settled
 
     def start(self) -> None:
         """Begin to start it, or to wait until it has to be taken over; returns at once.
 
         开始启动替身。
         """
-        self._lock = (self._home / f"{self._server.name}.lock").open("w")
+        self._opened()
         self._keeper.start()
 
+    def tell(self, news: News) -> None:
+        """Have `news` told how it is, from now on, and of what is wrong already.
+
+        告知服务的状态。
+        """
+        with self._guard:
+            self._news = news
+            trouble = self._trouble
+        if trouble is not None:
+            news(trouble)
+
     def url(self, seconds: float | None = None) -> str:
-        """Where it answers, once it does; raises `StandinError` if that takes too long.
+        """Where it answers, once it does; raises `StandinError` if that takes too long, or if it
+        was started twice in vain.
 
         等待替身就绪并返回地址。
         """
         end = time.monotonic() + (seconds or self._server.ready_seconds)
-        while time.monotonic() < end:
+        while time.monotonic() < end and self._in_vain < _GIVEN_UP:
             if self._ready.wait(0.05):
                 return self._known.read_text()
             found = self._known.read_text() if self._known.is_file() else ""
             if found and _answers(found + self._server.probe):
                 return found
+        if self._trouble is not None:
+            raise StandinError(self._trouble)
         command = " ".join(self._server.command(self._home, 0))
         raise StandinError(f"{self._server.label} did not start; `{command}` says why")
 
@@ -145,6 +166,7 @@ class Standin:
         self._closing.set()
         with self._guard:
             process = self._process
+            self._news = lambda trouble: None
         if process is not None:
             _end(process)
             self._keeper.join(_STOP_SECONDS)
@@ -161,22 +183,73 @@ class Standin:
             process.kill()
             process.wait()
 
+    def _opened(self) -> TextIO:
+        if self._lock is None:
+            self._lock = (self._home / f"{self._server.name}.lock").open("w")
+        return self._lock
+
     def _keep(self) -> None:
         """Run the server, again when it has died, while this machine's lock is held.
 
         保持服务器运行。
         """
-        assert self._lock is not None
-        with self._lock as lock:
+        pause, most = _PAUSES
+        with self._opened() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             while not self._closing.is_set():
-                process = self._launch()
-                if process is not None:
-                    process.wait()
-                    _end(process)
-                self._ready.clear()
-                if not self._closing.wait(_RESTART_SECONDS):
-                    log.warning("%s ended; it is started again", self._server.label)
+                why, steady = self._run_once()
+                if self._closing.is_set():
+                    return
+                pause = _PAUSES[0] if steady else pause
+                again = f"it is started again in {pause:g} s"
+                log.warning("%s ended: %s; %s", self._server.label, why, again)
+                self._closing.wait(pause)
+                pause = min(2 * pause, most)
+
+    def _run_once(self) -> tuple[str, bool]:
+        """Run the server until it ends: why it did, and whether it had been well for a while.
+
+        运行一次，直到结束。
+        """
+        lacks = self._server.lacks()
+        if lacks is not None:
+            self._failed(lacks)
+            return lacks, False
+        begun = self._log_size()
+        try:
+            process = self._launch()
+        except OSError as error:
+            self._failed(str(error))
+            return str(error), False
+        since = time.monotonic()
+        if process is None:
+            return "", False
+        was_ready = self._ready.is_set()
+        status = process.wait()
+        _end(process)
+        self._ready.clear()
+        why = self._last_words(begun) or f"exit status {status}"
+        if self._closing.is_set():
+            return why, False
+        self._failed(why, in_vain=not was_ready)
+        return why, was_ready and time.monotonic() - since > _STEADY_SECONDS
+
+    def _failed(self, why: str, *, in_vain: bool = True) -> None:
+        remedy = f"; {self._server.remedy}" if self._server.remedy else ""
+        trouble = f"{self._server.label} does not start: {why}{remedy}"
+        with self._guard:
+            self._trouble = trouble
+            news = self._news
+        self._in_vain += in_vain
+        news(trouble)
+
+    def _works(self) -> None:
+        with self._guard:
+            self._trouble = None
+            news = self._news
+        self._in_vain = 0
+        self._ready.set()
+        news(None)
 
     def _launch(self) -> subprocess.Popen[str] | None:
         """Start the server and wait for its address; None if all is being closed.
@@ -203,23 +276,50 @@ class Standin:
         line = process.stdout.readline()
         if line.startswith("listening on "):
             _write(self._known, line.removeprefix("listening on ").strip())
-            self._ready.set()
+            self._works()
         return process
 
     def _said(self) -> AbstractContextManager[TextIO | None]:
         """Where its stderr goes; None is ours."""
         name = self._server.log
-        return nullcontext() if name is None else (self._home / name).open("a")
+        if name is None:
+            return nullcontext()
+        return (self._home / name).open("a" if self._log_size() < _LOG_BYTES else "w")
+
+    def _log_size(self) -> int:
+        path = self._home / (self._server.log or "")
+        return path.stat().st_size if path.is_file() else 0
+
+    def _last_words(self, begun: int) -> str:
+        """The last line that it has logged since it was started; empty where it kept silent."""
+        path = self._home / (self._server.log or "")
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            file.seek(max(begun if begun <= size else 0, size - 4096))
+            lines = file.read().decode(errors="replace").split("\n")
+        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
 
     def _free_port(self) -> int:
         """The port it had before, so that links stay right; any other if that one is taken."""
-        known = self._known.read_text() if self._known.is_file() else ""
-        port = urlsplit(known).port or 0
+        port = self._port()
         end = time.monotonic() + _PORT_SECONDS
         while port and not _is_free(port):
             # A keeper that was killed leaves a stand-in that is just ending.
             if time.monotonic() > end or self._closing.wait(0.05):
                 return 0
+        return port
+
+    def _port(self) -> int:
+        known = self._known.read_text() if self._known.is_file() else ""
+        return urlsplit(known).port or 0
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
         return port
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from infra.local.cloud.standin import QWEN_PYTHON, Standin, StandinError, qwen_image
+from infra.local.cloud.generators import QWEN_PYTHON, qwen_image
+from infra.local.cloud.standin import Standin, StandinError
 from infra.local.standins.relay import HOP_BY_HOP, hand_on
 from infra.local.standins.serving import Server, command
 from infra.local.standins.wire import Answer, Request

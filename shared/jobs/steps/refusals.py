@@ -42,9 +42,9 @@ def refused(
         reason: Reason = "unauthorized" if isinstance(error, Unauthorized) else "out_of_credit"
         until = at.now + ports.policy.pause(1, at.chance, ports.policy.account_pause)
         ports.rests.rest(provider.name, credential, until, reason, purpose)
-        ports.notices.post(
-            _notice(provider, credential), f"{provider.name} {_SAID[reason]}: see to it."
-        )
+        setting = ports.key_variables.get(provider.name, "it")
+        said = f"{provider.name} {_SAID[reason]}: see to {setting}."
+        ports.notices.post(_notice(provider, credential), said)
     elif isinstance(error, Rejected):
         answered(ports, provider, credential, purpose)
     elif (

@@ -76,4 +76,6 @@ QWEN_IMAGE = Declaration(
     check_limit=BATCH,
     settings=QwenImageSettings,
     make=_make,
+    key_variable="QWEN_IMAGE_API_KEY",
+    switch="QWEN_IMAGE_BASE_URL",
 )

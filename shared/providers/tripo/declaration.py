@@ -69,4 +69,6 @@ TRIPO = Declaration(
     check_limit=BATCH,
     settings=TripoSettings,
     make=_make,
+    key_variable="TRIPO_API_KEY",
+    switch="TRIPO_API_KEY",
 )
