@@ -1,6 +1,6 @@
-"""A real HTTP server on loopback that takes webhooks and misbehaves as told.
+"""A real HTTP server on loopback that takes webhooks, or gives files, and misbehaves as told.
 
-接收回调的测试服务器，可按要求出错。
+接收回调、提供文件的测试服务器，可按要求出错。
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class Receiver:
                     with receiver.changed:
                         receiver.at_once -= 1
 
+            do_GET = do_POST
+
             def log_message(self, *_: object) -> None:
                 pass
 
@@ -130,6 +132,26 @@ def answer(status: int, **headers: str) -> Behaviour:
         request.wfile.write(b"ok")
 
     return behave
+
+
+def give(data: bytes, **headers: str) -> Behaviour:
+    """Answer 200 with a file; `content_encoding="gzip"` becomes the header `content-encoding`."""
+
+    def behave(_: Receiver, request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        if "content_length" not in headers:
+            request.send_header("content-length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data)
+
+    return behave
+
+
+def redirect(place: str, status: int = 302) -> Behaviour:
+    """Answer with a redirect to this place."""
+    return answer(status, location=place)
 
 
 def hang(receiver: Receiver, _: BaseHTTPRequestHandler) -> None:

@@ -21,6 +21,7 @@ from shared.deliveries.model import Delivery
 from shared.deliveries.schedule import Outcome
 from shared.deliveries.signing import sign
 from shared.outbound.connection import PinnedNetwork
+from shared.outbound.failures import FAILURES, describe
 from shared.outbound.resolvers import Resolvers
 from shared.outbound.url_policy import Pinned, Policy, TargetRefused, TargetUnresolved, resolve
 
@@ -94,8 +95,8 @@ class Sender:
             self._post(pinned.rotated(len(delivery.tries)), delivery, budget, head)
         except (TargetRefused, TargetUnresolved) as problem:
             error = f"not sent: {problem}"
-        except _FAILURES as problem:
-            error = _describe(problem)
+        except FAILURES as problem:
+            error = describe(problem)
         except Exception as problem:
             # A message that cannot even be tried must neither stop others nor come for ever.
             error = f"internal error: {type(problem).__name__}"
@@ -161,13 +162,6 @@ class Sender:
 _CARRIED = ("traceparent", "x-request-id")
 _VALUE = re.compile(r"[!-~]{1,256}")
 
-_FAILURES = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    OSError,
-)
-
 
 def _milliseconds(retry_after: str | None, now: int) -> int | None:
     """The wait that a Retry-After asks for: whole seconds or an HTTP date (RFC 9110, 10.2.3).
@@ -184,36 +178,3 @@ def _milliseconds(retry_after: str | None, now: int) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     return max(0, int(moment.timestamp() * 1000) - now)
-
-
-_WORDS: tuple[tuple[type[BaseException], str], ...] = (
-    (ConnectionRefusedError, "connection refused"),
-    (ConnectionResetError, "connection reset"),
-    (BrokenPipeError, "connection reset"),
-    (ssl.SSLError, "no TLS connection could be made"),
-    (httpcore.ConnectTimeout, "timed out while connecting"),
-    (httpcore.WriteTimeout, "timed out while sending"),
-    (httpcore.TimeoutException, "timed out while waiting for the answer"),
-    (httpcore.LocalProtocolError, "the message could not be written as HTTP"),
-    (httpcore.RemoteProtocolError, "no valid HTTP answer"),
-    (httpcore.ConnectError, "no connection could be made"),
-)
-
-
-def _describe(problem: BaseException) -> str:
-    """A few fixed words for a network error: its own text may hold addresses.
-
-    用固定的话描述网络错误。
-    """
-    causes: list[BaseException] = []
-    cause: BaseException | None = problem
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    for found in causes:
-        if isinstance(found, ssl.SSLCertVerificationError):
-            return f"the TLS certificate is not valid: {found.verify_message}"[:200]
-    for kind, words in _WORDS:
-        if any(isinstance(found, kind) for found in causes):
-            return words
-    return "the connection failed"
