@@ -31,10 +31,10 @@ _TYPES: Mapping[str, str] = {
 """What is wanted, by how the names of pydantic's errors about types begin."""
 
 _SIZES: Mapping[str, str] = {
-    "string_too_long": "may have {max_length} characters at most",
-    "string_too_short": "must have {min_length} characters at least",
-    "too_long": "may have {max_length} entries at most",
-    "too_short": "must have {min_length} entries at least",
+    "string_too_long": "may have {max_length} {what} at most",
+    "string_too_short": "must have {min_length} {what} at least",
+    "too_long": "may have {max_length} {what} at most",
+    "too_short": "must have {min_length} {what} at least",
 }
 
 _LOW: Mapping[str, str] = {"ge": "at least", "gt": "above"}
@@ -52,12 +52,14 @@ def sentence(fault: Mapping[str, Any], name: str, model: type[BaseModel] | None 
         return f"{name} is needed."
     if kind == "value_error":
         return f"{name}: {str(fault['msg']).removeprefix('Value error, ')}."
+    given = fault.get("input")
     if kind in _SIZES:
-        return f"{name} {_SIZES[kind].format(**context)}; {_size(fault.get('input'))}."
+        what = "characters" if isinstance(given, str) else "entries"
+        return f"{name} {_SIZES[kind].format(what=what, **context)}; it has {_size(given)}."
     wanted = _wanted(kind, context, _field(fault, model))
     if wanted is None:
         return f"{name}: {fault['msg']}."
-    return f"{name} must be {wanted}; {shown(fault.get('input'))} was given."
+    return f"{name} must be {wanted}; {shown(given)} was given."
 
 
 def shown(value: Any) -> str:
@@ -118,4 +120,4 @@ def _bounds(field: FieldInfo | None) -> dict[str, Any]:
 
 
 def _size(value: Any) -> str:
-    return f"it has {len(value)}" if hasattr(value, "__len__") else "it has not"
+    return str(len(value)) if hasattr(value, "__len__") else "another number"

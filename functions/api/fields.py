@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from functions.api.http import problems
 from functions.api.http.bodies import Form, json_object
 from functions.api.requests import CreateModel
 from shared.config import Settings
 from shared.errors import InvalidInput
 from shared.jobs.kinds import Kind
 from shared.outbound.url_policy import check_url
+from shared.prompt_text import UnusablePrompt, normalised, shows
+from shared.validation import sentence
 from shared.wiring import callback_policy
 
 METADATA_BYTES = 16 * 1024
+
+_SPARE = 4
+"""A text has up to so many times the characters that its normal form has (Hangul, accents)."""
 
 _JSON_FIELDS = ("options", "metadata")
 
@@ -42,16 +48,18 @@ def read_fields(form: Form, *, flat: bool) -> tuple[CreateModel, dict[str, Any]]
     return validate(CreateModel, fields), loose
 
 
-def unknown_field(name: str) -> InvalidInput:
-    """The error for a field that there is not.
+def unknown_field(name: str, model: type[BaseModel] | None = None) -> InvalidInput:
+    """The error for a field that there is not; it lists those of the `model`.
 
     未知字段的错误。
     """
-    return InvalidInput(f"There is no field {name!r}.", code="unknown_field", param=name)
+    known = f" Known are {', '.join(sorted(model.model_fields))}." if model is not None else ""
+    message = f"There is no field {problems.clean(name, 60)!r}.{known}"
+    return InvalidInput(message, code="unknown_field", param=name)
 
 
 def prompt_of(kind: Kind, prompt: str | None, longest: int) -> str | None:
-    """The prompt, stripped, where the kind takes one; raises InvalidInput.
+    """The prompt as it is kept, where the kind takes one; raises InvalidInput.
 
     检查提示词。
     """
@@ -59,16 +67,23 @@ def prompt_of(kind: Kind, prompt: str | None, longest: int) -> str | None:
         if prompt is not None:
             raise InvalidInput(f"{kind.name} takes no prompt.", param="prompt")
         return None
-    stripped = (prompt or "").strip()
-    if not stripped:
-        raise InvalidInput("prompt must not be empty.", code="prompt_empty", param="prompt")
-    if len(stripped) > longest:
-        raise InvalidInput(
-            f"prompt has {len(stripped)} characters, more than {longest}.",
-            code="prompt_too_long",
-            param="prompt",
-        )
-    return stripped
+    if prompt is not None and len(prompt) > _SPARE * longest:
+        raise _too_long(prompt, longest)
+    try:
+        text = normalised(prompt or "")
+    except UnusablePrompt as fault:
+        raise InvalidInput(f"prompt {fault}.", code="prompt_unusable", param="prompt") from None
+    if not shows(text):
+        message = "prompt must hold something that shows." if text else "prompt must not be empty."
+        raise InvalidInput(message, code="prompt_empty", param="prompt")
+    if len(text) > longest:
+        raise _too_long(text, longest)
+    return text
+
+
+def _too_long(text: str, longest: int) -> InvalidInput:
+    message = f"prompt may have {longest} characters at most; it has {len(text)}."
+    return InvalidInput(message, code="prompt_too_long", param="prompt")
 
 
 def options_of(
@@ -81,7 +96,7 @@ def options_of(
     values = dict(options)
     for name, given in loose.items():
         if name not in model.model_fields:
-            raise unknown_field(name)
+            raise unknown_field(name, model)
         if name in values:
             raise InvalidInput(
                 f"{name} is there twice: in options and alone.", code="duplicate_field", param=name
@@ -103,13 +118,14 @@ def options_of(
 
 
 def _from_text(model: type[BaseModel], name: str, text: str) -> Any:
-    """A form's text as the option's type reads it; the text itself where it does not."""
-    field = model.model_fields[name]
-    annotated: Any = field.annotation
-    for extra in field.metadata:
-        annotated = Annotated[annotated, extra]
+    """A form's text as the option's type reads it, whatever its bounds are; the text itself where
+    it does not.
+
+    把表单文本转换为选项的类型。
+    """
+    annotation: Any = model.model_fields[name].annotation
     try:
-        return TypeAdapter(annotated).validate_strings(text)
+        return TypeAdapter(annotation).validate_strings(text)
     except ValidationError:
         return text
 
@@ -151,12 +167,11 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     if place and not (path and path[0] in alone):
         path.insert(0, place)
     param = ".".join(path) or "body"
     if first["type"] == "extra_forbidden":
-        raise InvalidInput(f"There is no field {param!r}.", code="unknown_field", param=param)
-    message = first["msg"].removeprefix("Value error, ")
-    raise InvalidInput(f"{param}: {message}.", param=param)
+        raise unknown_field(param, model)
+    raise InvalidInput(sentence(first, param, model), param=param)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import random
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from PIL import Image
 
 from functions.api.http import inline
 from functions.api.http.multipart import parse
-from tests.functions.gateway import Answer, call, post_form, post_json, refusal
+from tests.functions.gateway import Answer, call, get, post_form, post_json, refusal
 from tests.functions.house import Build, House
 from tests.functions.pictures import picture
 
@@ -329,3 +330,88 @@ def test_a_picture_in_json_may_be_as_large_as_the_door_is_wide(build_house: Buil
     for more in ({"metadata": {"k": "x" * 2**20}}, {"options": {"k": [[]] * 250_000}}):
         answer = post_json("/image-to-image", {"prompt": "a", "image": image, **more})
         assert (answer.status, answer.error["param"]) == (413, "body")
+
+
+BOUNDS = {
+    "detail": ("10", "detail must be from 1 to 9; 10 was given."),
+    "scale": ("-1.5", "scale must be above 0; -1.5 was given."),
+    "style": ("x" * 41, "style may have 40 characters at most; it has 41."),
+    "textured": ("perhaps", 'textured must be true or false; "perhaps" was given.'),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_bound_is_told_as_a_bound_in_forms_and_json_alike(house: House, name: str) -> None:
+    text, expected = BOUNDS[name]
+    value = {"detail": 10, "scale": -1.5}.get(name, text)
+    form = post_form(MODELS, [("prompt", "a cup"), (name, text)])
+    whole = post_form(MODELS, [("prompt", "a cup"), ("options", json.dumps({name: value}))])
+    body = post_json(MODELS, {"prompt": "a cup", "options": {name: value}})
+    assert form.error["message"] == expected
+    assert whole.error["message"] == body.error["message"] == f"options.{expected}"
+    assert (form.error["param"], body.error["param"]) == (name, f"options.{name}")
+
+
+def test_an_option_that_there_is_not_is_told_with_those_there_are(house: House) -> None:
+    answer = post_form(MODELS, [("prompt", "a cup"), ("colour", "red")])
+    assert (answer.status, answer.error["param"]) == (400, "colour")
+    assert "detail, scale, style, textured" in answer.error["message"]
+    answer = post_json(MODELS, {"prompt": "a cup", "options": {"colour": "red"}})
+    assert (answer.status, answer.error["param"]) == (400, "options.colour")
+    assert "detail, scale, style, textured" in answer.error["message"]
+
+
+def test_a_number_in_a_query_is_told_its_bounds(house: House) -> None:
+    answer = get("/api/v1/jobs", query={"limit": "1000"})
+    assert answer.error["message"] == 'limit must be at most 100; "1000" was given.'
+
+
+@pytest.mark.parametrize("send_it", ["json", "form"])
+def test_a_prompt_is_kept_in_its_normal_form(house: House, send_it: str) -> None:
+    text = " a cafe\u0301\r\n\tin \u1112\u1161\u11ab\r\n"
+    if send_it == "json":
+        answer = post_json(MODELS, {"prompt": text})
+    else:
+        answer = post_form(MODELS, [("prompt", text)])
+    assert answer.json["input"]["prompt"] == "a café\n\tin 한"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a\x07cup", "prompt_unusable"),
+        ("a\x1b[31mcup", "prompt_unusable"),
+        ("\x85", "prompt_unusable"),
+        ("\u200b\u3164\ufeff", "prompt_empty"),
+        ("a" + "\u0301\u0323" * 20, "prompt_unusable"),
+        ("\u0301\u0323" * 20_000, "prompt_too_long"),
+        ("\u1112\u1161\u11ab" * 1025, "prompt_too_long"),
+    ],
+)
+def test_a_prompt_of_nothing_or_of_controls_is_refused(house: House, text: str, code: str) -> None:
+    for answer in (
+        post_json(MODELS, {"prompt": text}),
+        post_form("/api/v1/jobs", [("kind", "text-to-3d"), ("prompt", text)]),
+    ):
+        assert (answer.status, answer.error["param"], answer.error["code"]) == (400, "prompt", code)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), [("text-to-3d", {"provider": "tripo"}), ("text-to-image", {})]
+)
+def test_a_negative_prompt_is_held_to_the_same_rule(
+    build_house: Build, kind: str, names: dict[str, str]
+) -> None:
+    build_house(QWEN_IMAGE_BASE_URL="http://127.0.0.1:1", TRIPO_API_KEY="tsk_a-key-for-tests")
+    asked = {"kind": kind, "prompt": "a cup", **names}
+    kept = post_json("/api/v1/jobs", {**asked, "options": {"negative_prompt": "cafe\u0301\n"}})
+    assert kept.json["input"]["options"] == {"negative_prompt": "café"}
+    refused = post_json("/api/v1/jobs", {**asked, "options": {"negative_prompt": "a\x07b"}})
+    assert (refused.status, refused.error["param"]) == (400, "options.negative_prompt")
+    assert "U+0007" in refused.error["message"]
+    long = post_json("/api/v1/jobs", {**asked, "options": {"negative_prompt": "x" * 1025}})
+    assert "characters at most; it has 1025." in long.error["message"]
+
+
+def test_a_prompt_counts_in_its_normal_form(house: House) -> None:
+    assert post_json(MODELS, {"prompt": "\u1112\u1161\u11ab" * 1024}).status == 202

@@ -23,6 +23,7 @@ from shared.buckets.base import BucketUnavailable
 from shared.config import SettingsError
 from shared.providers.base import ProviderError
 from shared.store.base import Conflict, StoreUnavailable
+from shared.validation import sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -163,7 +164,7 @@ def _invalid(error: RequestValidationError) -> Problem:
     param = ".".join(place) or "query"
     if first["type"] == "extra_forbidden":
         return Problem(400, "unknown_parameter", f"There is no parameter {param!r}.", param)
-    return Problem(400, "invalid_input", f"{param}: {first['msg']}.", param)
+    return Problem(400, "invalid_input", sentence(first, param), param)
 
 
 def _routing(request: Request, error: HTTPException) -> Problem:

@@ -6,10 +6,11 @@ Qwen-Image 接受的选项与请求内容。
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from shared.prompt_text import normalised
 from shared.providers.base import Ask, InputImage, Rejected
 from shared.providers.cleaning import clean
 
@@ -47,7 +48,7 @@ class TextOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    negative_prompt: str | None = _option(
+    negative_prompt: Annotated[str, AfterValidator(normalised)] | None = _option(
         "What must not appear; it counts where guidance is above 1.",
         "blurry, low quality",
         max_length=NEGATIVE_LENGTH,
@@ -99,9 +100,12 @@ def body_of(ask: Ask) -> dict[str, Any]:
     try:
         options = OPTIONS[ask.kind].model_validate(dict(ask.options))
     except ValidationError as fault:
-        first = fault.errors(include_input=False, include_url=False)[0]
+        from shared.validation import sentence
+
+        first = fault.errors(include_url=False)[0]
         where = ".".join(["options", *map(str, first["loc"])])
-        raise Rejected(f"{where}: {first['msg']}", code="options_invalid") from None
+        message = sentence(first, where, OPTIONS[ask.kind])
+        raise Rejected(message, code="options_invalid") from None
     if not ask.prompt or not ask.prompt.strip():
         raise Rejected("a prompt is needed", code="prompt_missing")
     body = {"kind": ask.kind, "prompt": ask.prompt, **options.model_dump(exclude_none=True)}

@@ -6,10 +6,19 @@ Tripo 接受的选项、提示词与图片。
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from shared.prompt_text import normalised
 from shared.providers.base import Ask, InputImage, Rejected
 from shared.providers.cleaning import clean
 
@@ -106,7 +115,7 @@ class TextOptions(ModelOptions):
     """
 
     image_seed: int | None = _seed("Seed of the picture that is made of the prompt first.", 42)
-    negative_prompt: str | None = _option(
+    negative_prompt: Annotated[str, AfterValidator(normalised)] | None = _option(
         None, "What must not appear.", "base, pedestal", max_length=255
     )
 
@@ -153,9 +162,12 @@ def body_of(ask: Ask) -> dict[str, Any]:
     try:
         options = OPTIONS[ask.kind].model_validate(dict(ask.options))
     except ValidationError as fault:
-        first = fault.errors(include_input=False, include_url=False)[0]
+        from shared.validation import sentence
+
+        first = fault.errors(include_url=False)[0]
         where = ".".join(["options", *map(str, first["loc"])])
-        raise Rejected(f"{where}: {first['msg']}", code="options_invalid") from None
+        message = sentence(first, where, OPTIONS[ask.kind])
+        raise Rejected(message, code="options_invalid") from None
     body = {"model": options.model, **options.model_dump(exclude_defaults=True)}
     if ask.kind == "text-to-3d":
         if not ask.prompt or not ask.prompt.strip():
