@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gpu_inference.settings import SettingsError, load
+from gpu_inference import checkpoints
+from gpu_inference.settings import Settings, SettingsError, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     读取设置并提供服务。
     """
     try:
-        settings = load(sys.argv[1:] if arguments is None else arguments, os.environ)
+        settings = checked(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
         print(error.report(), file=sys.stderr)
         return 2
@@ -27,6 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gpu_inference.http.app import serve
 
     return serve(settings, DiffusersEngine(settings))
+
+
+def checked(arguments: Sequence[str]) -> Settings:
+    """The settings, with a model that may be there; raises SettingsError.
+
+    读取设置并检查模型位置。
+    """
+    settings = load(arguments, os.environ)
+    wrong = checkpoints.fault(settings.model)
+    if wrong is not None:
+        raise SettingsError([f"model: {wrong}"])
+    return settings
 
 
 if __name__ == "__main__":

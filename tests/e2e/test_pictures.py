@@ -13,7 +13,7 @@ from PIL import Image
 
 from gpu_inference.tiny.data import Scene, Thing, draw
 from gpu_inference.tiny.judge import Seen, look
-from infra.local.cloud.standin import QWEN_PYTHON
+from infra.local.cloud.generators import QWEN_PYTHON
 from tests.local import Command, environment, processes
 
 RUN = "infra.local.cli.run"

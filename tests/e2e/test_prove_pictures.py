@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.cloud.standin import QWEN_PYTHON
+from infra.local.cloud.generators import QWEN_PYTHON
 from infra.local.prove.generators import QwenImage, judge_books
 from infra.local.standins.qwen_image import Books
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status

@@ -12,8 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-from gpu_inference.engine.pipeline import DiffusersEngine
-from gpu_inference.settings import load
+from gpu_inference.__main__ import checked
+from gpu_inference.settings import SettingsError
 from gpu_inference.tiny import MODEL
 
 _TINY = (
@@ -29,14 +29,20 @@ def main() -> int:
 
     运行服务。
     """
-    from gpu_inference.http.app import serve
-
     home, port = Path(sys.argv[1]), sys.argv[2]
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     own = ("--host", "127.0.0.1", "--port", port, "--state", str(home / "qwen-image"))
     more = ("--log-level", "WARNING", "--grace-seconds", "3")
     model = () if os.environ.get("QWEN_IMAGE_MODEL") else _TINY  # the operator's goes first
-    settings = load([*own, *more, *model, *sys.argv[3:]], os.environ)
+    try:
+        settings = checked([*own, *more, *model, *sys.argv[3:]])
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    # After the settings: these take seconds to import.
+    from gpu_inference.engine.pipeline import DiffusersEngine
+    from gpu_inference.http.app import serve
+
     return serve(settings, DiffusersEngine(settings), on_listening=_say)
 
 
