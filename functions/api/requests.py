@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from shared.jobs.kinds import KINDS
-
 
 class Asked(BaseModel):
     """A request's body: unknown fields and wrong types are refused.
@@ -40,34 +38,12 @@ class CreateModel(Asked):
     创建模型的请求。
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "prompt": "a small red toy robot",
-                    "options": {},
-                    "metadata": {"order": "A-1001"},
-                    "callback_url": "https://shop.example.com/hooks/models",
-                }
-            ]
-        }
-    )
-
-    kind: str | None = Field(
-        None,
-        max_length=64,
-        description="Left out, it follows from the input: a prompt, an image, or views.",
-        json_schema_extra={"enum": [*KINDS, None]},
-    )
+    kind: str | None = Field(None, max_length=64)
     provider: str | None = Field(
         None, max_length=64, description="Left out: the first configured one that makes this kind."
     )
-    prompt: str | None = Field(
-        None, description="What is to be seen; for text-to-3d, text-to-image and image-to-image."
-    )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="The provider's options for this kind."
-    )
+    prompt: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(
         default_factory=dict, description="Yours: kept and shown with the job; at most 16 KiB."
     )
@@ -82,55 +58,6 @@ class CreateModel(Asked):
         全部字段名。
         """
         return frozenset(cls.model_fields)
-
-
-class CreateJob(CreateModel):
-    """The same for `/api/v1/jobs`, where `kind` is needed.
-
-    创建任务的请求。
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "required": ["kind"],
-            "examples": [{"kind": "text-to-3d", "prompt": "a small red toy robot"}],
-        }
-    )
-
-
-class TextToImage(CreateModel):
-    """What `/text-to-image` takes; options may be fields of their own.
-
-    文生图的请求。
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "additionalProperties": True,
-            "required": ["prompt"],
-            "examples": [{"prompt": "a teapot shaped like a house", "width": 1024, "n": 2}],
-        }
-    )
-
-
-class ImageToImage(CreateModel):
-    """What `/image-to-image` takes; options may be fields of their own.
-
-    图生图的请求。
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "additionalProperties": True,
-            "required": ["prompt", "image"],
-            "examples": [{"prompt": "the same in blue", "strength": 0.6, "image": "iVBORw0KGgo…"}],
-        }
-    )
-
-    image: str | None = Field(None, description="A picture in Base64, or a data: URL of it.")
-    mask: str | None = Field(
-        None, description="Of the picture's size: white is painted anew, black is kept as it is."
-    )
 
 
 class UploadReference(Asked):
@@ -210,3 +137,7 @@ class ReplayDeliveries(Asked):
         pattern=r"^[!-~]{1,64}$",
         description="Go on where an earlier call stopped: its `next`.",
     )
+
+
+DOCUMENTED = (Retry, ReplayDeliveries, UploadReference, ArtifactReference, UrlReference)
+"""Bodies whose schemas are these classes' own; those that make a job have one for each kind."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shared.clock import Deadline
+from shared.deliveries import repository
+from shared.deliveries.model import Delivery
 from shared.jobs.model import Job
 from shared.jobs.polling import drain, poll
 from shared.wiring import Bundle
@@ -49,6 +51,9 @@ class House:
         found = self.bundle.ports.jobs.get(job_id)
         assert found is not None
         return found
+
+    def deliveries(self, job_id: str) -> Sequence[Delivery]:
+        return repository.for_job(self.bundle.store, job_id)
 
     def carry(self, moves: int = 12, *, process: bool = True) -> None:
         """Let the other functions work until nothing changes any more."""

@@ -38,10 +38,20 @@ def operations(document: Any) -> list[tuple[str, Any]]:
     ]
 
 
+def body_of(document: Any, kind: str, ending: str = "") -> Any:
+    """What `/api/v1/jobs` takes for a kind."""
+    parts = document["components"]["schemas"]
+    name = parts["CreateJob"]["discriminator"]["mapping"][kind].rpartition("/")[2]
+    return parts[name + ending]
+
+
 def check(document: Any, name: str, answer: Answer) -> None:
     """Whether an answer is as the document says."""
     told = dict(operations(document))[name]["responses"]
     assert str(answer.status) in told, f"{name} answers {answer.status}"
+    headers = {header.lower() for header in told[str(answer.status)]["headers"]}
+    sent = set(answer.headers) & {"location", "retry-after", "x-request-id", "www-authenticate"}
+    assert sent <= headers, f"{name} {answer.status}"
     content = told[str(answer.status)].get("content")
     if content is None:
         assert answer.body == ""
@@ -82,11 +92,10 @@ def test_the_options_of_every_provider_and_kind_are_shown(document: Any) -> None
     for kind in ThrowawayProvider.options:
         shown = document["components"]["schemas"][f"Options.throwaway.{kind}"]
         assert set(shown["properties"]) == {"detail", "scale", "style", "textured"}
-        reference = {"$ref": f"#/components/schemas/Options.throwaway.{kind}"}
-        assert (
-            reference
-            in (document["components"]["schemas"]["CreateJob"]["properties"]["options"]["anyOf"])
-        )
+        body = body_of(document, kind)
+        reference = f"#/components/schemas/Options.throwaway.{kind}"
+        assert body["properties"]["options"]["$ref"] == reference
+        assert set(shown["properties"]) <= set(body_of(document, kind, "Form")["properties"])
 
 
 def test_answers_are_as_the_document_says(house: House, document: Any) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from functions.api.http.problems import Problem, document
+
 EXAMPLE_ID = "01JD8Q5S3V7X2Z4B6D8F0H2K4M"
 _AT = "2026-11-21T21:00:00.000Z"
 _URL = f"https://models.example.com/api/v1/jobs/{EXAMPLE_ID}"
@@ -62,8 +64,16 @@ JOB: dict[str, Any] = {
     "retry_of": None,
     "retried_as": None,
     "deleted_at": None,
-    "urls": {"self": _URL, "cancel": f"{_URL}/cancel"},
+    "urls": {
+        "self": _URL,
+        "cancel": f"{_URL}/cancel",
+        "retry": f"{_URL}/retry",
+        "deliveries": f"{_URL}/deliveries",
+        "result": f"https://models.example.com/api/v1/models/{EXAMPLE_ID}/result",
+    },
 }
+
+EVENT: dict[str, Any] = {"type": "job.succeeded", "timestamp": _AT, "data": JOB}
 
 STATUS: dict[str, Any] = {
     "id": EXAMPLE_ID,
@@ -123,18 +133,41 @@ INFO: dict[str, Any] = {
     },
 }
 
-PROBLEM: dict[str, Any] = {
-    "type": "urn:maquette:problem:prompt_empty",
-    "title": "Bad Request",
-    "status": 400,
-    "detail": "prompt must not be empty.",
-    "instance": "/api/v1/models",
-    "error": {
-        "message": "prompt must not be empty.",
-        "type": "invalid_request_error",
-        "code": "prompt_empty",
-        "param": "prompt",
-    },
-    "request_id": "01JD8Q5S3V7X2Z4B6D8F0H2K4N",
-    "retryable": False,
+_FAULTS: dict[str, Problem] = {
+    "400": Problem(400, "prompt_empty", "prompt must not be empty.", "prompt"),
+    "401": Problem(401, "unauthenticated", "This API key is not known."),
+    "403": Problem(403, "http_error", "The API answers at its public address only."),
+    "404": Problem(404, "job_not_found", f"There is no job '{EXAMPLE_ID}'."),
+    "409": Problem(
+        409, "not_finished", "The job is running; there is no result yet.", retryable=True
+    ),
+    "410": Problem(410, "artifact_deleted", "The files of this job were deleted."),
+    "413": Problem(413, "too_large", "The body is larger than 25165824 bytes.", "body"),
+    "415": Problem(
+        415, "image_format_unsupported", "image: this is an SVG; send JPEG, PNG or WebP.", "image"
+    ),
+    "422": Problem(
+        422,
+        "kind_not_made",
+        "Nobody here makes text-to-image; qwen-image would, with QWEN_IMAGE_BASE_URL set.",
+        "kind",
+    ),
+    "500": Problem(500, "internal", "Something went wrong here; the log knows the request's id."),
+    "503": Problem(
+        503, "store_unavailable", "The store does not answer just now; ask again.", retryable=True
+    ),
 }
+
+
+def problem_of(status: str) -> dict[str, Any]:
+    """An error of a status, as it is answered.
+
+    某个状态码的错误示例。
+    """
+    shown = _FAULTS[status]
+    return document(
+        shown, instance=f"/api/v1/jobs/{EXAMPLE_ID}", request_id="01JD8Q5S3V7X2Z4B6D8F0H2K4N"
+    )
+
+
+PROBLEM: dict[str, Any] = problem_of("400")

@@ -5,12 +5,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api.docs import examples
-from shared.jobs.model import Status
+from functions.api.operations import ID
+from shared.deliveries.model import DeliveryStatus
+from shared.jobs.kinds import KINDS
+from shared.jobs.model import TERMINAL, Status
+
+Id = Annotated[str, Field(pattern=ID)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Link = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+KindName = Annotated[str, Field(json_schema_extra={"enum": [*KINDS]})]
+Event = Annotated[
+    str,
+    Field(json_schema_extra={"enum": [f"job.{one.value}" for one in Status if one in TERMINAL]}),
+]
 
 
 class Artifact(BaseModel):
@@ -21,10 +34,10 @@ class Artifact(BaseModel):
 
     role: str
     name: str
-    url: str
+    url: Link
     media_type: str
     bytes: int
-    sha256: str
+    sha256: Sha256
     facts: dict[str, Any] = Field(
         description="What is in the file. Of a model: `triangles`, `lines`, `points`, `vertices` "
         "as the shown scene draws them, `bounds`, `watertight`, `verified` (`vertices` where these "
@@ -63,7 +76,7 @@ class HistoryEntry(BaseModel):
     一次状态变化。
     """
 
-    at: str
+    at: Time
     status: Status
     note: str | None
 
@@ -84,6 +97,19 @@ class Receipt(BaseModel):
     )
 
 
+class JobUrls(BaseModel):
+    """Where to go on with a job.
+
+    任务的相关地址。
+    """
+
+    self_: Link = Field(alias="self")
+    cancel: Link
+    retry: Link
+    deliveries: Link
+    result: Link
+
+
 class Job(BaseModel):
     """The job resource.
 
@@ -92,15 +118,15 @@ class Job(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB]})
 
-    id: str
-    kind: str
+    id: Id
+    kind: KindName
     provider: str
     status: Status
     progress: int = Field(ge=0, le=100)
-    created_at: str
-    updated_at: str
-    started_at: str | None
-    finished_at: str | None
+    created_at: Time
+    updated_at: Time
+    started_at: Time | None
+    finished_at: Time | None
     metadata: dict[str, Any]
     input: dict[str, Any]
     artifacts: list[Artifact]
@@ -114,10 +140,23 @@ class Job(BaseModel):
     )
     receipt: Receipt
     history: list[HistoryEntry]
-    retry_of: str | None
-    retried_as: str | None
-    deleted_at: str | None
-    urls: dict[str, str]
+    retry_of: Id | None
+    retried_as: Id | None
+    deleted_at: Time | None
+    urls: JobUrls
+
+
+class JobEvent(BaseModel):
+    """The body of a webhook: which event, when it happened, and the job as it was then.
+
+    回调通知的内容。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.EVENT]})
+
+    type: Event
+    timestamp: Time
+    data: Job
 
 
 class JobList(BaseModel):
@@ -137,8 +176,8 @@ class JobList(BaseModel):
 
     data: list[Job]
     has_more: bool
-    first_id: str | None
-    last_id: str | None
+    first_id: Id | None
+    last_id: Id | None
 
 
 class ModelStatus(BaseModel):
@@ -149,12 +188,12 @@ class ModelStatus(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.STATUS]})
 
-    id: str
+    id: Id
     status: Status
     progress: int = Field(ge=0, le=100)
     eta_seconds: int | None
-    created_at: str
-    updated_at: str
+    created_at: Time
+    updated_at: Time
 
 
 class ModelResult(BaseModel):
@@ -165,12 +204,12 @@ class ModelResult(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.RESULT]})
 
-    id: str
+    id: Id
     status: Status
-    link: str
-    preview: str | None
+    link: Link
+    preview: Link | None
     size: int
-    sha256: str
+    sha256: Sha256
     format: str
     facts: dict[str, Any]
     generation_seconds: float | None
@@ -184,7 +223,7 @@ class DeliveryTry(BaseModel):
     一次投递尝试。
     """
 
-    at: str
+    at: Time
     status: int | None
     error: str | None
     milliseconds: int
@@ -198,12 +237,12 @@ class Delivery(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.DELIVERY]})
 
-    id: str
-    event: str
-    url: str
-    status: str
-    created_at: str
-    next_try_at: str | None
+    id: Id
+    event: Event
+    url: Link
+    status: DeliveryStatus
+    created_at: Time
+    next_try_at: Time | None
     tries: list[DeliveryTry]
 
 
@@ -232,7 +271,7 @@ class Replay(BaseModel):
 
     replayed: int
     has_more: bool
-    next: str | None
+    next: Id | None
 
 
 class KindInfo(BaseModel):
@@ -241,7 +280,7 @@ class KindInfo(BaseModel):
     一类任务的说明。
     """
 
-    name: str
+    name: KindName
     makes: str
     takes_prompt: bool
     images: list[str]
@@ -287,7 +326,7 @@ class Health(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
-    status: str
+    status: Literal["ok"]
 
 
 class Readiness(BaseModel):
@@ -308,8 +347,8 @@ class Readiness(BaseModel):
         }
     )
 
-    status: str
-    parts: dict[str, str]
+    status: Literal["ready"]
+    parts: dict[str, Literal["ok", "unavailable"]]
     warnings: dict[str, str]
 
 
@@ -320,7 +359,7 @@ class ErrorDetail(BaseModel):
     """
 
     message: str
-    type: str
+    type: Literal["invalid_request_error", "authentication_error", "server_error"]
     code: str
     param: str | None
 
@@ -336,11 +375,18 @@ class Problem(BaseModel):
         json_schema_extra={"examples": [examples.PROBLEM]},
     )
 
-    type: str
+    type: str = Field(pattern="^urn:maquette:problem:")
     title: str
-    status: int
+    status: int = Field(ge=400, le=599)
     detail: str
     instance: str
     error: ErrorDetail
     request_id: str
     retryable: bool
+
+
+DOCUMENTED = (
+    *(Job, JobEvent, JobList, ModelStatus, ModelResult, DeliveryList, Delivery, Replay),
+    *(Info, Health, Readiness, Problem),
+)
+"""Every answer's shape."""

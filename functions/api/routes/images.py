@@ -38,10 +38,7 @@ _ABOUT = (
     tags=["pictures"],
     summary="Make pictures from words",
     description=_ABOUT,
-    responses={
-        **operations.answers("Job", 400, 401, 413, 415, 422, status=202),
-        303: operations.picture("Job"),
-    },
+    responses=operations.created(pictures=True),
     openapi_extra=operations.creates("TextToImage"),
 )
 def text_to_image(request: Request, caller: Caller, body: Body) -> Response:
@@ -60,10 +57,7 @@ def text_to_image(request: Request, caller: Caller, body: Body) -> Response:
     description=f"{_ABOUT} The picture is the file `image` of a form; in JSON it is Base64 or a "
     "data: URL. A `mask` of its size keeps it where it is black, and lets only "
     "the white be painted anew; not every model takes one.",
-    responses={
-        **operations.answers("Job", 400, 401, 413, 415, 422, status=202),
-        303: operations.picture("Job"),
-    },
+    responses=operations.created(pictures=True),
     openapi_extra=operations.creates("ImageToImage"),
 )
 def image_to_image(request: Request, caller: Caller, body: Body) -> Response:

@@ -55,7 +55,7 @@ class Listing(BaseModel):
     summary="Create a job",
     description="Like `POST /api/v1/models`, with the kind named. Pictures are sent as files of a "
     "multipart/form-data body, options and metadata there as JSON text.",
-    responses=operations.answers("Job", 400, 401, 413, 415, 422, status=202),
+    responses=operations.created(),
     openapi_extra=operations.creates("CreateJob"),
 )
 def create_job(request: Request, caller: Caller, body: Body) -> Response:
@@ -106,7 +106,7 @@ def list_jobs(caller: Caller, query: Annotated[Listing, Query()]) -> Response:
     tags=["jobs"],
     summary="Read a job",
     description="The whole job. While it is unfinished, Retry-After says when to look again.",
-    responses=operations.answers("Job", 401, 404),
+    responses=operations.job_answers(401, 404),
 )
 def get_job(job_id: str, caller: Caller) -> Response:
     """Read one job.
@@ -123,7 +123,7 @@ def get_job(job_id: str, caller: Caller) -> Response:
     summary="Delete a job's files",
     description="Removes the files of a job that has ended, for good; their links answer 410 from "
     "then on. The job itself stays readable. Asking twice is harmless.",
-    responses=operations.answers("Job", 401, 404, 409),
+    responses=operations.job_answers(401, 404, 409),
 )
 def delete_job(job_id: str, caller: Caller) -> Response:
     """Delete the files of an ended job.
@@ -140,7 +140,7 @@ def delete_job(job_id: str, caller: Caller) -> Response:
     summary="Cancel a job",
     description="A waiting job ends at once. A running one becomes `canceling` until the "
     "provider's task has ended; it may be billed. Once files are being stored it is too late: 409.",
-    responses=operations.answers("Job", 401, 404, 409),
+    responses=operations.job_answers(401, 404, 409),
 )
 def cancel_job(job_id: str, caller: Caller) -> Response:
     """Cancel a job.
@@ -159,7 +159,7 @@ def cancel_job(job_id: str, caller: Caller) -> Response:
     description="Makes a new job of one that did not succeed, going on where it stopped, and "
     "answers with it; asked again, with the same one. Where the provider may already have charged "
     "for a task, `accept_possible_charge` is needed.",
-    responses=operations.answers("Job", 400, 401, 404, 409, status=202),
+    responses=operations.job_answers(400, 401, 404, 409, 413, 415, status=202),
     openapi_extra=operations.json_body("Retry", required=False),
 )
 def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Response:

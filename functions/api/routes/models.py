@@ -38,7 +38,7 @@ router = APIRouter(
     "image-to-3d; `front`, `left`, `back`, `right` files (front and one more at least) "
     "multiview-to-3d. In a form, single options may be fields of their own. `Prefer: wait=20` "
     "holds the answer until the job has ended or the time is up.",
-    responses=operations.answers("Job", 400, 401, 413, 415, 422, status=202),
+    responses=operations.created(),
     openapi_extra=operations.creates("CreateModel"),
 )
 def create_model(request: Request, caller: Caller, body: Body) -> Response:
@@ -56,7 +56,7 @@ def create_model(request: Request, caller: Caller, body: Body) -> Response:
     description="Status, progress from 0 to 100, and the seconds that are left as far as past jobs "
     "like it, its progress and the provider's own guess tell; null while nothing is known. While "
     "unfinished, Retry-After says when to look again.",
-    responses=operations.answers("ModelStatus", 401, 404),
+    responses=operations.answers("ModelStatus", 401, 404, headers=operations.RETRY_AFTER),
 )
 def get_status(job_id: str, caller: Caller) -> Response:
     """Read how far a job has come.
