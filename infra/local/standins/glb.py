@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,22 @@ class _Chunk:
         return len(self.accessors) - 1
 
 
+@dataclass(frozen=True)
+class Group:
+    """A mesh that looks the same all over: its name, linear RGBA colour, metallic, roughness, and a
+    JPEG as base colour texture (b"": none).
+
+    外观一致的一组三角形。
+    """
+
+    name: str
+    mesh: Mesh
+    color: tuple[float, ...]
+    metallic: float
+    rough: float
+    jpeg: bytes = b""
+
+
 def write(
     mesh: Mesh, color: tuple[float, ...], metallic: float, rough: float, jpeg: bytes
 ) -> bytes:
@@ -60,35 +77,59 @@ def write(
 
     把一个网格写成 GLB 文件。
     """
+    return write_groups([Group("surface", mesh, color, metallic, rough, jpeg)])
+
+
+def write_groups(groups: Sequence[Group]) -> bytes:
+    """A GLB of one mesh whose parts look different; at most one of them has a texture.
+
+    把多组三角形写成 GLB 文件。
+    """
     chunk = _Chunk()
-    primitive = {"attributes": _attributes(mesh, chunk), "mode": 4, "material": 0}
-    flat = mesh.triangles.astype("<u4").ravel()
-    primitive["indices"] = chunk.accessor(
-        flat.tobytes(), INDICES, componentType=UNSIGNED_INT, count=len(flat), type="SCALAR"
-    )
-    surface: dict[str, Any] = {
-        "baseColorFactor": [round(float(part), 4) for part in color],
-        "metallicFactor": metallic,
-        "roughnessFactor": rough,
-    }
+    primitives, materials = [], []
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": GENERATOR},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "model"}],
-        "meshes": [{"primitives": [primitive], "name": "model"}],
-        "materials": [{"name": "surface", "pbrMetallicRoughness": surface}],
     }
-    if jpeg:
-        surface["baseColorTexture"] = {"index": 0}
-        document["textures"] = [{"source": 0, "sampler": 0}]
-        document["samplers"] = [
-            {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
-        ]
-        document["images"] = [{"bufferView": chunk.view(jpeg), "mimeType": "image/jpeg"}]
+    for number, group in enumerate(groups):
+        primitive: dict[str, Any] = {
+            "attributes": _attributes(group.mesh, chunk),
+            "mode": 4,
+            "material": number,
+        }
+        flat = group.mesh.triangles.astype("<u4").ravel()
+        primitive["indices"] = chunk.accessor(
+            flat.tobytes(), INDICES, componentType=UNSIGNED_INT, count=len(flat), type="SCALAR"
+        )
+        primitives.append(primitive)
+        surface: dict[str, Any] = {
+            "baseColorFactor": [round(float(part), 4) for part in group.color],
+            "metallicFactor": group.metallic,
+            "roughnessFactor": group.rough,
+        }
+        if group.jpeg:
+            surface["baseColorTexture"] = {"index": 0}
+            document |= _texture(chunk.view(group.jpeg))
+        materials.append({"name": group.name, "pbrMetallicRoughness": surface})
+    document["meshes"] = [{"primitives": primitives, "name": "model"}]
+    document["materials"] = materials
     document["accessors"], document["bufferViews"] = chunk.accessors, chunk.views
     document["buffers"] = [{"byteLength": len(chunk.data)}]
     return _pack(document, bytes(chunk.data))
+
+
+def _texture(view: int) -> dict[str, Any]:
+    """What the document says of the one texture, a JPEG in a buffer view.
+
+    贴图的声明。
+    """
+    return {
+        "textures": [{"source": 0, "sampler": 0}],
+        "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],
+        "images": [{"bufferView": view, "mimeType": "image/jpeg"}],
+    }
 
 
 def _attributes(mesh: Mesh, chunk: _Chunk) -> dict[str, int]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from infra.local.standins import glb, glyphs, solids
+from infra.local.standins import glb, glyphs, solids, words
+from infra.local.standins.parts import Kit, Part, shaded
+from infra.local.standins.words import Reading, Surface
 from shared.artifacts.images import image
 from shared.artifacts.images.pixels import orientation_of, plain, turned
 
@@ -23,37 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from infra.local.standins.things import Thing
+
 TEXTURE_PIXELS = 1024
 PICTURE_PIXELS = 512
 MAX_SIDE = 12_000  # pixels: larger pictures are refused rather than unpacked
 GRID = 128  # cells along the longer side of a relief
 CELLS = 19_000  # pixels of lettering; about three triangles each
 RELIEF = 0.16  # metres between black and white; the longer side is one metre
-# What words say about a surface: sRGB in hex, metallic, roughness.
-SURFACES: dict[tuple[str, ...], tuple[str, float, float]] = {
-    ("wooden", "wood", "oak", "木"): ("8a5a2b", 0.0, 0.75),
-    ("golden", "gold", "黄金", "金色", "金"): ("d4a017", 0.6, 0.3),
-    ("silver", "银"): ("c8ccd0", 0.6, 0.3),
-    ("bronze", "brass", "copper", "青铜", "铜"): ("b0713a", 0.6, 0.4),
-    ("iron", "steel", "metal", "metallic", "铁", "钢", "金属"): ("8d9299", 0.6, 0.45),
-    ("stone", "rock", "concrete", "石"): ("8c8880", 0.0, 0.95),
-    ("jade", "玉", "翡翠"): ("3f9e6e", 0.0, 0.25),
-    ("glass", "crystal", "ice", "玻璃", "水晶", "冰"): ("bfe3ee", 0.0, 0.08),
-    ("ceramic", "porcelain", "陶瓷", "瓷"): ("f2efe6", 0.0, 0.2),
-    ("leather", "皮革"): ("6b4226", 0.0, 0.7),
-    ("red", "crimson", "红"): ("c62828", 0.0, 0.55),
-    ("orange", "橙", "橘"): ("ef7d1a", 0.0, 0.55),
-    ("yellow", "黄"): ("f2c42c", 0.0, 0.55),
-    ("green", "绿"): ("2e8b3d", 0.0, 0.55),
-    ("cyan", "teal", "turquoise", "青"): ("1fa3a3", 0.0, 0.55),
-    ("blue", "navy", "蓝"): ("2456c8", 0.0, 0.55),
-    ("purple", "violet", "紫"): ("7b3fb5", 0.0, 0.55),
-    ("pink", "粉"): ("ee8fb3", 0.0, 0.55),
-    ("brown", "棕", "褐"): ("7a4a2a", 0.0, 0.6),
-    ("black", "黑"): ("202226", 0.0, 0.5),
-    ("white", "白"): ("f0f0ee", 0.0, 0.6),
-    ("grey", "gray", "灰"): ("8a8d91", 0.0, 0.6),
-}
 PALETTE = ("3d6fb6", "b65a3d", "4d9a6a", "8a5fb0", "c29a3a", "3a9aa8")
 
 
@@ -128,22 +106,78 @@ def open_photo(data: bytes, pixels: int) -> Image:
         return Image.alpha_composite(white, upright).convert("RGB")
 
 
-def surface(prompt: str, seed: int) -> tuple[str, float, float]:
-    """Colour (sRGB hex), metallic and roughness of the first word that names any, the longest of
-    those at one place; without such a word, a colour chosen by prompt and seed.
+def model(prompt: str, options: Options) -> bytes:
+    """A GLB of what the prompt names, where that is known; else of its words as lettering.
+
+    按提示词制作模型。
+    """
+    from infra.local.standins.things import THINGS, USUAL
+
+    reading = words.read(prompt, {name: thing.words for name, thing in THINGS.items()})
+    if reading.thing is None:
+        return lettering(prompt, options)
+    thing = THINGS[reading.thing]
+    parts = _built(thing, reading, prompt, options)
+    usual = Surface(thing.color or _palette(prompt, options.seed))
+    groups = []
+    for role in dict.fromkeys(part.role for part in parts):
+        here = usual if role == "body" else Surface(USUAL.get(role, usual.color))
+        named = reading.parts.get(role)
+        if named is None and (role in ("body", thing.main) or role not in USUAL):
+            named = reading.main
+        look = here if named is None else named.over(here)
+        mesh = shaded([part for part in parts if part.role == role])
+        groups.append(glb.Group(role, mesh, linear(look.color), look.metallic, look.rough))
+    return glb.write_groups(_unit(groups))
+
+
+def surface(prompt: str, seed: int) -> Surface:
+    """What the first words for a colour and a material say; without any, a colour chosen by prompt
+    and seed.
 
     由提示词选择颜色和材质。
     """
-    text, found = prompt.lower(), []
-    for names, look in SURFACES.items():
-        for name in names:
-            word = rf"(?<![a-z]){name}(?![a-z])" if name.isascii() else name
-            if hit := re.search(word, text):
-                found.append((hit.start(), -len(name), look))
-    if found:
-        return min(found)[2]
+    reading = words.read(prompt, {})
+    said = [named for named in (reading.main, *reading.parts.values()) if not named.says_nothing]
+    usual = Surface(_palette(prompt, seed), rough=0.6)
+    return said[0].over(usual) if said else usual
+
+
+def _palette(prompt: str, seed: int) -> str:
     digest = hashlib.sha256(f"{seed}:{prompt}".encode("utf-8", "replace")).digest()
-    return PALETTE[digest[0] % len(PALETTE)], 0.0, 0.6
+    return PALETTE[digest[0] % len(PALETTE)]
+
+
+def _built(thing: Thing, reading: Reading, prompt: str, options: Options) -> list[Part]:
+    """The parts of a thing in the prompt's proportions, as fine as the limit of faces allows.
+
+    搭建物体的部件。
+    """
+    from infra.local.standins.things import Dice
+
+    seed = f"{options.seed}:{prompt}".encode("utf-8", "replace")
+    for segments in (40, 28, 20, 14, 10, 8, 6, 4, 3):
+        dice = Dice(random.Random(seed))
+        parts = [part.scaled(*reading.size) for part in thing.build(Kit(segments), dice)]
+        if sum(len(part.triangles) for part in parts) <= (options.face_limit or 60_000):
+            break
+    return parts
+
+
+def _unit(groups: list[glb.Group]) -> list[glb.Group]:
+    """The same around the origin, its longest side one metre.
+
+    归一化尺寸。
+    """
+    import numpy as np
+
+    every = np.concatenate([group.mesh.positions for group in groups])
+    low, high = every.min(axis=0), every.max(axis=0)
+    moved = []
+    for group in groups:
+        places = (group.mesh.positions - (low + high) / 2) / (high - low).max()
+        moved.append(replace(group, mesh=replace(group.mesh, positions=places)))
+    return moved
 
 
 def lettering(prompt: str, options: Options) -> bytes:
@@ -157,8 +191,8 @@ def lettering(prompt: str, options: Options) -> bytes:
     while len(mesh.triangles) > most and cells > 500:
         cells = cells * 3 // 4
         mesh = solids.extrude(*glyphs.coverage(prompt, cells))
-    color, metallic, rough = surface(prompt, options.seed)
-    return glb.write(mesh, linear(color), metallic, rough, b"")
+    look = surface(prompt, options.seed)
+    return glb.write(mesh, linear(look.color), look.metallic, look.rough, b"")
 
 
 def linear(color: str) -> tuple[float, ...]:
@@ -242,7 +276,7 @@ def picture(prompt: str | None, photo: bytes | None) -> bytes:
         draw = ImageDraw.Draw(canvas)
         for number, row in enumerate(rows):
             middle = side / 2 + (number - (len(rows) - 1) / 2) * 1.2 * size
-            color = "#" + surface(prompt or "", 0)[0]
+            color = "#" + surface(prompt or "", 0).color
             draw.text(
                 (side / 2, middle),
                 row,

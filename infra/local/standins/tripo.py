@@ -576,7 +576,7 @@ class Standin(Server):
             return modelling.picture(task.body.get("prompt"), inputs.get("front"))
         options = modelling.Options.read(task.body)
         if task.kind == "text_to_model":
-            return modelling.lettering(task.body["prompt"], options)
+            return modelling.model(task.body["prompt"], options)
         return modelling.relief(inputs["front"], inputs.get("back"), options)
 
     def _bytes(self, source: str, view: str) -> bytes:

@@ -120,7 +120,7 @@ def test_lines_never_overflow(text: str) -> None:
     ],
 )
 def test_the_colour_follows_the_words(prompt: str, color: str | None) -> None:
-    chosen = modelling.surface(prompt, 0)[0]
+    chosen = modelling.surface(prompt, 0).color
     assert chosen == color or (color is None and chosen in modelling.PALETTE)
 
 
