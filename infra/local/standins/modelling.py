@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from infra.local.standins import glb, glyphs, solids, words
-from infra.local.standins.parts import Kit, Part, shaded
+from infra.local.standins.parts import Kit, Part, bevelled, shaded
 from infra.local.standins.words import Reading, Surface
 from shared.artifacts.images import image
 from shared.artifacts.images.pixels import orientation_of, plain, turned
@@ -158,7 +158,8 @@ def _built(thing: Thing, reading: Reading, prompt: str, options: Options) -> lis
     seed = f"{options.seed}:{prompt}".encode("utf-8", "replace")
     for segments in (40, 28, 20, 14, 10, 8, 6, 4, 3):
         dice = Dice(random.Random(seed))
-        parts = [part.scaled(*reading.size) for part in thing.build(Kit(segments), dice)]
+        built = thing.build(Kit(segments), dice)
+        parts = [bevelled(part.scaled(*reading.size)) for part in built]
         if sum(len(part.triangles) for part in parts) <= (options.face_limit or 60_000):
             break
     return parts

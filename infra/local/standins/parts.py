@@ -7,7 +7,7 @@ parts that stand in one another. +y is up, +z the front, lengths are in metres.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 CREASE = 38.0
 """Degrees: where two triangles meet at a larger angle, the edge between them is sharp."""
+
+BEVEL = 0.004
+"""Width of the narrow face along a sharp edge, as a share of the part's longest side."""
 
 Point = tuple[float, float, float]
 
@@ -261,8 +264,134 @@ def _rings(
     return rings
 
 
+def bevelled(part: Part) -> Part:
+    """The part with a narrow face along each sharp edge: so every vertex has one normal, is shared
+    by all its triangles, and the edges still look sharp.
+
+    给尖锐的边加上窄倒角。
+    """
+    import numpy as np
+
+    corners = _Corners(part)
+    if not corners.sharp:
+        return part
+    spread, faces = corners.groups()
+    size = np.ptp(part.points, axis=0).max()
+    points = part.points[spread]
+    inward = corners.middles(faces, len(spread)) - points
+    length = np.linalg.norm(inward, axis=1, keepdims=True)
+    step = np.minimum(BEVEL * size, 0.2 * length)
+    points = points + inward / np.maximum(length, 1e-12) * step
+    more = np.array([*corners.strips(faces)], int).reshape(-1, 3)
+    return replace(part, points=points, triangles=np.concatenate([faces, more]))
+
+
+class _Corners:
+    """A part's triangles' corners, told apart where a sharp edge runs between them. A corner's
+    number is three times its triangle's, plus its place in it; an edge bears that of its beginning.
+
+    三角形的角及尖锐的边。
+    """
+
+    def __init__(self, part: Part) -> None:
+        import numpy as np
+
+        self._points, self._triangles = part.points, part.triangles
+        places = self._points[self._triangles]
+        across = np.cross(places[:, 1] - places[:, 0], places[:, 2] - places[:, 0])
+        length = np.linalg.norm(across, axis=1, keepdims=True)
+        facing = across / np.maximum(length, 1e-30)
+        begins = self._triangles.ravel()
+        ends = np.roll(self._triangles, -1, axis=1).ravel()
+        # An edge and its twin, which runs the other way, have the same two points.
+        key = np.minimum(begins, ends) * len(self._points) + np.maximum(begins, ends)
+        order = np.argsort(key, kind="stable").reshape(-1, 2)
+        twins = np.empty(len(begins), int)
+        twins[order] = order[:, ::-1]
+        alike = np.einsum("ij,ij->i", np.repeat(facing, 3, axis=0), facing[twins // 3])
+        self._begins: list[int] = begins.tolist()
+        self._twins: list[int] = twins.tolist()
+        self.sharp: list[int] = np.flatnonzero(alike < np.cos(np.radians(CREASE))).tolist()
+
+    def groups(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """For each new vertex the old one; and the triangles by new vertices.
+
+        拆分后的顶点与三角形。
+        """
+        import numpy as np
+
+        # Where no sharp edge is, all corners at a point are one; elsewhere each is alone at first.
+        edged, sharp = {self._begins[edge] for edge in self.sharp}, set(self.sharp)
+        count = len(self._points)
+        parent = list(range(count + len(self._begins)))
+
+        def root(one: int) -> int:
+            while parent[one] != one:
+                parent[one] = parent[parent[one]]
+                one = parent[one]
+            return one
+
+        for corner, point in enumerate(self._begins):
+            if point not in edged:
+                parent[count + corner] = point
+            elif corner not in sharp:
+                # The triangle beyond the edge that begins here has this point at its twin's end.
+                parent[root(count + corner)] = root(count + _after(self._twins[corner]))
+        roots = np.array([root(count + corner) for corner in range(len(self._begins))])
+        _, first, faces = np.unique(roots, return_index=True, return_inverse=True)
+        return self._triangles.ravel()[first], faces.reshape(-1, 3)
+
+    def middles(self, faces: NDArray[Any], count: int) -> NDArray[Any]:
+        """The mean of the middles of each new vertex's triangles.
+
+        每个新顶点周围三角形的中心。
+        """
+        import numpy as np
+
+        middle = self._points[self._triangles].mean(axis=1)
+        summed, times = np.zeros((count, 3)), np.zeros((count, 1))
+        for slot in range(3):
+            np.add.at(summed, faces[:, slot], middle)
+            np.add.at(times, faces[:, slot], 1)
+        means: NDArray[Any] = summed / times
+        return means
+
+    def strips(self, faces: NDArray[Any]) -> Iterator[tuple[int, int, int]]:
+        """The triangles that close the gaps: along sharp edges, and where three of them meet.
+
+        填补倒角处的缝隙。
+        """
+        around: dict[int, dict[int, int]] = {}
+        new: list[int] = faces.ravel().tolist()
+        for edge in self.sharp:
+            twin = self._twins[edge]
+            a1, a2, b2, b1 = new[edge], new[_after(edge)], new[twin], new[_after(twin)]
+            if edge < twin:
+                if a1 != b1:
+                    yield a2, a1, b1
+                if a2 != b2:
+                    yield a2, b1, b2
+            # Seen from each of its two triangles, an edge leaves one gap at its beginning.
+            if a1 != b1:
+                around.setdefault(self._begins[edge], {})[b1] = a1
+        for gaps in around.values():
+            while gaps:
+                first, after = next(iter(gaps.items()))
+                del gaps[first]
+                ring = [first]
+                while after != first:
+                    ring.append(after)
+                    after = gaps.pop(after)
+                yield from ((ring[0], ring[i], ring[i + 1]) for i in range(1, len(ring) - 1))
+
+
+def _after(corner: int) -> int:
+    """The next corner of the same triangle."""
+    return corner - 2 if corner % 3 == 2 else corner + 1
+
+
 def shaded(parts: Sequence[Part]) -> Mesh:
-    """The parts as one mesh with normals: smooth where triangles meet gently, sharp elsewhere.
+    """The parts as one mesh; a vertex's normal is the mean over its triangles, by their area.
 
     把部件合成带法线的网格。
     """
@@ -275,38 +404,10 @@ def shaded(parts: Sequence[Part]) -> Mesh:
     )
     corners = points[triangles]
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(across, axis=1, keepdims=True)
-    # A sliver has no direction of its own; its neighbours' counts.
-    facing = np.divide(across, length, out=np.zeros_like(across), where=length > 1e-12)
-    normals = _corner_normals(triangles, facing, across)
-    keys = np.column_stack([triangles.ravel(), np.round(normals * 500).astype(int)])
-    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return Mesh(points[triangles.ravel()[first]], inverse.reshape(-1, 3), normals=normals[first])
-
-
-def _corner_normals(
-    triangles: NDArray[Any], facing: NDArray[Any], weighted: NDArray[Any]
-) -> NDArray[Any]:
-    """A unit normal for each corner of each triangle, row by row: the sum over those triangles at
-    its point that face nearly the same way, larger ones counting more.
-
-    每个三角形角的法线。
-    """
-    import numpy as np
-
-    owner = triangles.ravel()
-    order = np.argsort(owner, kind="stable")
-    counts = np.bincount(owner)
-    starts = np.cumsum(counts) - counts
-    normals = np.empty((len(owner), 3))
-    near = np.cos(np.radians(CREASE))
-    for count in np.unique(counts[counts > 0]):
-        # All points at which so many triangles meet, a row each.
-        at = order[starts[counts == count][:, None] + np.arange(count)]
-        faces = at // 3
-        alike = facing[faces] @ facing[faces].transpose(0, 2, 1) >= near
-        summed = alike.astype(float) @ weighted[faces]
-        size = np.linalg.norm(summed, axis=2, keepdims=True)
-        up = np.array([0.0, 1.0, 0.0])
-        normals[at] = np.where(size > 1e-15, summed / np.maximum(size, 1e-15), up)
-    return normals
+    normals = np.zeros_like(points)
+    for slot in range(3):
+        np.add.at(normals, triangles[:, slot], across)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    up = np.array([0.0, 1.0, 0.0])
+    normals = np.where(length > 1e-15, normals / np.maximum(length, 1e-15), up)
+    return Mesh(points, triangles, normals)

@@ -176,7 +176,7 @@ def read(prompt: str, things: Mapping[str, tuple[str, ...]]) -> Reading:
         if word.kind == "size":
             size = [one * two for one, two in zip(size, _SIZE_OF[word.what], strict=True)]
     main = surfaces.pop(None, Named())
-    parts = {name: named for name, named in surfaces.items() if name in PARTS}
+    parts = {name: named for name, named in surfaces.items() if name and name in PARTS}
     bounded = (_bounded(size[0]), _bounded(size[1]), _bounded(size[2]))
     thing = compound[-1].what if compound else None
     return Reading(thing, main, parts, bounded)

@@ -23,9 +23,7 @@ NAMES = {name: thing.words for name, thing in THINGS.items()}
 
 
 def load(data: bytes) -> trimesh.Trimesh:
-    mesh = trimesh.load_scene(io.BytesIO(data), file_type="glb").to_mesh()
-    mesh.merge_vertices(merge_tex=True, merge_norm=True)
-    return mesh
+    return trimesh.load_scene(io.BytesIO(data), file_type="glb").to_mesh()
 
 
 def colors(data: bytes) -> dict[str, list[float]]:
