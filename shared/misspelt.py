@@ -9,8 +9,22 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 _OURS = "MAQUETTE_"
-_OTHERS = frozenset({"MAQUETTE_HOME", "QWEN_IMAGE_API_KEYS"})
-"""Known elsewhere: to the local commands, and to the Qwen-Image service itself."""
+_SERVICE = frozenset(
+    (
+        *("ACCEPT_RESEARCH_LICENCE", "API_KEYS", "ATTENTION", "BATCH_PIXELS", "BATCH_SIZE"),
+        *("BATCH_WINDOW", "BODY_BYTES", "COMPILE", "DEVICE", "DTYPE", "FP8"),
+        *("GRACE_SECONDS", "GUIDANCE", "HEIGHT", "HOST", "IMAGE_BYTES", "IMAGE_PIXELS"),
+        *("KEEP_HOURS", "LIGHTNING_SCHEDULE", "LOG_FORMAT", "LOG_LEVEL", "LORA"),
+        *("LORA_FILE", "LORA_SCALE", "MAX_GUIDANCE", "MAX_IMAGES", "MAX_PIXELS"),
+        *("MAX_SIDE", "MAX_STEPS", "MIN_SIDE", "MODEL", "OFFLINE", "OFFLOAD", "PORT"),
+        *("QUEUE_SIZE", "RATE_PER_MINUTE", "REQUEST_SECONDS", "REVISION", "STATE"),
+        *("STEP_CACHE", "STEP_CACHE_THRESHOLD", "STEPS", "STRENGTH", "THREADS"),
+        *("VAE_SINGLE_FRAME", "VAE_TILING", "WIDTH"),
+    )
+)
+"""The Qwen-Image service's own settings, behind `QWEN_IMAGE_`."""
+_OTHERS = frozenset({"MAQUETTE_HOME", *(f"QWEN_IMAGE_{name}" for name in _SERVICE)})
+"""Known elsewhere: to the local commands, and to the service."""
 _TESTS = "MAQUETTE_TEST_"
 _ALIKE = 0.85
 

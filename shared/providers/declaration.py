@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+)
 
 from shared.clock import Clock
 from shared.providers.base import Adapter
@@ -33,6 +41,59 @@ class ProviderSettings(BaseModel):
         部署者为它设置的凭证。
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long calls of a provider may take, in seconds: to connect, TLS included; between two
+    bytes read; for a piece of 64 KiB written; in all, but for the download of a file. And how often
+    a call that creates nothing is made before it counts as failed.
+
+    调用生成服务的超时与尝试次数。
+    """
+
+    connect: float = 5.0
+    read: float = 20.0
+    write: float = 20.0
+    total: float = 600.0
+    tries: int = 3
+
+
+USUAL = Timeouts()
+
+
+class HttpSettings(ProviderSettings):
+    """The settings of a provider that is called over HTTP; `named` gives their variables.
+
+    通过 HTTP 调用的生成服务的设置。
+    """
+
+    connect_seconds: Annotated[float, Field(ge=0.1, le=60)] = Timeouts.connect
+    read_seconds: Annotated[float, Field(ge=0.1, le=300)] = Timeouts.read
+    write_seconds: Annotated[float, Field(ge=0.1, le=300)] = Timeouts.write
+    total_seconds: Annotated[float, Field(ge=1, le=3600)] = Timeouts.total
+    tries: Annotated[int, Field(ge=1, le=10)] = Timeouts.tries
+
+    def timeouts(self) -> Timeouts:
+        """What its calls are made with.
+
+        调用所用的超时。
+        """
+        return Timeouts(
+            self.connect_seconds,
+            self.read_seconds,
+            self.write_seconds,
+            self.total_seconds,
+            self.tries,
+        )
+
+
+def named(prefix: str) -> AliasGenerator:
+    """The environment variables of a provider's settings: the prefix, and the field in capitals.
+
+    设置对应的环境变量名。
+    """
+    return AliasGenerator(validation_alias=lambda field: f"{prefix}_{field.upper()}")
 
 
 S = TypeVar("S", bound=ProviderSettings)

@@ -12,7 +12,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -25,18 +25,17 @@ from shared import skew
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Clock, Deadline
 from shared.providers.base import ProviderUnavailable, RateLimited, UnknownOutcome
+from shared.providers.declaration import USUAL, Timeouts
 from shared.providers.wire import Line, Wire
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 20.0
-# An answer that comes late is worth more than an outcome nobody knows.
+# An answer that comes late is worth more than an outcome nobody knows: a create's is waited for at
+# least so long.
 CREATE_SECONDS = 60.0
 # A create is not begun with less than this left: it would have to be given up halfway.
 CREATE_NEEDS = 2.0
 MAX_BODY = 16 << 20
 ANSWER_SECONDS = 30.0
 """For the body of an answer from its first byte to the last: of one that drips no read is slow."""
-ATTEMPTS = 3
 # A wait longer than this is the caller's to plan: the job comes back when it is over.
 LONGEST_WAIT = 10.0
 LONGEST_RETRY_AFTER = 3600.0
@@ -71,9 +70,15 @@ class Connections:
     一个生成服务的 HTTP 连接。
     """
 
-    def __init__(self, provider: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        provider: str,
+        transport: httpx.BaseTransport | None = None,
+        timeouts: Timeouts = USUAL,
+    ) -> None:
         self._part = f"provider {provider}"
         self._transport = transport or Wire(_tls)
+        self._timeouts = timeouts
 
     def create(
         self,
@@ -96,8 +101,10 @@ class Connections:
             # A server may close an idle connection just as a request is written to it, and then
             # nothing tells whether it was carried out. With a new one that cannot happen.
             headers = {**headers, "Connection": "close"}
-            request = _request("POST", url, headers, content, CREATE_SECONDS, deadline, alone=True)
-            return self._whole(request, deadline)
+            patient = replace(self._timeouts, read=max(self._timeouts.read, CREATE_SECONDS))
+            end = _sooner(deadline, patient.total)
+            request = _request("POST", url, headers, content, patient, end, alone=True)
+            return self._whole(request, end)
         except NOT_SENT as fault:
             raise ProviderUnavailable(f"no connection ({type(fault).__name__})") from None
         except BucketUnavailable:
@@ -121,8 +128,9 @@ class Connections:
         if deadline.remaining() <= 0:
             raise ProviderUnavailable("no time is left for this call")
         try:
-            request = _request(method, url, headers, content, READ_SECONDS, deadline)
-            return self._whole(request, deadline)
+            end = _sooner(deadline, self._timeouts.total)
+            request = _request(method, url, headers, content, self._timeouts, end)
+            return self._whole(request, end)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as fault:
             raise ProviderUnavailable(f"no whole answer ({type(fault).__name__})") from None
 
@@ -133,7 +141,7 @@ class Connections:
 
         打开一个链接，只带给定的请求头。
         """
-        request = _request("GET", url, headers or {}, None, READ_SECONDS, deadline)
+        request = _request("GET", url, headers or {}, None, self._timeouts, deadline)
         return self._transport.handle_request(request)
 
     def close(self) -> None:
@@ -142,6 +150,38 @@ class Connections:
         关闭所有连接。
         """
         self._transport.close()
+
+    def repeat(self, call: Callable[[], T], clock: Clock, deadline: Deadline) -> T:
+        """Call as often as the time-outs' `tries` say, while it raises `ProviderUnavailable` or
+        `RateLimited`.
+
+        Waits what the provider asks for, else half a second doubling, with jitter; gives up at
+        once where the wait is over `LONGEST_WAIT` or past the deadline. Only for calls safe to
+        repeat.
+
+        对可安全重复的调用进行重试。
+        """
+
+        def wait(state: RetryCallState) -> float:
+            fault = state.outcome.exception() if state.outcome else None
+            known = fault.retry_after if isinstance(fault, _PATIENT) else None
+            if known is not None:
+                return known
+            return 0.5 * 2.0 ** (state.attempt_number - 1) * (0.5 + clock.chance())
+
+        def stop(state: RetryCallState) -> bool:
+            wait_for = state.upcoming_sleep
+            late = wait_for > LONGEST_WAIT or wait_for >= deadline.remaining()
+            return late or state.attempt_number >= self._timeouts.tries
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(_PATIENT),
+            wait=wait,
+            stop=stop,
+            sleep=clock.sleep,
+            reraise=True,
+        )
+        return retrying(call)
 
     def _whole(self, request: httpx.Request, deadline: Deadline) -> Answer:
         """Send a request, and read its answer to the end, which is bounded in bytes and in time.
@@ -167,7 +207,7 @@ def _request(
     url: str | httpx.URL,
     headers: Mapping[str, str],
     content: str | Iterator[bytes] | None,
-    read_seconds: float,
+    timeouts: Timeouts,
     deadline: Deadline,
     *,
     alone: bool = False,
@@ -176,7 +216,11 @@ def _request(
 
     构造一个请求。
     """
-    times = {"connect": deadline.limit(CONNECT_SECONDS), "read": deadline.limit(read_seconds)}
+    times = {
+        "connect": deadline.limit(timeouts.connect),
+        "read": deadline.limit(timeouts.read),
+        "write": deadline.limit(timeouts.write),
+    }
     return httpx.Request(
         method,
         url,
@@ -215,37 +259,6 @@ def cut_off(response: httpx.Response, deadline: Deadline) -> Iterator[None]:
         yield
     finally:
         response.close()
-
-
-def repeat(call: Callable[[], T], *, clock: Clock, deadline: Deadline) -> T:
-    """Call up to `ATTEMPTS` times while it raises `ProviderUnavailable` or `RateLimited`.
-
-    Waits what the provider asks for, else half a second doubling, with jitter; gives up at once
-    where the wait is over `LONGEST_WAIT` or past the deadline. Only for calls safe to repeat.
-
-    对可安全重复的调用进行重试。
-    """
-
-    def wait(state: RetryCallState) -> float:
-        fault = state.outcome.exception() if state.outcome else None
-        known = fault.retry_after if isinstance(fault, _PATIENT) else None
-        if known is not None:
-            return known
-        return 0.5 * 2.0 ** (state.attempt_number - 1) * (0.5 + clock.chance())
-
-    def stop(state: RetryCallState) -> bool:
-        wait_for = state.upcoming_sleep
-        late = wait_for > LONGEST_WAIT or wait_for >= deadline.remaining()
-        return late or state.attempt_number >= ATTEMPTS
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(_PATIENT),
-        wait=wait,
-        stop=stop,
-        sleep=clock.sleep,
-        reraise=True,
-    )
-    return retrying(call)
 
 
 def retry_after(headers: Mapping[str, str], now: int) -> float | None:

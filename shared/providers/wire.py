@@ -48,19 +48,22 @@ class Line:
 
     def __init__(self, raw: socket.socket) -> None:
         self._raw = raw
-        self._patience = 0.0
+        self._reading = self._writing = 0.0
         self._deadline = Deadline.after(0.0)
         self.idle_since = 0.0
         self.is_spoilt = False
 
-    def until(self, deadline: Deadline, patience: float | None = None) -> None:
-        """From now on no read or write lasts longer than `patience` seconds (as before: None), nor
-        past the deadline.
+    def until(
+        self, deadline: Deadline, *, reading: float | None = None, writing: float | None = None
+    ) -> None:
+        """From now on no read lasts longer than `reading` seconds, and no write of a piece longer
+        than `writing` (as before: None), nor either past the deadline.
 
         设定时间限制。
         """
         self._deadline = deadline
-        self._patience = self._patience if patience is None else patience
+        self._reading = self._reading if reading is None else reading
+        self._writing = self._writing if writing is None else writing
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises `TimeoutError`.
@@ -68,7 +71,7 @@ class Line:
         发送全部数据。
         """
         for start in range(0, len(data), _PIECE):
-            self._raw.settimeout(self._left())
+            self._raw.settimeout(self._left(self._writing))
             self._raw.sendall(data[start : start + _PIECE])
 
     def receive(self, into: memoryview) -> int:
@@ -76,7 +79,7 @@ class Line:
 
         接收数据。
         """
-        self._raw.settimeout(self._left())
+        self._raw.settimeout(self._left(self._reading))
         return self._raw.recv_into(into)
 
     def is_fresh(self, now: float) -> bool:
@@ -98,8 +101,8 @@ class Line:
         """
         self._raw.close()
 
-    def _left(self) -> float:
-        left = min(self._patience, self._deadline.remaining())
+    def _left(self, patience: float) -> float:
+        left = min(patience, self._deadline.remaining())
         if left <= 0:
             raise TimeoutError("timed out")
         return left
@@ -186,7 +189,8 @@ class Wire(httpx.BaseTransport):
         if line is None:
             with _as_httpx(httpx.ConnectTimeout, httpx.ConnectError):
                 line = self._connected(origin, proxied, request)
-        line.until(deadline, request.extensions["timeout"]["read"])
+        times = request.extensions["timeout"]
+        line.until(deadline, reading=times["read"], writing=times.get("write", times["read"]))
         try:
             with _as_httpx(httpx.ReadTimeout, httpx.ReadError):
                 answer = _exchanged(line, request, proxied)

@@ -19,8 +19,9 @@ from pydantic import SecretStr
 
 from gpu_inference import settings as gpu_settings
 from gpu_inference.settings import Settings as GpuSettings
-from shared import config, wiring
+from shared import config, misspelt, wiring
 from shared.config import Settings, SettingsError, named_keys, read_dotenv
+from shared.providers.declaration import HttpSettings, Timeouts
 
 LINK = "link-secret-of-thirty-two-characters"
 SIGNING = base64.b64encode(b"webhook-secret-of-32-characters!").decode()
@@ -130,6 +131,11 @@ WRONG: dict[str, list[str]] = {
     "image_formats": ["image/gif", "image/png,text/plain", ","],
     "optional_providers": ["midjourney", f"tripo,{HIDDEN}"],
 }
+for _provider in ("TRIPO", "QWEN_IMAGE"):
+    for _name in ("CONNECT", "READ", "WRITE"):
+        WRONG[f"{_provider}_{_name}_SECONDS"] = ["0.09", "-1", "301", "soon", "nan", "inf"]
+    WRONG[f"{_provider}_TOTAL_SECONDS"] = ["0.9", "3601", "soon", "nan"]
+    WRONG[f"{_provider}_TRIES"] = ["0", "11", "1.5", "often"]
 for _name, (_, _, _whole) in NUMBERS.items():
     WRONG[_name] = COUNTS if _whole else SECONDS
 WRONG["wait_seconds"] = ["-1", "26", "soon"]
@@ -253,6 +259,8 @@ def test_a_default_counts_in_a_pair_as_well() -> None:
         ("TRIPO_API_KEYS", "TRIPO_API_KEY"),
         ("TRIPO_BASE_URI", "TRIPO_BASE_URL"),
         ("QWEN_IMAGE_BASE_URI", "QWEN_IMAGE_BASE_URL"),
+        ("QWEN_IMAGE_READS_SECONDS", "QWEN_IMAGE_READ_SECONDS"),
+        ("TRIPO_CONNECT_SECOND", "TRIPO_CONNECT_SECONDS"),
         ("MAQUETTE_ZZZZZZZZ", None),
     ],
 )
@@ -272,6 +280,7 @@ def test_names_of_others_are_not_ours_to_refuse() -> None:
     for name in services.keys() & set(config.variables()):
         del services[name]
     assert faults_of({**GOOD, **services, **theirs, "MAQUETTE_HOME": "/x"}) is None
+    assert {name.upper() for name in GpuSettings.model_fields} == misspelt._SERVICE
 
 
 def test_the_schemes_are_those_that_there_is_an_adapter_for() -> None:
@@ -284,6 +293,20 @@ def test_the_schemes_are_those_that_there_is_an_adapter_for() -> None:
     assert {name: set(known) for name, known in config.SCHEMES.items()} == {
         name: set(adapters) for name, adapters in wired.items()
     }
+
+
+@pytest.mark.parametrize("provider", ["tripo", "qwen-image"])
+def test_how_long_a_provider_is_waited_for_can_be_set(provider: str) -> None:
+    prefix = provider.upper().replace("-", "_")
+    told = {"CONNECT_SECONDS": "0.5", "READ_SECONDS": "7", "WRITE_SECONDS": "8.5"}
+    told |= {"TOTAL_SECONDS": "90", "TRIES": "1"}
+    settings = config.load({**GOOD, **{f"{prefix}_{name}": one for name, one in told.items()}})
+    found = settings.providers[provider]
+    assert isinstance(found, HttpSettings)
+    assert found.timeouts() == Timeouts(connect=0.5, read=7, write=8.5, total=90, tries=1)
+    (other,) = (one for name, one in settings.providers.items() if name != provider)
+    assert isinstance(other, HttpSettings)
+    assert other.timeouts() == Timeouts()
 
 
 def test_several_link_secrets_may_be_listed_the_newest_first() -> None:

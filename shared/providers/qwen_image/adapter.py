@@ -29,8 +29,9 @@ from shared.providers.base import (
     Wanted,
 )
 from shared.providers.credentials import Credentials, secret
+from shared.providers.declaration import USUAL, Timeouts
 from shared.providers.download import download
-from shared.providers.http import Answer, Connections, repeat
+from shared.providers.http import Answer, Connections
 from shared.providers.qwen_image.answers import created, read, state_of
 from shared.providers.qwen_image.options import KEY, NAME, body_of, name_of
 
@@ -55,6 +56,7 @@ class QwenImage:
         credentials: Credentials,
         clock: Clock,
         max_download_bytes: int = MAX_DOWNLOAD,
+        timeouts: Timeouts = USUAL,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = _checked_url(base_url)
@@ -62,7 +64,7 @@ class QwenImage:
         self._credentials = credentials
         self._clock = clock
         self._max_download = max_download_bytes
-        self._http = Connections("qwen-image", transport)
+        self._http = Connections("qwen-image", transport, timeouts)
 
     def __repr__(self) -> str:
         return f"QwenImage({self._base!r})"
@@ -175,7 +177,7 @@ class QwenImage:
         def ask() -> dict[str, Any]:
             return read(self._call(method, path, headers, deadline), self._clock.now())
 
-        return repeat(ask, clock=self._clock, deadline=deadline)
+        return self._http.repeat(ask, self._clock, deadline)
 
     def _call(
         self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline

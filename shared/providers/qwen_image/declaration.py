@@ -8,30 +8,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from shared.providers.base import Adapter
 from shared.providers.credentials import Credential, parsed
 from shared.providers.declaration import (
     BaseUrl,
     Declaration,
+    HttpSettings,
     Keys,
-    ProviderSettings,
     Surroundings,
+    named,
 )
 from shared.providers.qwen_image.options import BATCH, KEY, KEY_SECONDS, NAME, OPTIONS
 
 
-class QwenImageSettings(ProviderSettings):
-    """Where the service answers (empty, or `off`: there is none), and the keys it wants, if any.
+class QwenImageSettings(HttpSettings):
+    """Where the service answers (empty, or `off`: there is none), the keys it wants, if any, and
+    how long it is waited for.
 
-    Qwen-Image 服务的地址与密钥。
+    Qwen-Image 服务的地址、密钥与超时。
     """
 
-    base_url: Annotated[
-        BaseUrl, Field(validation_alias="QWEN_IMAGE_BASE_URL", pattern=r"^(https?://[^\s?#]+)?$")
-    ] = ""
-    api_key: Annotated[Keys, Field(validation_alias="QWEN_IMAGE_API_KEY")] = ()
+    model_config = ConfigDict(alias_generator=named("QWEN_IMAGE"))
+
+    base_url: Annotated[BaseUrl, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
+    api_key: Keys = ()
 
     @field_validator("base_url", mode="before")
     @classmethod
@@ -66,6 +68,7 @@ def _make(settings: QwenImageSettings, around: Surroundings) -> Adapter:
         base_url=settings.base_url,
         clock=around.clock,
         max_download_bytes=around.max_download_bytes,
+        timeouts=settings.timeouts(),
     )
 
 

@@ -31,6 +31,7 @@ from shared.providers.base import (
     Wanted,
 )
 from shared.providers.credentials import Credentials, secret
+from shared.providers.declaration import USUAL, Timeouts
 from shared.providers.download import download
 from shared.providers.http import Connections
 from shared.providers.tripo.api import Account
@@ -59,6 +60,7 @@ class Tripo:
         base_url: str = GLOBAL_URL,
         clock: Clock,
         max_download_bytes: int = MAX_DOWNLOAD,
+        timeouts: Timeouts = USUAL,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._credentials = credentials
@@ -67,7 +69,7 @@ class Tripo:
         self._max_download = max_download_bytes
         self._lock = threading.Lock()
         self._searches: dict[tuple[str, str], Search] = {}
-        self._http = Connections("tripo", transport)
+        self._http = Connections("tripo", transport, timeouts)
 
     def __repr__(self) -> str:
         return f"Tripo({self._base!r})"

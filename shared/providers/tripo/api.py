@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from shared.clock import Clock, Deadline
 from shared.providers.base import InputImage, OutOfCredit, ProviderUnavailable, Rejected
-from shared.providers.http import Connections, repeat
+from shared.providers.http import Connections
 from shared.providers.tripo.errors import created, read
 from shared.providers.tripo.options import BATCH, EXTENSIONS
 from shared.providers.tripo.tasks import milliseconds
@@ -104,7 +104,7 @@ class Account:
         }
 
     def _repeat(self, call: Callable[[], T]) -> T:
-        return repeat(call, clock=self.clock, deadline=self.deadline)
+        return self.http.repeat(call, self.clock, self.deadline)
 
     def _look_up(self, reading: Callable[[Any], T], spend: Spend, *asked: Any) -> T:
         def once() -> T:

@@ -8,30 +8,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from shared.providers.base import Adapter
 from shared.providers.credentials import Credential, parsed
 from shared.providers.declaration import (
     BaseUrl,
     Declaration,
+    HttpSettings,
     Keys,
-    ProviderSettings,
     Surroundings,
+    named,
 )
 from shared.providers.tripo.options import BATCH, KEY, NAME, OPTIONS
 
 
-class TripoSettings(ProviderSettings):
-    """Where Tripo answers, and the keys for it.
+class TripoSettings(HttpSettings):
+    """Where Tripo answers, the keys for it, and how long it is waited for.
 
-    Tripo 的地址与密钥。
+    Tripo 的地址、密钥与超时。
     """
 
-    api_key: Annotated[Keys, Field(validation_alias="TRIPO_API_KEY")] = ()
-    base_url: Annotated[
-        BaseUrl, Field(validation_alias="TRIPO_BASE_URL", pattern=r"^https?://[^\s?#]+$")
-    ] = "https://openapi.tripo3d.ai"
+    model_config = ConfigDict(alias_generator=named("TRIPO"))
+
+    api_key: Keys = ()
+    base_url: Annotated[BaseUrl, Field(pattern=r"^https?://[^\s?#]+$")] = (
+        "https://openapi.tripo3d.ai"
+    )
 
     @field_validator("api_key")
     @classmethod
@@ -59,6 +62,7 @@ def _make(settings: TripoSettings, around: Surroundings) -> Adapter:
         base_url=settings.base_url,
         clock=around.clock,
         max_download_bytes=around.max_download_bytes,
+        timeouts=settings.timeouts(),
     )
 
 
