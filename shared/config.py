@@ -122,6 +122,7 @@ class Settings(BaseModel):
 
     body_bytes: Bytes = 24 * 2**20
     image_bytes: Bytes = 20 * 2**20
+    model_bytes: Bytes = 150 * 2**20
     image_pixels: Annotated[int, Field(gt=0, le=500_000_000)] = 50_000_000
     image_min_side: Annotated[int, Field(gt=0, le=10_000)] = 20
     image_max_side: Annotated[int, Field(gt=0, le=30_000)] = 6000

@@ -81,6 +81,16 @@ class Refused(MaquetteError):
         self.retryable = retryable
 
 
+class LimitReached(MaquetteError):
+    """The caller has as much of something as one caller may have at once (HTTP 429).
+
+    已达到单个调用方的上限。
+    """
+
+    code = "limit_reached"
+    retryable = True
+
+
 class KeyReused(MaquetteError):
     """An Idempotency-Key came again with another request (HTTP 422).
 

@@ -31,6 +31,13 @@ class Links:
         """
         return f"{self.base_url}/api/v1/jobs/{job_id}{rest}"
 
+    def upload(self, upload_id: str) -> str:
+        """The upload's own address.
+
+        上传的地址。
+        """
+        return f"{self.base_url}/api/v1/uploads/{upload_id}"
+
     def artifact(self, job_id: str, name: str) -> str:
         """The permanent link to one artifact; whoever has it may fetch the file.
 

@@ -13,5 +13,15 @@ def extension(media_type: str) -> str:
 
     由媒体类型得到扩展名。
     """
-    known = {"model/gltf-binary": ".glb", "image/webp": ".webp", "image/jpeg": ".jpg"}
-    return known.get(media_type) or mimetypes.guess_extension(media_type) or ".bin"
+    return _KNOWN.get(media_type) or mimetypes.guess_extension(media_type) or ".bin"
+
+
+_KNOWN = {
+    "application/vnd.autodesk.fbx": ".fbx",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "model/gltf-binary": ".glb",
+    "model/obj": ".obj",
+    "model/stl": ".stl",
+}
+"""Those that Python's own table lacks in some version or on some machine, or has several for."""

@@ -22,6 +22,7 @@ from shared import config, observability, readiness
 from shared.buckets.base import Bucket, ObjectInfo
 from shared.clock import Clock, Deadline, SystemClock, new_id
 from shared.config import Settings
+from shared.inputs.uploads import UploadRepository
 from shared.jobs import job_metrics
 from shared.jobs.durations import Durations
 from shared.jobs.model import Job
@@ -204,6 +205,7 @@ class Bundle:
     providers: Mapping[str, Provider]
     links: Links
     jobs: JobService
+    uploads: UploadRepository
     ports: Ports
     metrics: Metrics = OFF
 
@@ -361,7 +363,10 @@ def build(
         key_variables={name: one.key_variable for name, one in PROVIDERS.items()},
     )
     service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)
-    return Bundle(settings, clock, store, bucket, providers, links, service, ports, metrics)
+    uploads = UploadRepository(store, clock)
+    return Bundle(
+        settings, clock, store, bucket, providers, links, service, uploads, ports, metrics
+    )
 
 
 def _adapter_of(

@@ -52,6 +52,7 @@ _WHEN = {
     413: "The body or a file is too large.",
     415: "The body or a file is of a type that is not accepted.",
     422: "The Idempotency-Key was used for another request, or nobody here makes this kind.",
+    429: "The caller has as many open uploads as one may have; delete some, or wait.",
     500: "A fault of ours; the log knows the request's id.",
     503: "A part does not answer just now; ask again after Retry-After seconds.",
 }
@@ -180,7 +181,7 @@ def problem(status: int) -> dict[str, Any]:
         "description": f"{HTTPStatus(status).phrase}. {_WHEN[status]}",
         "content": {"application/problem+json": _ref("Problem")},
     }
-    if status in (409, 503):
+    if status in (409, 429, 503):
         shown["headers"] = RETRY_AFTER
     if status == 401:
         name = "WWW-Authenticate"

@@ -60,6 +60,36 @@ class CreateModel(Asked):
         return frozenset(cls.model_fields)
 
 
+class CreateUpload(Asked):
+    """A file that is to be uploaded.
+
+    登记上传的请求。
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"media_type": "image/jpeg", "bytes": 18_303_121, "filename": "chair.jpg"},
+                {"media_type": "model/gltf-binary", "bytes": 52_428_800, "sha256": "9f86" * 16},
+            ]
+        }
+    )
+
+    media_type: str = Field(max_length=100, description="What the file is: a picture or a model.")
+    bytes: int = Field(ge=1, le=2**53, description="The file's size: exactly so much is taken.")
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-fA-F]{64}$",
+        description="The file's SHA-256 in hex: then nothing but these bytes is taken.",
+    )
+    filename: str | None = Field(
+        None,
+        max_length=255,
+        description="Yours: shown with the upload, its odd characters gone.",
+        json_schema_extra={"pattern": r"^[^\u0000]*$"},
+    )
+
+
 class UploadReference(Asked):
     """An input that was uploaded before.
 
@@ -139,5 +169,8 @@ class ReplayDeliveries(Asked):
     )
 
 
-DOCUMENTED = (Retry, ReplayDeliveries, UploadReference, ArtifactReference, UrlReference)
+DOCUMENTED = (
+    *(Retry, ReplayDeliveries, CreateUpload),
+    *(UploadReference, ArtifactReference, UrlReference),
+)
 """Bodies whose schemas are these classes' own; those that make a job have one for each kind."""

@@ -1,9 +1,9 @@
 """The sweep: what no job needs goes, a bounded part of the bucket at a time.
 
 Left behind are inputs of a POST that was killed before it wrote its job, copies of a worker that
-died or came too late, what a delete did not finish, uploads that never ended, and idempotency keys
-past their time. One record says when the next sweep is and how far the last one came, so that many
-polls and restarts share one round through the bucket.
+died or came too late, what a delete did not finish, writes that never ended, callers' uploads past
+their time, and records past theirs. One record says when the next sweep is and how far the last one
+came, so that many polls and restarts share one round through the bucket.
 
 清扫：分批删除不再被任何任务需要的东西。
 """
@@ -18,11 +18,12 @@ from typing import Any
 from shared.buckets.base import Bucket, BucketUnavailable
 from shared.clock import Clock, Deadline, time_of
 from shared.errors import Unavailable
+from shared.inputs import uploads
 from shared.jobs.family import AREAS, Family, family_of, left_over, owner_of
 from shared.jobs.model import Job
 from shared.jobs.repository import JobRepository
 from shared.store.base import Conflict, Record, Store, StoreUnavailable
-from shared.store.tables import IDEMPOTENCY, RUNNERS
+from shared.store.tables import IDEMPOTENCY, RUNNERS, UPLOADS
 
 log = logging.getLogger("maquette.sweep")
 
@@ -33,14 +34,14 @@ YOUNG = 3600.0
 is written, by a request of 15 minutes at most (the longest that a function of any cloud lasts);
 the rest is for clocks that differ."""
 UPLOAD_AGE = 24 * 3600.0
-"""Age in seconds at which an upload that has not ended never will; no invocation lasts as long."""
+"""Age in seconds at which a write that has not ended never will; no invocation lasts as long."""
 REQUESTS = 500
 """Requests to store and bucket that one sweep may make for each area, and a few for the last job:
 some seconds. A day's sweeps look through 50,000 jobs and more."""
 PAGE = 200
 """Keys in one list."""
 RECORDS = 1000
-"""Idempotency keys, and unfinished uploads, that one sweep removes at most."""
+"""Records of each kind, and unfinished writes, that one sweep removes at most."""
 _NEEDS = 15.0
 """Seconds of its invocation that a sweep leaves."""
 _KEY = "sweep"
@@ -48,7 +49,7 @@ _KEY = "sweep"
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep has removed: objects, unfinished uploads, records.
+    """What a sweep has removed: objects, unfinished writes, records.
 
     一次清扫的结果。
     """
@@ -72,11 +73,12 @@ def sweep(
         if turn is None:
             return None
         round_ = _Round(jobs, bucket, clock, deadline)
-        for area in AREAS:
+        for area in (*AREAS, uploads.AREA):
             turn.places[area] = round_.through(area, turn.places.get(area))
         now = clock.now()
-        uploads = bucket.clear_uploads(now - round(UPLOAD_AGE * 1000), limit=RECORDS)
-        swept = Swept(round_.removed, uploads, store.expire(IDEMPOTENCY, now, RECORDS))
+        unfinished = bucket.clear_uploads(now - round(UPLOAD_AGE * 1000), limit=RECORDS)
+        records = sum(store.expire(table, now, RECORDS) for table in (IDEMPOTENCY, UPLOADS))
+        swept = Swept(round_.removed, unfinished, records)
         turn.leave(store)
     except (StoreUnavailable, BucketUnavailable, Conflict) as error:
         log.warning("the sweep stopped: %s", error)
@@ -147,11 +149,11 @@ class _Round:
         while True:
             self._left -= 1
             page = self.bucket.keys(f"{area}/", after=after, limit=PAGE)
-            for owner, keys in groupby(page, owner_of):
+            for _, keys in groupby(page, _folder_of):
                 if self._left <= 0 or self.deadline.remaining() <= _NEEDS:
                     return after
                 for key in keys:
-                    if owner is not None and self._is_left_over(owner, key):
+                    if self._is_left_over(key):
                         self._left -= 1
                         self.bucket.delete(key)
                         self.removed += 1
@@ -159,9 +161,16 @@ class _Round:
             if len(page) < PAGE:
                 return None
 
-    def _is_left_over(self, owner: str, key: str) -> bool:
+    def _is_left_over(self, key: str) -> bool:
+        """Whether nobody needs an object, as far as that is known.
+
+        对象是否已无人需要。
+        """
+        owner, young, now = owner_of(key), round(YOUNG * 1000), self.clock.now()
+        if owner is None:
+            return uploads.ended(key, now, young)
         made_at = time_of(owner)
-        if made_at is None or self.clock.now() - made_at < YOUNG * 1000:
+        if made_at is None or now - made_at < young:
             return False
         if owner not in self._families:
             self._families[owner] = self._read(owner)
@@ -179,3 +188,7 @@ class _Round:
     def _get(self, job_id: str) -> Job | None:
         self._left -= 1
         return self.jobs.get(job_id)
+
+
+def _folder_of(key: str) -> str:
+    return "/".join(key.split("/")[:2])

@@ -31,5 +31,12 @@ IDEMPOTENCY = Table("idempotency", {}, keep_seconds=7 * 24 * 3600)
 RUNNERS = Table("runners", {})
 TASKS = Table("tasks", {})
 """Whose job a provider's task is: written with the job, so that a task has one owner."""
+UPLOADS = Table(
+    "uploads",
+    {"caller": str},
+    (Index("by_caller", ("caller",), "key"),),
+    keep_seconds=2 * 24 * 3600,
+)
+"""Files that callers announced; `caller` is there for as long as one counts as open."""
 
-TABLES = (JOBS, DELIVERIES, IDEMPOTENCY, RUNNERS, TASKS)
+TABLES = (JOBS, DELIVERIES, IDEMPOTENCY, RUNNERS, TASKS, UPLOADS)

@@ -74,7 +74,7 @@ def test_the_document_is_openapi_31_and_every_operation_is_described(document: A
         for content in operation.get("requestBody", {}).get("content", {}).values():
             assert content["example"], name
         assert {"500", "503"} <= set(operation["responses"]), name
-    assert len(ids) == len(operations(document)) == 18
+    assert len(ids) == len(operations(document)) == 21
 
 
 def test_every_reference_leads_somewhere_and_every_example_fits(document: Any) -> None:
@@ -139,6 +139,16 @@ def test_answers_are_as_the_document_says(house: House, document: Any) -> None:
     check(document, artifact, get(link))
     check(document, f"GET {result}", get(f"{model}/result"))
     check(document, "POST /api/v1/jobs/{job_id}/cancel", call("POST", f"{one}x/cancel"))
+    announce, photo = "POST /api/v1/uploads", {"media_type": "image/png", "bytes": 3}
+    upload = post_json("/api/v1/uploads", photo)
+    check(document, announce, upload)
+    check(document, announce, post_json("/api/v1/uploads", {**photo, "bytes": 0}))
+    check(document, announce, post_json("/api/v1/uploads", {**photo, "bytes": 10**9}))
+    check(document, announce, post_json("/api/v1/uploads", {**photo, "media_type": "image/gif"}))
+    at = f"/api/v1/uploads/{upload.json['id']}"
+    for _ in range(2):
+        check(document, "GET /api/v1/uploads/{upload_id}", get(at))
+        check(document, "DELETE /api/v1/uploads/{upload_id}", call("DELETE", at))
     check(document, "GET /health", get("/health"))
     check(document, "GET /ready", get("/ready"))
     house.provider.reachable = False

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+import httpx
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from PIL import Image
@@ -28,6 +29,7 @@ from shared import config, events, wiring
 from shared.aws import clients
 from shared.buckets.s3 import PART
 from shared.clock import Deadline, SystemClock
+from shared.inputs import uploads
 from shared.jobs import polling, sweep
 from shared.jobs.family import AREAS
 from shared.jobs.model import PROCESS
@@ -236,6 +238,15 @@ def do_everything(stack: Stack) -> None:
         idle = stack.create(hook, prompt="idle")
         assert stack.api("POST", f"/api/v1/jobs/{idle}/cancel").json["status"] == "canceled"
 
+        # An upload, put and given up.
+        announced = {"media_type": "image/png", "bytes": 1}
+        with stack._process("api"):
+            photo = gateway.post_json("/api/v1/uploads", announced).json
+        assert httpx.put(photo["url"], content=b"x", headers=photo["headers"]).status_code == 200
+        where = f"/api/v1/uploads/{photo['id']}"
+        assert stack.api("GET", where).json["received"] is True
+        assert stack.api("DELETE", where).status == 204
+
         leave_behind(stack, idle)
         fall_behind(stack, hook)
         assert stack.left() == [], "the sweep left something"
@@ -290,7 +301,7 @@ def lose(**_: Any) -> None:
 
 def leave_behind(stack: Stack, job_id: str) -> None:
     """What workers left that died over a job which has ended: the next timer's poll sweeps it."""
-    for area in AREAS:
+    for area in (*AREAS, uploads.AREA):
         stack.put(f"{area}/{job_id}/left")
     with stack.recorder.turn(""):
         for area in ("incoming", "inputs"):
@@ -298,7 +309,8 @@ def leave_behind(stack: Stack, job_id: str) -> None:
             clients.client("s3").create_multipart_upload(Bucket=stack.bucket, Key=key)
     for age in ("EVERY", "YOUNG", "UPLOAD_AGE"):
         stack.environ.setattr(sweep, age, -60.0)
-    assert len(stack.left()) == 5
+    stack.environ.setattr(uploads, "SECONDS", 0)
+    assert len(stack.left()) == 6
 
 
 def fall_behind(stack: Stack, hook: str) -> None:

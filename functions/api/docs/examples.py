@@ -108,6 +108,21 @@ DELIVERY: dict[str, Any] = {
     "tries": [{"at": _AT, "status": 503, "error": None, "milliseconds": 12}],
 }
 
+UPLOAD: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "media_type": "image/jpeg",
+    "bytes": 18303121,
+    "sha256": None,
+    "filename": "chair.jpg",
+    "received": False,
+    "created_at": _AT,
+    "expires_at": "2026-11-22T21:00:00.000Z",
+    "method": "PUT",
+    "url": "https://bucket.example.com/uploads/01JD8Q5S3V7X2Z4B6D8F0H2K4M/file.jpg?signature=c2ln",
+    "headers": {"Content-Type": "image/jpeg", "Content-Length": "18303121"},
+    "urls": {"self": f"https://models.example.com/api/v1/uploads/{EXAMPLE_ID}"},
+}
+
 INFO: dict[str, Any] = {
     "kinds": [
         {
@@ -151,6 +166,12 @@ _FAULTS: dict[str, Problem] = {
         "kind_not_made",
         "Nobody here makes text-to-image; qwen-image would, with QWEN_IMAGE_BASE_URL set.",
         "kind",
+    ),
+    "429": Problem(
+        429,
+        "uploads_open",
+        "There are 200 open uploads already, as many as a caller may have.",
+        retryable=True,
     ),
     "500": Problem(500, "internal", "Something went wrong here; the log knows the request's id."),
     "503": Problem(

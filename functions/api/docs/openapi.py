@@ -18,6 +18,8 @@ from functions.api.docs import bodies, schemas, webhooks
 from functions.api.docs.examples import EXAMPLE_ID, problem_of
 from functions.api.docs.plain import plain, properties
 from functions.api.routes import ROUTERS
+from shared.config import Settings
+from shared.inputs.media import MEDIA_TYPES, Media
 from shared.providers.registry import PROVIDERS
 from shared.wiring import Bundle
 
@@ -33,6 +35,7 @@ is one that was left out.
 _TAGS = [
     {"name": "models", "description": "The short way: create, watch, fetch. 创建、查看、领取。"},
     {"name": "pictures", "description": "Words, or a picture, to pictures. 生成图片。"},
+    {"name": "uploads", "description": "Files past the API, for jobs to use. 上传较大的文件。"},
     {"name": "jobs", "description": "Everything that can be done with jobs. 任务的全部操作。"},
     {
         "name": "webhooks",
@@ -43,6 +46,7 @@ _TAGS = [
 _SCHEME = "ApiKey"
 _PATHS = {
     "job_id": "The job's id.",
+    "upload_id": "The upload's id.",
     "delivery_id": "The delivery's id, as the list of the job's webhooks has it.",
 }
 
@@ -66,6 +70,7 @@ def document(bundle: Bundle) -> dict[str, Any]:
     components["headers"] = operations.HEADERS
     components["schemas"] = parts = _schemas()
     bodies.add(bundle, parts)
+    _bound_uploads(parts["CreateUpload"], bundle.settings)
     made["webhooks"] = webhooks.events()
     notes = {route.name: _chinese(route) for route in routes if isinstance(route, APIRoute)}
     for operation in _operations(made):
@@ -109,6 +114,17 @@ def _schemas() -> dict[str, Any]:
             one.pop("title", None)
     found["Job"]["properties"]["provider"]["enum"] = [*PROVIDERS]
     return found
+
+
+def _bound_uploads(schema: dict[str, Any], settings: Settings) -> None:
+    """Say which files this deployment takes, and how large each may be."""
+    models = MEDIA_TYPES[Media.MODEL]
+    fields = schema["properties"]
+    fields["media_type"]["enum"] = [*settings.image_formats, *models]
+    fields["bytes"]["maximum"] = max(settings.model_bytes, settings.image_bytes)
+    schema["if"] = {"properties": {"media_type": {"enum": [*models]}}}
+    schema["then"] = {"properties": {"bytes": {"maximum": settings.model_bytes}}}
+    schema["else"] = {"properties": {"bytes": {"maximum": settings.image_bytes}}}
 
 
 def _secure(operation: dict[str, Any], bundle: Bundle) -> None:

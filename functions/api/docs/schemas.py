@@ -257,6 +257,29 @@ class DeliveryList(BaseModel):
     data: list[Delivery]
 
 
+class Upload(BaseModel):
+    """A file that was announced, and the request that puts it: `method` to `url`, with all of
+    `headers`, the file as its body.
+
+    一个上传。
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD]})
+
+    id: Id
+    media_type: str
+    bytes: int
+    sha256: Sha256 | None
+    filename: str | None
+    received: bool = Field(description="Whether a file has been put.")
+    created_at: Time
+    expires_at: Time = Field(description="When the upload, its file and the request end.")
+    method: Literal["PUT"]
+    url: Link = Field(description="Whoever has it may put the file: a secret while it lasts.")
+    headers: dict[str, str]
+    urls: dict[str, Link]
+
+
 class Replay(BaseModel):
     """How many webhooks are sent again. While `has_more`, go on with `after` set to `next`.
 
@@ -386,7 +409,7 @@ class Problem(BaseModel):
 
 
 DOCUMENTED = (
-    *(Job, JobEvent, JobList, ModelStatus, ModelResult, DeliveryList, Delivery, Replay),
+    *(Job, JobEvent, JobList, ModelStatus, ModelResult, Upload, DeliveryList, Delivery, Replay),
     *(Info, Health, Readiness, Problem),
 )
 """Every answer's shape."""

@@ -27,6 +27,7 @@ from shared.validation import sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+LIMIT_SECONDS = 60
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 _logger = logging.getLogger("maquette.api")
@@ -40,10 +41,12 @@ _STATUS: Mapping[type[errors.MaquetteError], int] = {
     errors.Refused: 409,
     errors.Gone: 410,
     errors.KeyReused: 422,
+    errors.LimitReached: 429,
     errors.Unavailable: 503,
 }
 _HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": 'Bearer realm="maquette"'},
+    429: {"Retry-After": str(LIMIT_SECONDS)},
     503: {"Retry-After": str(RETRY_SECONDS)},
 }
 _PARTS: Mapping[type[Exception], str] = {

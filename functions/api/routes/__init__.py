@@ -5,6 +5,13 @@
 
 from __future__ import annotations
 
-from functions.api.routes import deliveries, health, images, jobs, models
+from functions.api.routes import deliveries, health, images, jobs, models, uploads
 
-ROUTERS = (models.router, images.router, jobs.router, deliveries.router, health.router)
+ROUTERS = (
+    models.router,
+    images.router,
+    jobs.router,
+    uploads.router,
+    deliveries.router,
+    health.router,
+)

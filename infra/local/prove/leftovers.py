@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from shared.buckets.base import Bucket
 from shared.clock import Clock, Deadline
 from shared.errors import Unavailable
+from shared.inputs import uploads
 from shared.jobs.family import AREAS, all_keys, family_of, left_over, owner_of
 from shared.jobs.repository import JobRepository
 from shared.jobs.sweep import sweep
@@ -39,7 +40,8 @@ class _Later:
 
 
 def left_behind(bucket: Bucket, jobs: JobRepository) -> list[str]:
-    """The keys of all objects that no job needs, whatever their age; to be empty after `sweep`.
+    """The keys of all objects that no job needs, whatever their age, callers' uploads among them;
+    to be empty after `sweep`.
 
     Copies under `incoming/` that only a retry of an unsuccessful job would work on are needed, and
     what belongs to a job that cannot be read. What is no key of a job's is left behind as well:
@@ -47,7 +49,8 @@ def left_behind(bucket: Bucket, jobs: JobRepository) -> list[str]:
 
     不再被任何任务需要的对象的键。
     """
-    return [key for area in AREAS for key in all_keys(bucket, f"{area}/") if not _needed(key, jobs)]
+    areas = (*AREAS, uploads.AREA)
+    return [key for area in areas for key in all_keys(bucket, f"{area}/") if not _needed(key, jobs)]
 
 
 def sweep_up(store: Store, jobs: JobRepository, bucket: Bucket, clock: Clock) -> list[str]:

@@ -20,7 +20,7 @@ from shared import skew
 from shared.store.base import TEXT_LENGTH, Index, Table
 from shared.store.tables import TABLES
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The migration that this code needs the database to stand at."""
 
 _DOCUMENT = 2**22 - 1  # characters; the longest text that MySQL keeps as MEDIUMTEXT in utf8mb4

@@ -17,12 +17,13 @@ from infra.local.prove.leftovers import left_behind, sweep_up
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Deadline, new_id
 from shared.errors import Unavailable
+from shared.inputs.uploads import Announced, UploadRepository
 from shared.jobs import sweep as sweeping
 from shared.jobs.model import FORMAT, Status
 from shared.jobs.service import NewFile, NewJob, idempotency_key
 from shared.jobs.sweep import EVERY, Swept, sweep
 from shared.store.base import Record, StoreUnavailable
-from shared.store.tables import IDEMPOTENCY, JOBS, RUNNERS
+from shared.store.tables import IDEMPOTENCY, JOBS, RUNNERS, UPLOADS
 from tests.worlds import CALLER, World
 
 HOUR = 3_600_000
@@ -255,7 +256,23 @@ def test_idempotency_keys_go_after_their_week(world: World) -> None:
     assert world.store.all(IDEMPOTENCY) == []
 
 
-def test_uploads_that_never_ended_are_given_up_after_a_day(world: World) -> None:
+def test_callers_uploads_go_an_hour_after_their_day(world: World) -> None:
+    uploads = UploadRepository(world.store, world.clock)
+    used, deleted = (uploads.open(CALLER, Announced("image/png", 1)) for _ in range(2))
+    for upload in (used, deleted):
+        world.bucket.put_stream(upload.key, [b"x"], media_type="image/png")
+    uploads.delete(CALLER, deleted.id)
+    strange = put(world, "uploads/readme")
+    world.clock.advance(24 * HOUR)
+    # The records go at once; of the files one may still be being copied.
+    assert swept(world) == Swept(records=2)
+    assert world.store.all(UPLOADS) == []
+    world.clock.advance(HOUR)
+    assert swept(world) == Swept(objects=2)
+    assert keys(world) == [strange]
+
+
+def test_writes_that_never_ended_are_given_up_after_a_day(world: World) -> None:
     asked = []
 
     def clear_uploads(before: int, *, limit: int) -> int:

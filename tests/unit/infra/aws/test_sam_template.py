@@ -18,6 +18,7 @@ from infra.paths import ROOT
 from shared import metrics
 from shared.aws import emf
 from shared.config import Settings, variable_of, variables
+from shared.inputs import uploads
 from shared.providers.registry import PROVIDERS
 from shared.store.tables import TABLES
 
@@ -274,7 +275,10 @@ def test_the_bucket_clears_what_is_left_behind_and_nothing_else() -> None:
     by_id = {rule["Id"]: rule for rule in rules}
     assert all(rule["Status"] == "Enabled" for rule in rules)
     expiring = [rule for rule in rules if "ExpirationInDays" in rule]
-    assert [rule["Prefix"] for rule in expiring] == ["incoming/"]
+    assert [rule["Prefix"] for rule in expiring] == ["incoming/", "uploads/"]
+    # An upload's file goes when the upload is over, not before, and so does what was put before it.
+    assert by_id["uploads"]["ExpirationInDays"] * DAY > uploads.SECONDS
+    assert by_id["uploads"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
     # A file waits there for `postprocess` no longer than storing and checking may take.
     kept = by_id["incoming"]["ExpirationInDays"] * DAY
     assert kept > 10 * Settings.model_fields["store_seconds"].default
