@@ -76,8 +76,15 @@ class Refused(MaquetteError):
 
     code = "refused"
 
-    def __init__(self, message: str, *, code: str | None = None, retryable: bool = False) -> None:
-        super().__init__(message, code=code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message, code=code, param=param)
         self.retryable = retryable
 
 

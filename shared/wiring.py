@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from shared.deliveries.model import Delivery
     from shared.deliveries.runner import DeliveryRunner
     from shared.deliveries.schedule import Outcome
+    from shared.inputs.keeping import InputKeeper
 
 log = logging.getLogger("maquette.wiring")
 
@@ -232,6 +233,14 @@ class Bundle:
             alarm=self.ports.alarm,
         )
 
+    @cached_property
+    def keeper(self) -> InputKeeper:
+        """What checks and keeps inputs; made on first use.
+
+        检查并保存输入的部件。
+        """
+        return keeper(self.settings, self.bucket)
+
     def faults(self, seconds: float = 5.0) -> dict[str, str]:
         """Which part does not answer, and what it says; empty when all do. All are asked at once; a
         provider's calls may take `seconds`.
@@ -291,6 +300,25 @@ def link_secrets(settings: Settings) -> list[bytes]:
     链接的签名密钥，第一个用于新链接。
     """
     return [item.get_secret_value().encode() for item in settings.link_secret]
+
+
+def keeper(settings: Settings, bucket: Bucket) -> InputKeeper:
+    """What checks and keeps inputs, by this deployment's rules.
+
+    按本部署的规则检查并保存输入。
+    """
+    from shared.artifacts.images.image import ImageLimits
+    from shared.inputs.content import ContentRules
+    from shared.inputs.keeping import InputKeeper
+
+    limits = ImageLimits(
+        min_side=settings.image_min_side,
+        max_side=settings.image_max_side,
+        max_pixels=settings.image_pixels,
+        max_bytes=settings.image_bytes,
+    )
+    rules = ContentRules(limits, settings.image_formats, settings.model_bytes)
+    return InputKeeper(bucket, rules)
 
 
 def callback_policy(settings: Settings) -> Any:
@@ -362,8 +390,9 @@ def build(
         alarm=alarm,
         key_variables={name: one.key_variable for name, one in PROVIDERS.items()},
     )
-    service = JobService(jobs, bucket, providers, clock, wake, outside.waiters)
+    keep = partial(keeper, settings, bucket)
     uploads = UploadRepository(store, clock)
+    service = JobService(jobs, bucket, providers, clock, wake, outside.waiters, keep, uploads)
     return Bundle(
         settings, clock, store, bucket, providers, links, service, uploads, ports, metrics
     )

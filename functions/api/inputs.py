@@ -12,13 +12,11 @@ from functions.api.fields import unknown_field, validate
 from functions.api.http import inline
 from functions.api.http.bodies import Form, json_object
 from functions.api.requests import ArtifactReference, CreateModel, UploadReference, UrlReference
-from shared.artifacts.images.image import ImageLimits
-from shared.config import Settings
 from shared.errors import InvalidInput
+from shared.inputs.content import ContentRules, check_together, checked
 from shared.inputs.files import NewFile
-from shared.inputs.pictures import PictureRules, checked_picture
 from shared.inputs.references import ArtifactRef, Reference, Sent, UploadRef, UrlRef
-from shared.jobs.kinds import role_names
+from shared.jobs.kinds import Kind, role_names
 
 
 def read_inputs(form: Form) -> tuple[Form, dict[str, Reference]]:
@@ -46,39 +44,20 @@ def read_inputs(form: Form) -> tuple[Form, dict[str, Reference]]:
     return Form(fields, {}, form.is_multipart), inputs
 
 
-def pictures_of(inputs: Mapping[str, Reference], settings: Settings) -> dict[str, NewFile]:
+def files_of(
+    inputs: Mapping[str, Reference], kind: Kind, rules: ContentRules
+) -> dict[str, NewFile]:
     """The files that came with the request, checked; raises `InvalidInput` and its kin.
 
     检查请求中的文件。
     """
-    rules = picture_rules(settings)
-    images = {
-        role: checked_picture(role, given.data, rules)
+    files = {
+        role: checked(role, given.data, kind.roles[role], rules)
         for role, given in inputs.items()
         if isinstance(given, Sent)
     }
-    image, mask = images.get("image"), images.get("mask")
-    if image and mask and (image.width, image.height) != (mask.width, mask.height):
-        raise InvalidInput(
-            f"mask has {mask.width} x {mask.height} pixels; it must be of the picture's size, "
-            f"{image.width} x {image.height}.",
-            param="mask",
-        )
-    return images
-
-
-def picture_rules(settings: Settings) -> PictureRules:
-    """What pictures this deployment takes.
-
-    本部署接受的图片。
-    """
-    limits = ImageLimits(
-        min_side=settings.image_min_side,
-        max_side=settings.image_max_side,
-        max_pixels=settings.image_pixels,
-        max_bytes=settings.image_bytes,
-    )
-    return PictureRules(limits, settings.image_formats)
+    check_together(files)
+    return files
 
 
 def _reference(role: str, value: Any) -> Reference:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from functions.api.fields import callback_url_of, metadata_of, options_of, prompt_of, read_fields
 from functions.api.http.bodies import Form
-from functions.api.inputs import pictures_of, read_inputs
+from functions.api.inputs import files_of, read_inputs
 from functions.api.requests import CreateModel
 from shared.errors import InvalidInput
 from shared.inputs.references import Sent
@@ -48,7 +48,7 @@ def new_job(
         trace=trace,
         references={role: given for role, given in inputs.items() if not isinstance(given, Sent)},
         # Last, being the most expensive: decoding every picture.
-        images=pictures_of(inputs, bundle.settings),
+        images=files_of(inputs, kind, bundle.keeper.rules),
     )
 
 

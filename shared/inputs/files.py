@@ -13,15 +13,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NewFile:
-    """An input picture that was found whole: its upright bytes and what is known of them.
+    """An input file that was found whole: a picture's upright bytes, with its size in pixels, or a
+    model's.
 
-    已检查过的输入图片。
+    已检查过的输入文件。
     """
 
     data: bytes = field(repr=False)
     media_type: str
-    width: int
-    height: int
+    width: int | None = None
+    height: int | None = None
 
     @property
     def sha256(self) -> str:
@@ -34,15 +35,17 @@ class NewFile:
 
 @dataclass(frozen=True)
 class InputFile:
-    """One input picture, kept in the bucket under `key`; `bytes` is its size.
+    """One input, kept in the bucket under `key`; `bytes` is its size, `width` and `height` are a
+    picture's. `source` is what it came from, as the job shows it; None: the request itself.
 
-    一张保存好的输入图片。
+    一个保存好的输入文件。
     """
 
     key: str
     media_type: str
     bytes: int
     sha256: str
-    width: int
-    height: int
+    width: int | None = None
+    height: int | None = None
+    source: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -144,7 +144,8 @@ def _members(value: Any) -> dict[str, Any]:
 
 
 def _input(job: Job) -> dict[str, Any]:
-    """What was asked for, as callers see it: pictures by their type, size and hash.
+    """What was asked for, as callers see it: files by their type, size and hash, and by what they
+    were taken from.
 
     任务的输入说明。
     """
@@ -152,13 +153,15 @@ def _input(job: Job) -> dict[str, Any]:
     if job.input.prompt is not None:
         shown["prompt"] = job.input.prompt
     for role, image in job.input.images.items():
-        shown[role] = {
+        known = {
             "media_type": image.media_type,
             "bytes": image.bytes,
             "sha256": image.sha256,
             "width": image.width,
             "height": image.height,
+            "source": image.source,
         }
+        shown[role] = {name: value for name, value in known.items() if value is not None}
     shown["options"] = dict(job.input.options)
     return shown
 

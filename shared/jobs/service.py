@@ -10,26 +10,31 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from shared.buckets.base import Bucket
 from shared.clock import Clock, new_id
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
-from shared.inputs.files import InputFile, NewFile
-from shared.inputs.references import Pointer
 from shared.jobs import lifecycle, retrying
 from shared.jobs.family import clear, family_of
 from shared.jobs.kinds import KINDS
 from shared.jobs.lifecycle.transitions import Moment, opened
 from shared.jobs.model import Artifact, Job, JobInput, Status
 from shared.jobs.repository import Conflict, IdempotencyKey, JobPage, JobRepository
-from shared.media import extension
 from shared.providers.base import Provider
 from shared.store.base import StoreUnavailable
 from shared.values import replace
 from shared.waiting import Waiters
+
+if TYPE_CHECKING:
+    from shared.inputs.files import NewFile
+    from shared.inputs.keeping import InputKeeper
+    from shared.inputs.references import Pointer
+    from shared.inputs.uploads import UploadRepository
+    from shared.jobs.inputs import JobInputs
 
 _TRIES = 5
 _WAIT_STEP = 0.5
@@ -157,6 +162,8 @@ class JobService:
         clock: Clock,
         wake: Callable[[str], None],
         waiters: Waiters | None = None,
+        keeper: Callable[[], InputKeeper] | None = None,
+        uploads: UploadRepository | None = None,
     ) -> None:
         self._jobs = jobs
         self._bucket = bucket
@@ -164,6 +171,18 @@ class JobService:
         self._clock = clock
         self._wake = wake
         self._waiters = waiters or Waiters()
+        self._keeper = keeper
+        self._uploads = uploads
+
+    @cached_property
+    def _inputs(self) -> JobInputs:
+        """What keeps inputs, made on first use: only one function creates jobs."""
+        from shared.inputs.content import ContentRules
+        from shared.inputs.keeping import InputKeeper
+        from shared.jobs.inputs import JobInputs
+
+        keeper = self._keeper() if self._keeper else InputKeeper(self._bucket, ContentRules())
+        return JobInputs(keeper, self._read, self._uploads)
 
     def provider_for(self, kind: str, named: str | None = None) -> Provider:
         """The provider that is to make a kind: the one named, else the first that can.
@@ -196,10 +215,8 @@ class JobService:
         known = self._known(key)
         if known is not None:
             return known, False
-        for role in new.references:
-            raise InvalidInput(f"{role} must be sent with the request here.", param=role)
         job_id = new_id(self._clock)
-        images = {role: self._keep(job_id, image) for role, image in new.images.items()}
+        images = self._inputs.keep(caller, job_id, KINDS[new.kind], new.images, new.references)
         at = Moment(self._clock.now())
         job = opened(
             Job(
@@ -220,8 +237,7 @@ class JobService:
             created = self._jobs.create(job, key)
         except Conflict:
             # Nothing of ours was written, whatever the key stands for by now.
-            for image in images.values():
-                self._bucket.delete(image.key)
+            self._inputs.forget(images)
             winner = self._known(key)
             if winner is None:
                 raise
@@ -234,7 +250,7 @@ class JobService:
 
         读取一个任务。
         """
-        job = self._jobs.get(job_id) if _is_id(job_id) else None
+        job = self._read(job_id)
         if job is None or job.caller != caller:
             raise NotFound(f"There is no job {job_id[:64]!r}.", code="job_not_found")
         return job
@@ -317,7 +333,7 @@ class JobService:
 
         按永久链接查找成果文件。
         """
-        job = self._jobs.get(job_id) if _is_id(job_id) else None
+        job = self._read(job_id)
         if job is not None and job.deleted_at is not None:
             raise Gone("The files of this job were deleted.", code="artifact_deleted")
         for artifact in job.artifacts if job else ():
@@ -353,12 +369,8 @@ class JobService:
             raise KeyReused("This Idempotency-Key was used for another request.")
         return self._jobs.get(known.job_id)
 
-    def _keep(self, job_id: str, image: NewFile) -> InputFile:
-        key = f"inputs/{job_id}/{image.sha256}{extension(image.media_type)}"
-        self._bucket.put_stream(key, [image.data], media_type=image.media_type)
-        return InputFile(
-            key, image.media_type, len(image.data), image.sha256, image.width, image.height
-        )
+    def _read(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id) if _is_id(job_id) else None
 
     def _change(self, caller: str, job_id: str, change: Callable[[Job, Moment], Job]) -> Job:
         """Apply a change to a caller's job and save it, again on whatever somebody else has saved.
@@ -381,4 +393,4 @@ def _is_id(text: str) -> bool:
     return len(text) == 26 and text.isascii() and text.isalnum()
 
 
-__all__ = ["JobService", "NewFile", "NewJob", "idempotency_key"]
+__all__ = ["JobService", "NewJob", "idempotency_key"]

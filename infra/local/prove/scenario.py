@@ -11,7 +11,8 @@ from typing import Any
 
 from infra.local.prove.trouble import Scene, Trouble
 from shared.artifacts.images.image import ImageLimits, inspect_image
-from shared.jobs.service import NewFile, NewJob
+from shared.inputs.files import NewFile
+from shared.jobs.service import NewJob
 
 CALLER = "prove"
 """Whose jobs they are."""

@@ -9,13 +9,13 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
 from shared.artifacts.gltf.container import BytesReader, FileReader, RangeReader
 from shared.buckets.base import Bucket, ObjectInfo
+from shared.buckets.ranges import BucketReader
 from shared.clock import Deadline
 from shared.jobs.ports import Ports
 
@@ -29,33 +29,6 @@ class BrokenFile(ValueError):
 
     存储的文件与收到的不符。
     """
-
-
-@dataclass(frozen=True)
-class BucketReader:
-    """An object read by ranges, as the model checks want it.
-
-    按字节范围读取存储中的对象。
-    """
-
-    bucket: Bucket
-    key: str
-    size: int
-
-    def read(self, start: int, length: int) -> bytes:
-        """`length` bytes from byte `start` on; `OSError` when the object ends before.
-
-        读取一段字节。
-        """
-        parts: list[bytes] = []
-        with self.bucket.open(self.key, start, length) as reader:
-            while length > 0:
-                part = reader.read(min(length, _CHUNK))
-                if not part:
-                    raise OSError(f"{self.key} ends {length} bytes early")
-                parts.append(part)
-                length -= len(part)
-        return b"".join(parts)
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from infra.migrations import migrate
 from shared.deliveries import model as deliveries
 from shared.deliveries import repository as delivery_records
 from shared.errors import KeyReused
+from shared.inputs.files import NewFile
 from shared.jobs.model import from_record, to_record
-from shared.jobs.service import NewFile, NewJob, idempotency_key
+from shared.jobs.service import NewJob, idempotency_key
 from shared.store.base import Lease, Record
 from shared.store.sql.engine import connect, writing
 from shared.store.sql.store import SqlStore

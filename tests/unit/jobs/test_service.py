@@ -24,12 +24,13 @@ from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
 from shared.deliveries.repository import next_due
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
+from shared.inputs.files import NewFile
 from shared.jobs import repository
 from shared.jobs.kinds import KINDS
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
 from shared.jobs.presentation import event_at_end
 from shared.jobs.repository import IdempotencyKey, JobRepository, KeyUse
-from shared.jobs.service import JobService, NewFile, NewJob, idempotency_key
+from shared.jobs.service import JobService, NewJob, idempotency_key
 from shared.links import Links
 from shared.store.base import StoreUnavailable
 from shared.store.sql.store import SqlStore

@@ -17,10 +17,11 @@ from infra.local.prove.leftovers import left_behind, sweep_up
 from shared.buckets.base import BucketUnavailable
 from shared.clock import Deadline, new_id
 from shared.errors import Unavailable
+from shared.inputs.files import NewFile
 from shared.inputs.uploads import Announced, UploadRepository
 from shared.jobs import sweep as sweeping
 from shared.jobs.model import FORMAT, Status
-from shared.jobs.service import NewFile, NewJob, idempotency_key
+from shared.jobs.service import NewJob, idempotency_key
 from shared.jobs.sweep import EVERY, Swept, sweep
 from shared.store.base import Record, StoreUnavailable
 from shared.store.tables import IDEMPOTENCY, JOBS, RUNNERS, UPLOADS

@@ -17,6 +17,7 @@ import pytest
 from shared.buckets.base import BucketUnavailable
 from shared.context import Pool
 from shared.errors import Refused
+from shared.inputs.files import NewFile
 from shared.jobs import lifecycle, polling, sources
 from shared.jobs.lifecycle.transitions import Moment, opened
 from shared.jobs.model import (
@@ -29,7 +30,6 @@ from shared.jobs.model import (
     to_record,
 )
 from shared.jobs.policy import Policy
-from shared.jobs.service import NewFile
 from shared.jobs.steps import advance
 from shared.jobs.steps.check import check
 from shared.providers.base import (
