@@ -36,7 +36,6 @@ Secrets = tuple[SecretStr, ...]
 _NEEDED_OUTSIDE_LOCAL = ("MAQUETTE_API_KEYS", "MAQUETTE_PUBLIC_URL")
 _NOT_ABOVE = (
     ("image_min_side", "image_max_side"),
-    ("image_bytes", "body_bytes"),
     ("poll_first_seconds", "poll_ceiling_seconds"),
     ("retry_first_seconds", "retry_ceiling_seconds"),
 )

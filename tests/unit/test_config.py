@@ -246,8 +246,8 @@ def test_a_least_above_its_most_is_named_with_both(low: str, high: str) -> None:
 
 
 def test_a_default_counts_in_a_pair_as_well() -> None:
-    error = faults_of({**GOOD, "MAQUETTE_BODY_BYTES": "1000000"})
-    assert "MAQUETTE_IMAGE_BYTES (2.09715e+07) must not be above" in str(error)
+    error = faults_of({**GOOD, "MAQUETTE_IMAGE_MAX_SIDE": "10"})
+    assert "MAQUETTE_IMAGE_MIN_SIDE (20) must not be above" in str(error)
 
 
 @pytest.mark.parametrize(

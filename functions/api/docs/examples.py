@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.api.http.problems import Problem, document
+from shared.limits import WAY_ROUND
 
 EXAMPLE_ID = "01JD8Q5S3V7X2Z4B6D8F0H2K4M"
 _AT = "2026-11-21T21:00:00.000Z"
@@ -137,8 +138,15 @@ INFO: dict[str, Any] = {
     "providers": ["tripo", "qwen-image"],
     "missing": {"qwen-image": "the Qwen-Image service does not start: it is installed in part"},
     "limits": {
-        "body_bytes": 25165824,
+        "platform": "lambda",
+        "body_bytes": 4669440,
+        "json_bytes": 6225920,
+        "larger_files": WAY_ROUND,
         "image_bytes": 20971520,
+        "model_bytes": 157286400,
+        "upload_types": ["image/jpeg", "image/png", "image/webp", "model/gltf-binary"],
+        "uploads_open": 200,
+        "upload_seconds": 86400,
         "image_pixels": 50000000,
         "image_min_side": 20,
         "image_max_side": 6000,
@@ -157,7 +165,7 @@ _FAULTS: dict[str, Problem] = {
         409, "not_finished", "The job is running; there is no result yet.", retryable=True
     ),
     "410": Problem(410, "artifact_deleted", "The files of this job were deleted."),
-    "413": Problem(413, "too_large", "The body is larger than 25165824 bytes.", "body"),
+    "413": Problem(413, "too_large", "The body is larger than 4669440 bytes.", "body"),
     "415": Problem(
         415, "image_format_unsupported", "image: this is an SVG; send JPEG, PNG or WebP.", "image"
     ),

@@ -317,8 +317,15 @@ class Limits(BaseModel):
     请求的上限。
     """
 
-    body_bytes: int
-    image_bytes: int
+    platform: Literal["lambda", "scf", "server"]
+    body_bytes: int = Field(description="Of a form, as it gets through to the API here.")
+    json_bytes: int = Field(description="Of JSON, files in Base64 among it.")
+    larger_files: str = Field(description="What to do about a file that no body can hold.")
+    image_bytes: int = Field(description="Of a picture, however it comes.")
+    model_bytes: int = Field(description="Of a model that comes as an input.")
+    upload_types: list[str] = Field(description="The media types that can be uploaded.")
+    uploads_open: int = Field(description="Open uploads that a caller may have.")
+    upload_seconds: int = Field(description="How long an upload lasts.")
     image_pixels: int
     image_min_side: int
     image_max_side: int

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn
@@ -14,8 +15,9 @@ from typing import Annotated, Any, NoReturn
 from fastapi import Depends, Request
 
 from functions.api.http.multipart import Part, parse
-from shared import wiring
+from shared import limits, wiring
 from shared.errors import InvalidInput, TooLarge, UnsupportedFormat
+from shared.limits import LAMBDA, WAY_ROUND, Door, Platform
 
 JSON_BYTES = 2**20
 """JSON without its pictures; a prompt and metadata need far less than this."""
@@ -56,12 +58,14 @@ class Form:
 
 
 async def read(request: Request) -> bytes:
-    """The whole body; `TooLarge` as soon as more is announced or comes than the settings allow.
+    """The whole body; `TooLarge` as soon as more is announced or comes than gets through here.
 
     读取正文，超过上限立即拒绝。
     """
     limit = wiring.current().settings.body_bytes
-    message = f"The body is larger than {limit} bytes."
+    if platform_of(request) is not LAMBDA:  # what an event brings has come through
+        limit = most(request, _door_of(request))
+    message = f"The body is larger than {limit} bytes, the most that is taken here. {WAY_ROUND}"
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise TooLarge(message, param="body")
@@ -73,6 +77,31 @@ async def read(request: Request) -> bytes:
             raise TooLarge(message, param="body")
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def platform_of(request: Request) -> Platform:
+    """Where this request came to.
+
+    请求所在的平台。
+    """
+    return limits.platform_of(by_event="aws.event" in request.scope, environ=os.environ)
+
+
+def most(request: Request, door: Door) -> int:
+    """How many bytes a body may have where this request came to.
+
+    此处正文的字节上限。
+    """
+    return platform_of(request).most(door, wiring.current().settings.body_bytes)
+
+
+def _door_of(request: Request) -> Door:
+    return Door.JSON if _media_type(request) == "application/json" else Door.FORM
+
+
+def _media_type(request: Request) -> str:
+    named: str = request.headers.get("content-type", "")
+    return named.partition(";")[0].strip().lower()
 
 
 Body = Annotated[bytes, Depends(read)]
@@ -89,8 +118,7 @@ def form(request: Request, body: bytes, roles: Collection[str] = ()) -> Form:
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedFormat("Send the body uncompressed.", param="Content-Encoding")
-    content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type == "application/json":
         fields = json_object(body, roles=roles)
         # Null means left out.
@@ -98,7 +126,7 @@ def form(request: Request, body: bytes, roles: Collection[str] = ()) -> Form:
             {name: one for name, one in fields.items() if one is not None or name not in roles}
         )
     if media_type == "multipart/form-data":
-        return _from_parts(parse(body, content_type), roles)
+        return _from_parts(parse(body, request.headers["content-type"]), roles)
     raise UnsupportedFormat(
         "Send application/json or multipart/form-data.",
         code="content_type_unsupported",
@@ -132,7 +160,8 @@ def json_object(body: bytes, param: str = "body", roles: Collection[str] = ()) -
 
 
 def _too_much_json(param: str) -> TooLarge:
-    return TooLarge(f"{param} is larger than {JSON_BYTES} bytes of JSON.", param=param)
+    message = f"{param} is larger than {JSON_BYTES} bytes of JSON, without the files in it."
+    return TooLarge(message, param=param)
 
 
 class _Reader:

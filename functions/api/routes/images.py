@@ -12,12 +12,16 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from functions.api import operations
+from functions.api.http import bodies
 from functions.api.http.bodies import Body
 from functions.api.http.security import Caller
 from functions.api.http.threads import Route
 from functions.api.responses import answer, create
 from shared import notices, observability, wiring
+from shared.inputs.media import MEDIA_TYPES, Media
+from shared.inputs.uploads import OPEN_AT_ONCE, SECONDS
 from shared.jobs.kinds import KINDS
+from shared.limits import WAY_ROUND, Door
 from shared.providers.registry import PROVIDERS
 from shared.store.base import StoreUnavailable
 from shared.wiring import Bundle
@@ -77,15 +81,15 @@ def image_to_image(request: Request, caller: Caller, body: Body) -> Response:
     "and the limits of requests.",
     responses=operations.answers("Info", 401),
 )
-def info(caller: Caller) -> Response:
+def info(request: Request, caller: Caller) -> Response:
     """Say what this deployment makes.
 
     说明可以生成什么。
     """
-    return answer(_info(wiring.current()))
+    return answer(_info(wiring.current(), request))
 
 
-def _info(bundle: Bundle) -> dict[str, Any]:
+def _info(bundle: Bundle, request: Request) -> dict[str, Any]:
     """What pictures can be asked for here: kinds, providers and limits.
 
     图片生成的说明。
@@ -105,8 +109,15 @@ def _info(bundle: Bundle) -> dict[str, Any]:
         for kind in KINDS.values()
     ]
     limits = {
-        "body_bytes": settings.body_bytes,
+        "platform": bodies.platform_of(request).name,
+        "body_bytes": bodies.most(request, Door.FORM),
+        "json_bytes": bodies.most(request, Door.JSON),
+        "larger_files": WAY_ROUND,
         "image_bytes": settings.image_bytes,
+        "model_bytes": settings.model_bytes,
+        "upload_types": [*settings.image_formats, *MEDIA_TYPES[Media.MODEL]],
+        "uploads_open": OPEN_AT_ONCE,
+        "upload_seconds": SECONDS,
         "image_pixels": settings.image_pixels,
         "image_min_side": settings.image_min_side,
         "image_max_side": settings.image_max_side,

@@ -32,6 +32,7 @@ from infra.local.cloud.stop import Stop
 from shared.buckets.base import ObjectInfo
 from shared.clock import Clock, SystemClock
 from shared.events import WAKE
+from shared.limits import LAMBDA_EVENT_BYTES
 
 log = logging.getLogger("maquette.local")
 
@@ -267,10 +268,10 @@ class Cloud:
         name = self._front()
         context = Context(self.functions[name], self.stop)
         event = payloads.http_event(request, context.aws_request_id, self._clock.now())
-        if payloads.size(event) > payloads.PAYLOAD_BYTES:
+        if payloads.size(event) > LAMBDA_EVENT_BYTES:
             raise EventTooLarge
         result = self.handler(name)(event, context)
-        if payloads.size(result) > payloads.PAYLOAD_BYTES:
+        if payloads.size(result) > LAMBDA_EVENT_BYTES:
             raise AnswerTooLarge(f"{name} answered more than Lambda's 6 MB")
         return payloads.http_answer(result)
 

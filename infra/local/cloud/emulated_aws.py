@@ -31,6 +31,7 @@ from infra.local.cloud.payloads import EventTooLarge, HttpAnswer, HttpRequest
 from infra.local.cloud.stop import Stop
 from shared.aws import clients
 from shared.clock import SystemClock
+from shared.limits import LAMBDA_EVENT_BYTES
 from shared.notices import Notices
 from shared.store.dynamodb.store import DynamoStore
 
@@ -227,7 +228,7 @@ class HttpApi:
         转发一个请求。
         """
         event = payloads.http_event(request, "", round(time() * 1000))
-        if payloads.size(event) > payloads.PAYLOAD_BYTES:
+        if payloads.size(event) > LAMBDA_EVENT_BYTES:
             raise EventTooLarge
         if request.method == "OPTIONS":
             return _invoked(event)

@@ -20,7 +20,6 @@ import uvicorn
 
 from infra.local.cloud.files import PREFIX, BucketFiles, Receive, Send
 from infra.local.cloud.payloads import (
-    PAYLOAD_BYTES,
     AnswerTooLarge,
     EventTooLarge,
     Gateway,
@@ -29,6 +28,7 @@ from infra.local.cloud.payloads import (
     http_answer,
 )
 from infra.local.cloud.stop import GRACE, Stop
+from shared.limits import LAMBDA, LAMBDA_EVENT_BYTES, WAY_ROUND, Door
 
 log = logging.getLogger("maquette.local")
 
@@ -83,7 +83,7 @@ class Front:
 
         转交请求并等待应答。
         """
-        body = await _read(receive, PAYLOAD_BYTES)
+        body = await _read(receive, LAMBDA_EVENT_BYTES)
         if body is None:
             return _too_large()
         request = _request(scope, body)
@@ -216,9 +216,9 @@ async def _send(send: Send, answer: HttpAnswer) -> None:
 
 def _too_large() -> HttpAnswer:
     message = (
-        f"The request makes an event of more than {PAYLOAD_BYTES // 2**20} MB, the most that AWS "
-        "Lambda takes (a file in it grows by a third). Send a picture below 4.4 MB: shrink it, or "
-        "save it as JPEG."
+        f"The request makes an event of more than {LAMBDA_EVENT_BYTES // 2**20} MB, the most that "
+        "AWS Lambda takes (a file in it grows by a third): a form may have "
+        f"{LAMBDA.bytes[Door.FORM]} bytes, JSON {LAMBDA.bytes[Door.JSON]}. {WAY_ROUND}"
     )
     return _problem(413, "event_too_large", message)
 

@@ -17,9 +17,6 @@ from urllib.parse import unquote
 
 from shared.buckets.base import ObjectInfo
 
-PAYLOAD_BYTES = 6 * 2**20
-"""The largest event, and the largest answer, of a synchronous invocation (AWS, "Lambda quotas")."""
-
 ACCOUNT = "000000000000"
 REGION = "local"
 BUCKET = "maquette"
