@@ -107,6 +107,15 @@ class KeyReused(MaquetteError):
     code = "idempotency_key_reused"
 
 
+class NotMade(MaquetteError):
+    """A kind that nobody makes in this deployment (HTTP 422): asking again changes nothing.
+
+    本部署无人生成的种类，重试无用。
+    """
+
+    code = "kind_not_made"
+
+
 class Unauthenticated(MaquetteError):
     """No API key, or one that nobody has.
 

@@ -392,10 +392,24 @@ def build(
     )
     keep = partial(keeper, settings, bucket)
     uploads = UploadRepository(store, clock)
-    service = JobService(jobs, bucket, providers, clock, wake, outside.waiters, keep, uploads)
+    service = JobService(
+        *(jobs, bucket, providers, clock, wake, outside.waiters),
+        keeper=keep,
+        uploads=uploads,
+        absent=_absent(providers),
+    )
     return Bundle(
         settings, clock, store, bucket, providers, links, service, uploads, ports, metrics
     )
+
+
+def _absent(providers: Mapping[str, Provider]) -> dict[str, dict[str, str]]:
+    """By kind: who could make it, were it set up, and by which setting it would be."""
+    found: dict[str, dict[str, str]] = {}
+    for name, declared in PROVIDERS.items():
+        for kind in declared.options if name not in providers else ():
+            found.setdefault(kind, {})[name] = declared.switch
+    return found
 
 
 def _adapter_of(

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from shared.buckets.base import Bucket
 from shared.clock import Clock, new_id
-from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
+from shared.errors import Gone, InvalidInput, KeyReused, NotFound, NotMade, Refused, Unavailable
 from shared.jobs import lifecycle, retrying
 from shared.jobs.family import clear, family_of
 from shared.jobs.kinds import KINDS
@@ -164,7 +164,13 @@ class JobService:
         waiters: Waiters | None = None,
         keeper: Callable[[], InputKeeper] | None = None,
         uploads: UploadRepository | None = None,
+        absent: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        """`absent` are providers that are not set up here, and what each would need to make a kind:
+        kind → provider → setting.
+
+        创建服务。
+        """
         self._jobs = jobs
         self._bucket = bucket
         self._providers = providers
@@ -173,6 +179,7 @@ class JobService:
         self._waiters = waiters or Waiters()
         self._keeper = keeper
         self._uploads = uploads
+        self._absent = absent or {}
 
     @cached_property
     def _inputs(self) -> JobInputs:
@@ -187,7 +194,7 @@ class JobService:
     def provider_for(self, kind: str, named: str | None = None) -> Provider:
         """The provider that is to make a kind: the one named, else the first that can.
 
-        Raises `InvalidInput` naming `kind` or `provider`.
+        Raises `InvalidInput` naming `kind` or `provider`, and `NotMade` naming who would.
 
         为某类任务选择生成服务。
         """
@@ -199,8 +206,11 @@ class JobService:
             able = [item for item in able if item.name == named]
         if able:
             return able[0]
-        if named is None:
-            raise Unavailable(f"No provider is configured that makes {kind}.", param="kind")
+        absent = self._absent.get(kind, {})
+        if named is None or named in absent:
+            could = ", or ".join(f"{name} with {switch} set" for name, switch in absent.items())
+            hint = f"; {could} would" if could else ""
+            raise NotMade(f"Nobody makes {kind} here{hint}.", param="kind")
         raise InvalidInput(f"Provider {named!r} does not make {kind} here.", param="provider")
 
     def create(

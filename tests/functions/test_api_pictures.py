@@ -202,8 +202,11 @@ def test_a_wrong_picture_is_named(house: House, image: Any, status: int) -> None
 def test_where_nobody_makes_pictures_it_is_said(build_house: Build) -> None:
     build_house()
     answer = post_json("/text-to-image", {"prompt": "a cup"})
-    assert answer.status == 503
-    assert "text-to-image" in answer.error["message"]
+    assert (answer.status, answer.error["code"]) == (422, "kind_not_made")
+    assert (answer.json["retryable"], answer.error["param"]) == (False, "kind")
+    assert answer.error["message"] == (
+        "Nobody makes text-to-image here; qwen-image with QWEN_IMAGE_BASE_URL set would."
+    )
 
 
 def test_where_only_pictures_are_made_a_model_is_refused(
@@ -212,8 +215,8 @@ def test_where_only_pictures_are_made_a_model_is_refused(
     house = build_house(QWEN_IMAGE_BASE_URL=service.url, QWEN_IMAGE_API_KEY=KEY)
     monkeypatch.delitem(house.bundle.providers, "throwaway")
     answer = post_json("/api/v1/models", {"prompt": "a cup"})
-    assert answer.status == 503
-    assert "text-to-3d" in answer.error["message"]
+    assert (answer.status, answer.error["code"]) == (422, "kind_not_made")
+    assert "tripo with TRIPO_API_KEY set" in answer.error["message"]
 
 
 # The doors.

@@ -172,7 +172,7 @@ _FAULTS: dict[str, Problem] = {
     "422": Problem(
         422,
         "kind_not_made",
-        "Nobody here makes text-to-image; qwen-image would, with QWEN_IMAGE_BASE_URL set.",
+        "Nobody makes text-to-image here; qwen-image with QWEN_IMAGE_BASE_URL set would.",
         "kind",
     ),
     "429": Problem(

@@ -41,6 +41,7 @@ _STATUS: Mapping[type[errors.MaquetteError], int] = {
     errors.Refused: 409,
     errors.Gone: 410,
     errors.KeyReused: 422,
+    errors.NotMade: 422,
     errors.LimitReached: 429,
     errors.Unavailable: 503,
 }

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
 from shared.deliveries.repository import next_due
-from shared.errors import Gone, InvalidInput, KeyReused, NotFound, Refused, Unavailable
+from shared.errors import Gone, InvalidInput, KeyReused, NotFound, NotMade, Refused
 from shared.inputs.files import NewFile
 from shared.jobs import repository
 from shared.jobs.kinds import KINDS
@@ -595,8 +595,16 @@ def test_a_kind_is_given_to_a_provider_that_makes_it(desk: Desk) -> None:
         with pytest.raises(InvalidInput) as raised:
             desk.service.provider_for(kind, named)
         assert raised.value.param == param
-    alone = JobService(desk.jobs, desk.bucket, {}, desk.clock, desk.woken.append)
-    with pytest.raises(Unavailable):
-        alone.provider_for("text-to-3d")
+    absent = {"text-to-3d": {"throwaway": "THROWAWAY_KEY"}}
+    parts = (desk.jobs, desk.bucket, {}, desk.clock, desk.woken.append)
+    for named in (None, "throwaway"):
+        with pytest.raises(NotMade) as refused:
+            JobService(*parts, absent=absent).provider_for("text-to-3d", named)
+        assert str(refused.value) == (
+            "Nobody makes text-to-3d here; throwaway with THROWAWAY_KEY set would."
+        )
+        assert refused.value.retryable is False
+    with pytest.raises(NotMade, match=r"here\.$"):
+        JobService(*parts).provider_for("text-to-3d")
     assert desk.provider.looks == 0
     desk.provider.ready(Deadline.after(1))
