@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from infra.local.standins.qwen_service import QwenService
-from shared.buckets.base import Bucket, BucketUnavailable, Reader
-from shared.inputs.media import Media
-from shared.jobs.kinds import KINDS, Kind
+from shared.buckets.base import BucketUnavailable
 from tests.functions.gateway import Answer, call, get, post_form, post_json
 from tests.functions.house import Build, House, finished
+from tests.functions.meddling import Meddled, kept, remodelling, send, with_meddled_bucket
 from tests.functions.pictures import picture
-from tests.providers import ThrowawayOptions, ThrowawayProvider
 
 KEY = "a-key-nobody-may-see"
 OTHER = {"authorization": "Bearer the-key-of-another-shop-0123456789"}
@@ -28,38 +24,14 @@ OURS = {"authorization": "Bearer the-key-of-our-own-shop-0123456789"}
 
 
 @pytest.fixture
-def build(build_house: Build, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., House]]:
-    """Builds a house that also makes pictures, and models of models."""
-    kind = Kind("remodel-3d", False, {"model": Media.MODEL}, ("model",), 1)
-    monkeypatch.setitem(KINDS, kind.name, kind)
-    options: Any = ThrowawayProvider.options
-    monkeypatch.setitem(options, kind.name, ThrowawayOptions)
-    with QwenService(seconds=0, key=KEY) as service:
-        yield lambda **settings: build_house(
-            QWEN_IMAGE_BASE_URL=service.url, QWEN_IMAGE_API_KEY=KEY, **settings
-        )
+def build(build_house: Build, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
+    with remodelling(build_house, monkeypatch) as build:
+        yield build
 
 
 @pytest.fixture
-def house(build: Callable[..., House]) -> House:
+def house(build: Build) -> House:
     return build()
-
-
-def send(door: str, fields: dict[str, Any], form: bool, **more: Any) -> Answer:
-    """One request, as JSON or as a form whose objects are JSON text."""
-    if not form:
-        return post_json(door, fields, **more)
-    texts = [
-        (name, value if isinstance(value, str) else json.dumps(value))
-        for name, value in fields.items()
-    ]
-    return post_form(door, texts, **more)
-
-
-def kept(house: House, job_id: str, role: str) -> bytes:
-    """The bytes of a job's input."""
-    with house.bundle.bucket.open(house.job(job_id).input.images[role].key) as reader:
-        return reader.read()
 
 
 DOORS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
@@ -166,7 +138,7 @@ def test_a_job_that_is_not_there_is_404(house: House, job_id: str) -> None:
     refused(answer, 404, "image.job_id", "job_not_found")
 
 
-def test_another_callers_job_is_404_as_if_it_were_not_there(build: Callable[..., House]) -> None:
+def test_another_callers_job_is_404_as_if_it_were_not_there(build: Build) -> None:
     house = build(
         api_keys="ours:the-key-of-our-own-shop-0123456789,other:the-key-of-another-shop-0123456789"
     )
@@ -273,55 +245,9 @@ def test_deleting_the_child_leaves_the_parents_file(house: House) -> None:
     assert ask({"job_id": parent["id"], "role": "preview"}).status == 202
 
 
-class Meddled:
-    """A bucket beside which something else happens before its n-th call."""
-
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
-        self.calls = 0
-        self.meddle: Callable[[int], None] = lambda call: None
-        self._inside = False
-
-    def _step(self) -> None:
-        if self._inside:
-            return
-        self._inside = True
-        try:
-            self.calls += 1
-            self.meddle(self.calls)
-        finally:
-            self._inside = False
-
-    @contextmanager
-    def open(self, key: str, *range_: Any) -> Iterator[Reader]:
-        self._step()
-        with self._bucket.open(key, *range_) as reader:
-            yield reader
-        self._step()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._bucket, name)
-        if name not in ("head", "copy", "delete", "put_stream"):
-            return method
-
-        def call(*args: Any, **more: Any) -> Any:
-            self._step()
-            return method(*args, **more)
-
-        return call
-
-
 @pytest.fixture
-def meddled(build: Callable[..., House]) -> tuple[House, Meddled]:
-    found: list[Meddled] = []
-
-    def wrap(name: str, part: Any) -> Any:
-        if name != "bucket":
-            return part
-        found.append(Meddled(part))
-        return found[0]
-
-    return build(wrap=wrap), found[0]
+def meddled(build: Build) -> tuple[House, Meddled]:
+    return with_meddled_bucket(build)
 
 
 @pytest.mark.parametrize(
