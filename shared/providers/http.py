@@ -17,6 +17,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -106,7 +107,8 @@ class Connections:
             request = _request("POST", url, headers, content, patient, end, alone=True)
             return self._whole(request, end)
         except NOT_SENT as fault:
-            raise ProviderUnavailable(f"no connection ({type(fault).__name__})") from None
+            said = f"no connection ({type(fault).__name__})"
+            raise ProviderUnavailable(said, raw=_told("no connection to", url, fault)) from None
         except BucketUnavailable:
             # Of less than its length nobody makes anything; it is no try that had an outcome.
             raise
@@ -132,7 +134,9 @@ class Connections:
             request = _request(method, url, headers, content, self._timeouts, end)
             return self._whole(request, end)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as fault:
-            raise ProviderUnavailable(f"no whole answer ({type(fault).__name__})") from None
+            said = f"no whole answer ({type(fault).__name__})"
+            what = "no connection to" if isinstance(fault, NOT_SENT) else "no whole answer from"
+            raise ProviderUnavailable(said, raw=_told(what, url, fault)) from None
 
     def open(
         self, url: httpx.URL, deadline: Deadline, headers: Mapping[str, str] | None = None
@@ -200,6 +204,18 @@ class Connections:
                 if end.remaining() <= 0:
                     raise ProviderUnavailable("the time ran out while the answer was read")
             return Answer(response.status_code, response.headers, bytes(body))
+
+
+def _told(what: str, url: str, fault: BaseException) -> str:
+    """What went wrong for the log: with which host, and the first cause in the system's own words.
+
+    写入日志的原因：主机与系统给出的根本原因。
+    """
+    cause = fault
+    while (earlier := cause.__cause__ or cause.__context__) is not None:
+        cause = earlier
+    said = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return f"{what} {urlsplit(url).netloc}: {said or type(cause).__name__}"
 
 
 def _request(

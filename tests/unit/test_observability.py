@@ -278,8 +278,11 @@ def test_every_line_about_a_job_names_it_and_the_request(failing: tuple[str, str
     # What a provider said is told by its name, once.
     assert all(line["message"].startswith((line["job_id"], "tripo")) for line in about)
     # The create, its failure and its wait happen in threads.
-    said = {line["message"][26:].partition("(")[0].strip() for line in about}
-    assert said >= {"is queued", "is submitting", ": not submitted: no connection"}
+    said = {line["message"][26:].strip() for line in about}
+    assert said >= {"is queued", "is submitting"}
+    # Which host, why, and when it is asked again.
+    waits = r": not submitted: no connection to \S+: .+; next try in \d+ s"
+    assert any(re.fullmatch(waits, one) for one in said), said
     others = [line for line in lines_of(failing[1]) if "job_id" not in line]
     assert not [line for line in others if re.match("[0-9A-Z]{26}", line["message"])]
 

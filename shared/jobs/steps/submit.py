@@ -188,7 +188,6 @@ def _not_submitted(
     处理未成功的创建。
     """
     at = refused(ports, provider, credential, error)
-    log.warning("%s: not submitted: %s", job.id, error)
     keyed = provider.key_seconds is not None
 
     def fact(now: Job) -> Job:
@@ -198,7 +197,13 @@ def _not_submitted(
         return lifecycle.not_submitted(now, attempt, error, at, ports.policy)
 
     # A preparation that failed late is of no interest to whoever has the job by now.
-    apply(ports, job, fact, insist=attempt is not None)
+    after = apply(ports, job, fact, insist=attempt is not None)
+    again = ""
+    if after is not None and after.status is Status.QUEUED and after.due_at is not None:
+        rest = ports.rests.until(provider.name, credential, "create")
+        again = f"; next try in {max(0, max(after.due_at, rest) - at.now) / 1000:.0f} s"
+    # For the operator: with the host, which callers do not read.
+    log.warning("%s: not submitted: %s%s", job.id, error.raw, again)
 
 
 def _image(ports: Ports, kept: InputFile) -> InputImage:
