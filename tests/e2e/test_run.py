@@ -23,6 +23,7 @@ from infra.local.cloud import inputs
 from infra.local.cloud.inputs import InputError
 from infra.local.standins.qwen_service import QwenService
 from infra.local.standins.tripo import Standin
+from infra.paths import ROOT
 from tests.local import Command, environment, processes
 
 RUN = "infra.local.cli.run"
@@ -104,12 +105,16 @@ def test_the_built_in_stand_in_is_enough(tmp_path: Path) -> None:
     with Command(RUN, "a small wooden chair", env=environment(tmp_path)) as command:
         assert command.wait() == 0, command.said
     path, label, facts, *rest = command.output.splitlines()
-    assert Path(path).suffix == ".glb"
-    assert Path(path).is_file()
+    (model,) = (tmp_path / "results").glob("*/model.glb")
+    # A link to what the bucket keeps, by the way that leads there from where one stands.
+    assert path == os.path.relpath(model, ROOT)
+    assert model.stat().st_nlink == 2
+    assert "\x1b" not in command.output
     assert label.strip() == "a small wooden chair"
     assert "triangles" in facts
     assert "watertight" in facts
     assert any(line.strip().startswith("preview ") for line in rest)
+    assert rest[-2].strip() == "made by the stand-in; TRIPO_API_KEY for the real one"
     assert " s, job 01" in rest[-1]
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
     assert processes(tmp_path) == {}
@@ -142,7 +147,7 @@ def test_words_and_a_picture_become_pictures(tripo: Standin, tmp_path: Path) -> 
     assert label.strip() == "茶壶"
     assert facts.strip().startswith("96 × 64 pixels")
     for path in (first, second):
-        with Image.open(path) as image:
+        with Image.open(ROOT / path) as image:
             assert (image.format, image.size) == ("PNG", (96, 64))
     assert (job["kind"], job["provider"]) == ("image-to-image", "qwen-image")
     assert [item["role"] for item in job["artifacts"]] == ["image", "thumbnail"]
@@ -185,7 +190,17 @@ def test_ctrl_c_keeps_the_job_and_the_next_run_carries_it_on(tmp_path: Path) -> 
         (("no-such.jpg",), "there is no file no-such.jpg"),
         (("some/where/chair",), "there is no file some/where/chair"),
         ((" ",), "an input is empty"),
+        (("",), "kinds:       text-to-3d, image-to-3d, multiview-to-3d"),
         ((), "say what to make"),
+        (("tests/unit",), "tests/unit is a folder"),
+        ((".",), ". is a folder"),
+        (("--provider", "nobody", "words"), "no provider 'nobody'; choose from tripo, qwen-image"),
+        (("--provider", "qwen-image", "--kind", "text-to-3d", "words"), "text-to-3d; tripo can"),
+        (("--option", "face_limits=5", "words"), "(do you mean face_limit?); there are: auto_"),
+        (
+            ("--kind", "text-to-image", "--option", "face_limit=5", "words"),
+            "there are: guidance, height, n",
+        ),
         (("--views", "front", "x"), "write it as front=a.jpg"),
         (("--kind", "image-to-3d", "words"), "image-to-3d is made from pictures"),
         (("--kind", "nothing", "words"), "there is no kind nothing"),
@@ -204,7 +219,7 @@ def test_wrong_arguments_are_told_before_anything_starts(
 ) -> None:
     from infra.local.cli.run import main
 
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.out == ""
@@ -230,6 +245,44 @@ def test_a_mask_goes_along_with_its_picture_and_neither_is_changed(tmp_path: Pat
     large = jpeg(tmp_path / "big.jpg", (2400, 1800), noise=True)
     with pytest.raises(InputError, match=r"big\.jpg and its mask .* make both smaller"):
         inputs.gather([str(large)], [], kind=None, prompt="in blue", mask=str(mask), note=print)
+
+
+def test_words_that_are_a_folder_s_name_are_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("chair", "椅子", "a wooden chair"):
+        (tmp_path / name).mkdir()
+        (one,) = inputs.gather([name], [], kind=None, note=print)
+        assert one.fields == {"kind": "text-to-3d", "prompt": name}
+    notes: list[str] = []
+    (tmp_path / "robot").write_text("shopping list")
+    (one,) = inputs.gather(["robot"], [], kind=None, note=notes.append)
+    assert one.fields["prompt"] == "robot"
+    assert "taken as words" in notes[0]
+    jpeg(tmp_path / "picture.jpg").rename(tmp_path / "picture")
+    (one,) = inputs.gather(["picture"], [], kind=None, note=print)
+    assert one.fields == {"kind": "image-to-3d"}
+    for words in ("~cute~ cat", "~", "x" * 5000):
+        if words == "~":
+            with pytest.raises(InputError, match="is a folder"):
+                inputs.gather([words], [], kind=None, note=print)
+        else:
+            (one,) = inputs.gather([words], [], kind=None, note=print)
+            assert one.fields["prompt"] == words
+
+
+def test_a_flag_that_there_is_not_is_told_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from infra.local.cli.run import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--cloudy", "words"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "--cloudy" in said
+    assert "[--option NAME=VALUE]" in said
 
 
 def test_words_with_a_slash_or_a_dot_are_words() -> None:

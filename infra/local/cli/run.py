@@ -12,14 +12,18 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from infra.local.cli.show import Board, summary
-from infra.local.cloud import inputs
+from rich.console import Console
+
+from infra.local.cli import arguments, pictures
+from infra.local.cli.show import RESULTS, Board, summary
+from infra.local.cloud import inputs, results
 from infra.local.cloud.door import Door, Refused, resource
 from infra.local.cloud.inputs import InputError, Wanted
 from infra.local.cloud.machine import (
-    CLOUDS,
+    Beside,
     Machine,
     assemble,
     beside,
@@ -31,7 +35,6 @@ from infra.local.cloud.machine import (
 )
 from infra.local.cloud.payloads import HttpAnswer
 from infra.local.cloud.stop import Stop, on_signals
-from shared.jobs.kinds import KINDS
 from shared.jobs.model import TERMINAL
 from shared.observability import set_up_logs
 
@@ -39,6 +42,7 @@ _LOOK = 0.2
 _HTTP_THREADS = 4
 _ENDED = {status.value for status in TERMINAL}
 _PICTURES = ("text-to-image", "image-to-image")
+_SHOWN = ("preview", "thumbnail", "image")
 _QUIET = {"MAQUETTE_LOG_LEVEL": "WARNING"}
 
 
@@ -62,53 +66,55 @@ class Asked:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see --help. Returns 0 if every job succeeded, else 1, or 128 + the signal.
+    """The command; see --help. Returns 0 if every job succeeded, else 1, 2 for what cannot be asked
+    for, or 128 + the signal.
 
     命令行入口。
     """
-    options = _arguments(argv)
+    options = arguments.parser().parse_args(argv)
     try:
         wanted = inputs.gather(
             options.inputs,
             options.views,
-            kind=_kind(options),
+            kind=arguments.kind_of(options),
             prompt=options.prompt,
             mask=options.mask,
             note=_note,
         )
-        more = _further_fields(options)
+        more = arguments.further_fields(options, wanted)
     except InputError as error:
-        print(f"./scripts/run: {error}", file=sys.stderr)
-        return 1
-    return reporting(lambda: _run(options.cloud, wanted, more, as_json=options.json))
+        lines = [f"./scripts/run: {error}", *(f"  {one}" for one in arguments.what_there_is())]
+        print("\n".join(lines), file=sys.stderr)
+        return 2
+    return reporting(lambda: _run(options, wanted, more))
 
 
-def _kind(options: argparse.Namespace) -> str | None:
-    """The kind named; or, where the provider makes pictures only, that of words alone."""
-    if options.kind is None and options.provider == "qwen-image" and options.prompt is None:
-        return "text-to-image"
-    return str(options.kind) if options.kind else None
-
-
-def _run(cloud: str, wanted: Sequence[Wanted], more: Mapping[str, str], *, as_json: bool) -> int:
+def _run(options: argparse.Namespace, wanted: Sequence[Wanted], more: Mapping[str, str]) -> int:
     """Bring everything up, have the jobs made, and show what came of them; the exit status.
 
     启动、运行并显示结果。
     """
-    home, stop = home_for(cloud), Stop()
+    home, stop = home_for(options.cloud), Stop()
     check_settings(home, _QUIET)
     on_signals(stop, say=_note)
-    pictures = any(one.fields["kind"] in _PICTURES for one in wanted)
-    servers = beside(home, "needed" if pictures else "none")
+    drawn = any(one.fields["kind"] in _PICTURES for one in wanted)
+    servers = beside(home, "needed" if drawn else "none")
     try:
-        preload(cloud)
+        preload(options.cloud)
         made = {**_QUIET, **servers.made()}
         board = Board([one.label for one in wanted])
-        machine = assemble(cloud, home, made, stop, http_threads=_HTTP_THREADS)
+        machine = assemble(options.cloud, home, made, stop, http_threads=_HTTP_THREADS)
         with machine, board:
             set_up_logs(machine.settings.log_level, machine.settings.log_format)
             asked = _carry_out(machine, board, wanted, more)
-        _print(asked, as_json=as_json)
+            _place(machine, asked, home.folder / results.FOLDER)
+        if options.json:
+            jobs = [one.job for one in asked]
+            print(json.dumps({"jobs": jobs}, ensure_ascii=False, indent=2))
+        else:
+            _print(asked, servers)
+        if options.open:
+            _open(asked)
         return leave(_status(asked, machine, board), machine.left, servers)
     finally:
         servers.close()
@@ -133,10 +139,13 @@ def _carry_out(
             board.show(number, one.job["status"], one.job.get("progress", 0))
         if all(one.ended for one in asked) or machine.stop.wait(_LOOK):
             break
+    return asked
+
+
+def _place(machine: Machine, asked: Sequence[Asked], folder: Path) -> None:
     for one in asked:
         if one.job["id"] is not None:
-            machine.place(one.job)
-    return asked
+            machine.place(one.job, folder / one.job["id"])
 
 
 def _looked_at(door: Door, job: dict[str, Any]) -> dict[str, Any]:
@@ -156,13 +165,27 @@ def _accepted(wanted: Wanted, answer: Future[HttpAnswer]) -> Asked:
         return Asked(wanted, {"id": None, "status": "refused", "error": dict(refused.error)})
 
 
-def _print(asked: Sequence[Asked], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"jobs": [one.job for one in asked]}, ensure_ascii=False, indent=2))
-        return
+def _print(asked: Sequence[Asked], servers: Beside) -> None:
+    """Say what came of each job, and show its picture where the terminal can.
+
+    输出结果与预览。
+    """
+    console = Console()
     for one in asked:
-        text = summary(one.wanted.label, one.job, _seconds(one.job))
-        print(text, file=sys.stdout if one.job["status"] == "succeeded" else sys.stderr)
+        succeeded = one.job["status"] == "succeeded"
+        maker = servers.maker(one.job.get("provider", ""))
+        text = summary(one.wanted.label, one.job, _seconds(one.job), maker)
+        print(text, file=sys.stdout if succeeded else sys.stderr, flush=True)
+        shown = [item["path"] for item in one.job.get("artifacts", ()) if item["role"] in _SHOWN]
+        if succeeded and shown and shown[0]:
+            pictures.show(Path(shown[0]), console)
+
+
+def _open(asked: Sequence[Asked]) -> None:
+    for one in asked:
+        for artifact in one.job.get("artifacts", ()):
+            if artifact["role"] in RESULTS and artifact["path"]:
+                pictures.open_file(artifact["path"], _note)
 
 
 def _status(asked: Sequence[Asked], machine: Machine, board: Board) -> int:
@@ -194,69 +217,8 @@ def _seconds(job: Mapping[str, Any]) -> float:
     return (ended - begun).total_seconds()
 
 
-def _further_fields(options: argparse.Namespace) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    if options.provider:
-        fields["provider"] = options.provider
-    for text in options.option:
-        name, equals, value = text.partition("=")
-        if not equals or not name or name in ("kind", "prompt", "provider"):
-            raise InputError(f"--option {text}: write it as name=value")
-        fields[name] = value
-    return fields
-
-
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line.
-
-    读取命令行参数。
-    """
-    parser = argparse.ArgumentParser(
-        prog="./scripts/run",
-        description="Make 3D models, or pictures, from words and pictures, several side by side.",
-    )
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="words, or a picture's file")
-    parser.add_argument(
-        "--views",
-        action="append",
-        default=[],
-        metavar="front=FILE,back=FILE",
-        help="views of one thing: front, and left, back or right",
-    )
-    parser.add_argument(
-        "--kind",
-        metavar="KIND",
-        help=f"what to make, where the input leaves it open: {', '.join(KINDS)} (default: models)",
-    )
-    parser.add_argument(
-        "--prompt", metavar="TEXT", help="words that go with a picture, for image-to-image"
-    )
-    parser.add_argument(
-        "--mask",
-        metavar="FILE",
-        help="a picture of the same size: only where it is white does the picture change",
-    )
-    parser.add_argument("--provider", help="who makes it (default: the first that can)")
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the provider's, face_limit=5000 or width=1024 say",
-    )
-    parser.add_argument(
-        "--cloud",
-        choices=CLOUDS,
-        default="local",
-        help="where the functions run: in this process, or as AWS Lambda functions of an emulated "
-        "AWS that is gone afterwards (local)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the jobs as one JSON object")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

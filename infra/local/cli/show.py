@@ -10,18 +10,29 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from infra.local.cloud.results import shown
+
 _LABEL = 40
+"""Cells: Chinese characters take two each."""
+_BAR = 24
+_STATUS = 10
+_REST = _STATUS + len("0:00:00") + 3
+"""What stands beside label and bar, with a space between each two."""
+_NARROW = 60
+"""Cells; a terminal of less has no room for a bar."""
 _ONE = {
     "triangles": "triangle",
     "vertices": "vertex",
     "materials": "material",
     "textures": "texture",
 }
-_RESULTS = ("model", "image")
+RESULTS = ("model", "image")
+"""Roles of what was asked for; all others go along with it."""
 _ENDED = ("succeeded", "failed", "canceled", "expired", "refused")
 
 
@@ -31,22 +42,18 @@ class Board:
     任务进度面板。
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._console = Console(stderr=True)
-        self._labels = [_short(label) for label in labels]
+    def __init__(self, labels: Sequence[str], console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._labels = [short(label) for label in labels]
         self._told: dict[int, str] = {}
         self._progress: Progress | None = None
         if self._console.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[status]:<10}", markup=False),
-                TimeElapsedColumn(),
-                console=self._console,
-            )
-            width = max(map(len, self._labels))
+            columns, room = _columns(self._console.width)
+            self._progress = Progress(*columns, console=self._console)
+            width = min(room, max(map(cell_len, self._labels)))
             for label in self._labels:
-                self._progress.add_task(label.ljust(width), total=100, status="starting")
+                fitted = set_cell_size(short(label, width), width)
+                self._progress.add_task(fitted, total=100, status="starting")
 
     def __enter__(self) -> Board:
         if self._progress is not None:
@@ -85,6 +92,20 @@ class Board:
         self._console.print(Text(text), soft_wrap=True)
 
 
+def _columns(width: int) -> tuple[list[ProgressColumn], int]:
+    """The columns of a terminal so many cells wide, and the cells that are left for the label: the
+    status is never cut.
+
+    按终端宽度安排各列。
+    """
+    label = TextColumn("{task.description}", markup=False)
+    status = TextColumn(f"{{task.fields[status]:<{_STATUS}}}", markup=False)
+    if width < _NARROW:
+        return [label, status, TimeElapsedColumn()], max(1, width - _REST)
+    bar = BarColumn(bar_width=_BAR)
+    return [label, bar, status, TimeElapsedColumn()], max(1, width - _REST - _BAR - 1)
+
+
 class _Above(logging.Handler):
     """Puts log lines above the moving bars, not through them."""
 
@@ -96,26 +117,28 @@ class _Above(logging.Handler):
         self._console.print(Text(self.format(record)), soft_wrap=True)
 
 
-def summary(label: str, job: Mapping[str, Any], seconds: float) -> str:
-    """What came of one job: the path and facts of what was made, the previews, the time taken.
+def summary(label: str, job: Mapping[str, Any], seconds: float, maker: str) -> str:
+    """What came of one job: the path and facts of what was made, the previews, who made it, the
+    time taken.
 
     一个任务的结果说明。
     """
     if job["status"] != "succeeded":
         error = job.get("error") or {}
         reason = error.get("message", f"it is {job['status']}")
-        return f"{_short(label)}\n  {job['status']}: {reason}"
+        return f"{short(label)}\n  {job['status']}: {reason}"
     made: list[str] = []
     lines: list[str] = []
     for artifact in job["artifacts"]:
-        place = artifact["path"] or artifact["url"]
-        if artifact["role"] in _RESULTS:
-            named = "" if made else f"\n  {_short(label)}"
+        place = shown(artifact["path"]) if artifact["path"] else artifact["url"]
+        if artifact["role"] in RESULTS:
+            named = "" if made else f"\n  {short(label)}"
             made.append(f"{place}{named}\n  {facts(artifact)}")
         else:
             lines.append(f"  {artifact['role']} {place}")
     lines = made + lines
     lines += [f"  warning: {warning}" for warning in job["warnings"]]
+    lines.append(f"  made by {maker}")
     lines.append(f"  {seconds:.1f} s, job {job['id']}")
     return "\n".join(lines)
 
@@ -144,6 +167,11 @@ def facts(artifact: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _short(label: str) -> str:
-    line = " ".join(label.split())
-    return line if len(line) <= _LABEL else f"{line[: _LABEL - 1]}…"
+def short(label: str, width: int = _LABEL) -> str:
+    """A label in one line of at most so many cells, without what would steer a terminal.
+
+    缩短为一行，按显示宽度计算。
+    """
+    line = " ".join(label.encode(errors="replace").decode().split())
+    line = "".join(character for character in line if character.isprintable())
+    return line if cell_len(line) <= width else f"{set_cell_size(line, width - 1).rstrip()}…"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +24,7 @@ from pydantic import SecretStr
 
 from infra.aws import stack
 from infra.aws.emulator import Emulator
-from infra.local.cloud import payloads
+from infra.local.cloud import payloads, results
 from infra.local.cloud.home import VARIABLE, Home
 from infra.local.cloud.payloads import EventTooLarge, HttpAnswer, HttpRequest
 from infra.local.cloud.stop import Stop
@@ -38,7 +37,7 @@ from shared.store.dynamodb.store import DynamoStore
 log = logging.getLogger("maquette.local")
 
 _LOG = "aws.log"
-_RESULTS = "results"
+_PIECE = 1 << 20
 _ANSWER_SECONDS = 35.0
 """A little more than API Gateway's own patience, 30 seconds."""
 _HOPS = frozenset(("connection", "date", "expect", "keep-alive", "te", "transfer-encoding"))
@@ -61,8 +60,8 @@ _THE_STACKS = frozenset(
 class EmulatedMachine:
     """An emulated AWS with the bundle deployed to it, for as long as the `with` lasts.
 
-    `url` is where the emulator answers for its HTTP API. The finished artifacts are copied to
-    `results/` in the state folder; all else ends with it.
+    `url` is where the emulator answers for its HTTP API. The finished artifacts are fetched before
+    it ends; all else ends with it.
 
     模拟 AWS 上的整套服务。
     """
@@ -75,7 +74,6 @@ class EmulatedMachine:
         self.settings = home.settings(made)
         self.stop = stop
         self.left: Mapping[str, int] = {}
-        self._folder = home.folder
         self._environ = home.complete(made)
         self._log = home.folder / _LOG
         self._emulator = Emulator({VARIABLE: str(home.folder), "LOG_LEVEL": "INFO"}, self._log)
@@ -138,14 +136,13 @@ class EmulatedMachine:
         文件由模拟的 S3 提供。
         """
 
-    def place(self, job: dict[str, Any]) -> None:
+    def place(self, job: dict[str, Any], folder: Path) -> None:
         """Fetch each artifact by its permanent link, as a caller would, and say where it lies.
 
         下载成果文件并给出路径。
         """
-        folder = self._folder / _RESULTS / job["id"]
         for artifact in job["artifacts"]:
-            path = folder / artifact["name"]
+            path = folder / Path(artifact["name"]).name
             try:
                 self._fetch(artifact["url"], path)
             except (OSError, ValueError) as error:
@@ -165,11 +162,8 @@ class EmulatedMachine:
         place = dict(answer.headers).get("location")
         if place is None:
             raise ValueError(f"the answer is {answer.status}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}")
-        with urlopen(place, timeout=_ANSWER_SECONDS) as source, aside.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        os.replace(aside, path)
+        with urlopen(place, timeout=_ANSWER_SECONDS) as source:
+            results.write(iter(lambda: source.read(_PIECE), b""), path)
 
     def _parted(self) -> tuple[dict[str, str], dict[str, str]]:
         """The settings for the functions' environments, and those that are secrets."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,8 +84,8 @@ def _one(
 
     由一个参数得到任务。
     """
-    path = Path(argument).expanduser()
-    if _exists(path):
+    path = _path(argument)
+    if _is_file(path) and not _is_word(argument, path, note):
         usual = "image-to-3d" if prompt is None else "image-to-image"
         chosen = _kind_for(kind, usual, argument, pictures=True)
         if KINDS[chosen].takes_prompt is (prompt is None):
@@ -92,11 +93,13 @@ def _one(
             raise InputError(f"{chosen} {need}")
         words = {} if prompt is None else {"prompt": prompt}
         if mask is not None:
-            images = _with_mask(path, Path(mask).expanduser())
+            images = _with_mask(path, _path(mask))
         else:
             images = {KINDS[chosen].image_roles[0]: fitting(path, PHOTO_BYTES, note)}
         return Wanted(path.name, {"kind": chosen, **words}, images)
     if _looks_like_a_path(argument):
+        if path.is_dir():
+            raise InputError(f"{argument} is a folder; name the file of a picture in it")
         raise InputError(f"there is no file {argument}")
     _check_words(argument)
     if prompt is not None:
@@ -107,7 +110,7 @@ def _one(
 
 def _with_mask(path: Path, mask: Path) -> dict[str, bytes]:
     """A picture and its mask as they are: made smaller, they might no longer fit each other."""
-    if not _exists(mask):
+    if not _is_file(mask):
         raise InputError(f"there is no file {mask}")
     images = {"image": _read(path), "mask": _read(mask)}
     if sum(map(len, images.values())) > PHOTO_BYTES:
@@ -124,7 +127,7 @@ def _check_words(text: str) -> None:
     except UnicodeEncodeError:
         raise InputError("an input is not UTF-8 text") from None
     if not text.strip():
-        raise InputError("an input is empty; say in words what to make")
+        raise InputError("an input is empty; say in words what to make, or name a picture's file")
 
 
 def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted:
@@ -138,9 +141,9 @@ def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted
         role, _, name = part.partition("=")
         if role.strip() not in roles or not name:
             raise InputError(f"--views {text}: write it as front=a.jpg,back=b.jpg with {roles}")
-        paths[role.strip()] = Path(name.strip()).expanduser()
+        paths[role.strip()] = _path(name.strip())
     for path in paths.values():
-        if not _exists(path):
+        if not _is_file(path):
             raise InputError(f"there is no file {path}")
     share = PHOTO_BYTES // len(paths)
     images = {role: fitting(path, share, note) for role, path in paths.items()}
@@ -160,15 +163,34 @@ def _kind_for(kind: str | None, usual: str, argument: str, *, pictures: bool) ->
     return kind
 
 
-def _exists(path: Path) -> bool:
+def _path(argument: str) -> Path:
     try:
-        return path.exists()
+        return Path(argument).expanduser()
+    except RuntimeError:  # words that begin with ~, and with nobody's name
+        return Path(argument)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; words that are a folder's name are words."""
+    try:
+        return path.is_file()
     except OSError:  # longer than any file's name may be: words, then
         return False
 
 
+def _is_word(argument: str, path: Path, note: Callable[[str], None]) -> bool:
+    """Whether a file's name was meant as words: one without an ending, whose file is no picture."""
+    if path.suffix or _looks_like_a_path(argument):
+        return False
+    with suppress(OSError), path.open("rb") as file:
+        if _is_picture(file.read(16)):
+            return False
+    note(f"{argument}: there is a file of this name, but it is no picture; taken as words")
+    return True
+
+
 def _looks_like_a_path(argument: str) -> bool:
-    if Path(argument).suffix.lower() in _ENDINGS:
+    if Path(argument).suffix.lower() in _ENDINGS or argument in (".", "..", "~"):
         return True
     return "/" in argument and not any(character.isspace() for character in argument)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from infra.aws import template
 from infra.aws.template import TemplateError
+from infra.local.cloud import results
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.generators import qwen_image, qwen_is_there, tripo
 from infra.local.cloud.home import STANDIN_KEY, Home, open_home
@@ -26,11 +27,14 @@ from infra.local.cloud.standin import News, Standin, StandinError
 from infra.local.cloud.stop import Stop
 from infra.paths import ROOT
 from shared import wiring
-from shared.buckets.base import BucketUnavailable
+from shared.buckets.base import BucketUnavailable, ObjectMissing
+from shared.buckets.folder import FolderBucket
 from shared.clock import SystemClock
 from shared.config import Settings, SettingsError
 from shared.notices import Notices, about
 from shared.providers.qwen_image.options import NAME as QWEN_IMAGE
+from shared.providers.registry import PROVIDERS
+from shared.providers.tripo.options import NAME as TRIPO
 from shared.store.base import StoreUnavailable
 from shared.waiting import Waiters
 
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from infra.local.cloud.files import BucketFiles
 
 log = logging.getLogger("maquette.local")
+
+_PIECE = 1 << 20
 
 SNAPPY = {"MAQUETTE_POLL_FIRST_SECONDS": "0.5", "MAQUETTE_POLL_FACTOR": "1.1"}
 """How the stand-in is looked at, where the operator did not say: it is quick, so looks are too."""
@@ -90,6 +96,18 @@ class Beside:
         if self.qwen_image is not None and not self.needed:
             self.qwen_image.tell(_posting(notices, about(QWEN_IMAGE)))
             self.qwen_image.start()
+
+    def maker(self, provider: str) -> str:
+        """Who makes what this provider is asked for, in words; and how the real one does.
+
+        由谁生成。
+        """
+        if self.tripo is not None and provider == TRIPO:
+            return f"the stand-in; {PROVIDERS[TRIPO].switch} for the real one"
+        if self.qwen_image is not None and provider == QWEN_IMAGE:
+            model = os.environ.get("QWEN_IMAGE_MODEL") or "the tiny model"
+            return f"{model} on this machine; {PROVIDERS[QWEN_IMAGE].switch} for a real service"
+        return provider
 
     def close(self) -> None:
         """End them, as the last thing.
@@ -188,8 +206,9 @@ class Machine(Protocol):
         由本进程提供的存储文件服务。
         """
 
-    def place(self, job: dict[str, Any]) -> None:
-        """Write into each artifact of a finished job the `path` of its file on this disk, or None.
+    def place(self, job: dict[str, Any], folder: Path) -> None:
+        """Put each artifact of a finished job into a folder by its name, and write into it the
+        `path` of that file, or None.
 
         给出每个成果文件的本机路径。
         """
@@ -270,24 +289,36 @@ class LocalMachine:
         通过 HTTP 提供存储中的文件。
         """
         from infra.local.cloud.files import BucketFiles
-        from shared.buckets.folder import FolderBucket
 
         bucket = self.bundle.bucket
         if not isinstance(bucket, FolderBucket):
             return None
         return BucketFiles(bucket)
 
-    def place(self, job: dict[str, Any]) -> None:
-        """The files are where the bucket, a folder, has them.
+    def place(self, job: dict[str, Any], folder: Path) -> None:
+        """Link to the files where the bucket, a folder, has them; fetch them from any other one.
 
-        给出成果文件在存储目录中的路径。
+        在结果目录中放置成果文件。
         """
         kept = self.bundle.ports.jobs.get(job["id"])
         keys = {item.name: item.key for item in kept.artifacts} if kept else {}
-        path_of = getattr(self.bundle.bucket, "path", None)
         for artifact in job["artifacts"]:
-            key = keys.get(artifact["name"])
-            artifact["path"] = str(Path(path_of(key)).absolute()) if path_of and key else None
+            path = folder / Path(artifact["name"]).name
+            try:
+                self._put(keys[artifact["name"]], path)
+            except (OSError, KeyError, BucketUnavailable, ObjectMissing) as error:
+                log.warning("%s could not be put at %s: %s", artifact["name"], path, error)
+                artifact["path"] = None
+            else:
+                artifact["path"] = str(path.absolute())
+
+    def _put(self, key: str, path: Path) -> None:
+        bucket = self.bundle.bucket
+        if isinstance(bucket, FolderBucket):
+            results.link(bucket.path(key), path)
+            return
+        with bucket.open(key) as reader:
+            results.write(iter(lambda: reader.read(_PIECE), b""), path)
 
 
 CLOUDS = ("local", "aws")
