@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import signal
 import sys
 import zipfile
@@ -22,9 +23,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 from standardwebhooks import Webhook
 
 from infra.aws import stack
+from infra.local.cloud import ahead
 from infra.local.cloud.emulated_aws import EmulatedMachine
 from infra.local.cloud.home import Home
 from infra.local.cloud.payloads import EventTooLarge, HttpRequest
@@ -268,12 +271,18 @@ def test_the_gateway_keeps_to_lambdas_limit_and_lets_pages_ask_first(cloud: Clou
 
 
 def test_run_makes_a_model_on_the_emulated_aws_and_leaves_its_file(tmp_path: Path) -> None:
-    arguments = ("--cloud", "aws", "--json", "a small chair")
+    photo = tmp_path / "photo.png"
+    noise = random.Random(3).randbytes(3 * 1500 * 1100)
+    Image.frombytes("RGB", (1500, 1100), noise).save(photo)
+    assert photo.stat().st_size > ahead.FORM_BYTES
+    arguments = ("--cloud", "aws", "--json", "a small chair", str(photo))
     with Command("infra.local.cli.run", *arguments, env=environment(tmp_path)) as command:
         assert command.wait(PATIENCE) == 0, command.said
     assert "emulated AWS" in command.lines[0]
-    (job,) = json.loads(command.output)["jobs"]
-    assert job["status"] == "succeeded"
+    job, pictured = json.loads(command.output)["jobs"]
+    assert job["status"] == pictured["status"] == "succeeded"
+    kept = pictured["input"]["image"]
+    assert kept["sha256"] == hashlib.sha256(photo.read_bytes()).hexdigest()
     for item in job["artifacts"]:
         data = Path(item["path"]).read_bytes()
         assert Path(item["path"]).is_relative_to(tmp_path / "results" / job["id"])

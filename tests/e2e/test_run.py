@@ -237,13 +237,16 @@ def test_words_that_go_with_a_picture_say_what_to_make_of_it(tmp_path: Path) -> 
         inputs.gather([path], [], kind="image-to-image", note=print)
 
 
-def test_a_mask_goes_along_with_its_picture_and_neither_is_changed(tmp_path: Path) -> None:
+def test_a_mask_goes_along_with_its_picture_and_neither_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, mask = jpeg(tmp_path / "a.jpg"), jpeg(tmp_path / "mask.jpg")
     (one,) = inputs.gather([str(path)], [], kind=None, prompt="in blue", mask=str(mask), note=print)
     assert one.fields == {"kind": "image-to-image", "prompt": "in blue"}
     assert one.images == {"image": path.read_bytes(), "mask": mask.read_bytes()}
     large = jpeg(tmp_path / "big.jpg", (2400, 1800), noise=True)
-    with pytest.raises(InputError, match=r"big\.jpg and its mask .* make both smaller"):
+    monkeypatch.setattr(inputs, "PHOTO_BYTES", 2_000_000)
+    with pytest.raises(InputError, match=r"big\.jpg or its mask .* make both smaller"):
         inputs.gather([str(large)], [], kind=None, prompt="in blue", mask=str(mask), note=print)
 
 
@@ -291,7 +294,10 @@ def test_words_with_a_slash_or_a_dot_are_words() -> None:
         assert one.fields == {"kind": "text-to-3d", "prompt": words}
 
 
-def test_a_picture_that_is_too_large_is_sent_smaller(tmp_path: Path) -> None:
+def test_a_picture_larger_than_any_may_be_is_sent_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "PHOTO_BYTES", 2_000_000)
     notes: list[str] = []
     path = jpeg(tmp_path / "big.jpg", (2400, 1800), noise=True)
     assert path.stat().st_size > inputs.PHOTO_BYTES
@@ -305,6 +311,6 @@ def test_a_picture_that_is_too_large_is_sent_smaller(tmp_path: Path) -> None:
 
 def test_a_broken_large_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken.jpg"
-    path.write_bytes(b"\xff\xd8\xff" + bytes(5_000_000))
+    path.write_bytes(b"\xff\xd8\xff" + bytes(inputs.PHOTO_BYTES))
     with pytest.raises(InputError, match=r"broken\.jpg"):
         inputs.gather([str(path)], [], kind=None, note=print)

@@ -127,7 +127,7 @@ def _carry_out(
 
     并行完成各个任务。
     """
-    door = Door(machine.gateway, machine.settings)
+    door = Door(machine.gateway, machine.settings, machine.files)
     machine.begin()
     answers = [door.create(one, more) for one in wanted]
     asked = [_accepted(one, answer) for one, answer in zip(wanted, answers, strict=True)]

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
+from infra.local.cloud import ahead
 from infra.local.cloud.inputs import Wanted
 from infra.local.cloud.payloads import EventTooLarge, Gateway, HttpAnswer, HttpRequest
 from shared.config import Settings, named_keys
@@ -29,25 +31,66 @@ class Refused(Exception):
         self.retryable = retryable
 
 
+_UPLOADS = 4
+"""Jobs whose files are uploaded at the same time."""
+
+
 class Door:
-    """Asks the API as a caller would, with the first API key if the settings name any.
+    """Asks the API as a caller would, with the first API key if the settings name any; `serving` is
+    what answers the bucket's links in this process.
 
     向接口发送请求。
     """
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+    def __init__(
+        self, gateway: Gateway, settings: Settings, serving: ahead.Serving = lambda: None
+    ) -> None:
         self._gateway = gateway
+        self._serving = serving
+        self._uploading = ThreadPoolExecutor(_UPLOADS, "upload")
         self._headers: tuple[tuple[str, str], ...] = (("host", "localhost"),)
         for key in named_keys(settings.api_keys).values():
             self._headers += (("authorization", f"Bearer {key}"),)
             break
 
     def create(self, wanted: Wanted, more: Mapping[str, str]) -> Future[HttpAnswer]:
-        """Ask for a job; `more` are further fields: the provider, options by their name.
+        """Ask for a job; `more` are further fields: the provider, options by their name. Files that
+        are too large for a form go ahead of it; the future's `Refused` may be of one of these.
 
         创建任务。
         """
-        body, media_type = form({**wanted.fields, **more}, wanted.images)
+        fields = {**wanted.fields, **more}
+        within, large = ahead.parted(wanted.images)
+        if not large:
+            return self._send(fields, within)
+        return self._uploading.submit(self._create_of, fields, within, large)
+
+    def _create_of(
+        self, fields: Mapping[str, str], within: Mapping[str, bytes], large: Mapping[str, bytes]
+    ) -> HttpAnswer:
+        """Upload the large files and ask for a job of them, which then has copies of its own.
+
+        先上传再创建任务。
+        """
+        uploads: dict[str, str] = {}
+        try:
+            for role, data in large.items():
+                uploads[role] = ahead.upload(data, self._ask, self._serving)
+            named = {role: json.dumps({"upload_id": one}) for role, one in uploads.items()}
+            return self._send({**fields, **named}, within).result()
+        except ahead.NotTaken as error:
+            raise Refused({"message": str(error), "code": "upload_refused"}) from None
+        finally:
+            for one in uploads.values():
+                with suppress(Refused):  # it goes by itself, a day later
+                    self._ask("DELETE", f"/api/v1/uploads/{one}", b"")
+
+    def _ask(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+        headers = (*self._headers, ("content-type", "application/json"))
+        return resource(self._gateway.request(HttpRequest(method, path, "", headers, body)))
+
+    def _send(self, fields: Mapping[str, str], files: Mapping[str, bytes]) -> Future[HttpAnswer]:
+        body, media_type = form(fields, files)
         headers = (
             *self._headers,
             ("content-type", media_type),
@@ -74,9 +117,9 @@ def resource(answer: Future[HttpAnswer]) -> dict[str, Any]:
     try:
         given = answer.result()
     except EventTooLarge:
-        message = "The pictures make an event beyond AWS Lambda's 6 MB; send smaller ones."
+        message = "The request makes an event beyond AWS Lambda's 6 MB."
         raise Refused({"message": message, "code": "event_too_large"}) from None
-    found: dict[str, Any] = json.loads(given.body)
+    found: dict[str, Any] = json.loads(given.body or b"{}")
     if given.status >= 400:
         # Where the function itself failed, the answer is the gateway's and has another form.
         unlike = {"message": f"The API answered {given.status}: {found}", "code": "no_answer"}

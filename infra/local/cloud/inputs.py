@@ -13,10 +13,11 @@ from pathlib import Path
 
 from shared.artifacts.images.image import sniff
 from shared.artifacts.images.pixels import orientation_of, plain, turned
+from shared.config import Settings
 from shared.jobs.kinds import KINDS
 
-PHOTO_BYTES = 4_400_000
-"""All pictures of one request together: in base64, with the rest of the event, below 6 MB."""
+PHOTO_BYTES: int = Settings.model_fields["image_bytes"].default
+"""The largest picture, where the operator has set no other limit; larger ones are sent smaller."""
 
 _ENDINGS = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
@@ -113,10 +114,10 @@ def _with_mask(path: Path, mask: Path) -> dict[str, bytes]:
     if not _is_file(mask):
         raise InputError(f"there is no file {mask}")
     images = {"image": _read(path), "mask": _read(mask)}
-    if sum(map(len, images.values())) > PHOTO_BYTES:
+    if max(map(len, images.values())) > PHOTO_BYTES:
         raise InputError(
-            f"{path} and its mask {mask} are more than one request takes (AWS Lambda's 6 MB); make "
-            f"both smaller: {_megabytes(PHOTO_BYTES)} together"
+            f"{path} or its mask {mask} is larger than {_megabytes(PHOTO_BYTES)}, the most for a "
+            "picture; make both smaller"
         )
     return images
 
@@ -145,8 +146,7 @@ def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted
     for path in paths.values():
         if not _is_file(path):
             raise InputError(f"there is no file {path}")
-    share = PHOTO_BYTES // len(paths)
-    images = {role: fitting(path, share, note) for role, path in paths.items()}
+    images = {role: fitting(path, PHOTO_BYTES, note) for role, path in paths.items()}
     return Wanted(text, {"kind": kind or "multiview-to-3d"}, images)
 
 
@@ -205,8 +205,9 @@ def fitting(path: Path, limit: int, note: Callable[[str], None]) -> bytes:
         return data
     smaller, side = _shrunk(path, data, limit)
     note(
-        f"{path.name}: {_megabytes(len(data))} is more than one request takes (AWS Lambda's "
-        f"6 MB), so it is sent with {side} pixels on its longer side, {_megabytes(len(smaller))}"
+        f"{path.name}: {_megabytes(len(data))} is more than a picture may have, "
+        f"{_megabytes(limit)}, so it is sent with {side} pixels on its longer side, "
+        f"{_megabytes(len(smaller))}"
     )
     return smaller
 
