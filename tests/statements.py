@@ -28,9 +28,7 @@ def statements_of(store: SqlStore) -> Iterator[list[str]]:
 
     with at_each_loan(store, lambda connection: connection.set_trace_callback(note)):
         yield sent
-    note_nothing = lambda connection: connection.set_trace_callback(None)  # noqa: E731
-    with at_each_loan(store, note_nothing), store._engine.connect():
-        pass
+    store.close()  # those connections would go on noting
 
 
 @contextmanager
@@ -43,6 +41,7 @@ def at_each_loan(store: SqlStore, do: Callable[[Any], object]) -> Iterator[None]
     def listen(connection: Any, *_: Any) -> None:
         do(connection)
 
+    store._writer.close()  # the writer's own is taken anew
     sa.event.listen(store._engine, "checkout", listen)
     try:
         yield

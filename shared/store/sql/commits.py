@@ -98,9 +98,9 @@ class GroupCommit:
     """One transaction at a time, begun and ended by `transaction`, for all works that wait: among
     threads a lock hands over at once, while a database's own waiting is polling, and unfair.
 
-    The first to come leads: its thread does the works of those that came meanwhile as well, each
-    in a savepoint. A thread that has waited for `seconds` and whose work was not begun gets
-    `StoreUnavailable`. `is_driver_s` tells the errors of the database from those of a work.
+    The first to come leads: its thread does the works of those that came meanwhile as well. A
+    thread that has waited for `seconds` and whose work was not begun gets `StoreUnavailable`.
+    `is_driver_s` tells the errors of the database from those of a work.
 
     多个线程的写入合并提交。
     """
@@ -167,9 +167,12 @@ class GroupCommit:
             for write in (*heirs, *others):
                 write.turn.release()
 
-    def _write(self, batch: list[_Write[Any]]) -> None:
+    def _write(self, batch: list[_Write[Any]], *, marks: bool = False) -> None:
         """Do works in one transaction. Where that fails, each has one of its own: what spoilt the
         company's, a disk too full for the largest of them, say, is for one alone to hear of.
+
+        Mostly none is undone, or none that had written yet, and a savepoint for each would be two
+        statements more: only where one was needed all is done again, with `marks`.
 
         在一个事务中完成一批写入。
         """
@@ -178,7 +181,9 @@ class GroupCommit:
             with self._transaction() as session:
                 has_begun = True
                 for write in batch:
-                    self._do(session, write, alone=len(batch) == 1)
+                    self._do(session, write, alone=len(batch) == 1, marks=marks)
+        except _HalfDone:
+            self._write(batch, marks=True)
         except Exception as error:
             if has_begun and len(batch) > 1 and self._is_driver_s(error):
                 for write in batch:
@@ -187,7 +192,7 @@ class GroupCommit:
             for write in batch:
                 write.end(None, error)
 
-    def _do(self, session: Session, write: _Write[Any], *, alone: bool) -> None:
+    def _do(self, session: Session, write: _Write[Any], *, alone: bool, marks: bool) -> None:
         """One work; what it raises, the driver's errors but for, undoes it and nothing else.
 
         完成一项写入。
@@ -195,12 +200,22 @@ class GroupCommit:
         if alone:
             write.end(write.work(session))
             return
-        session.say("SAVEPOINT work")
+        written = session.written
+        if marks:
+            session.say("SAVEPOINT work")
         try:
             write.end(write.work(session))
         except Exception as error:
             if self._is_driver_s(error):
                 raise
-            session.say("ROLLBACK TO work")
+            if marks:
+                session.say("ROLLBACK TO work")
+            elif session.written != written:
+                raise _HalfDone from error
             write.end(None, error)
-        session.say("RELEASE work")
+        if marks:
+            session.say("RELEASE work")
+
+
+class _HalfDone(Exception):
+    """A work has written something before it raised: it must be undone alone."""

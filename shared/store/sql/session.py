@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.pool import PoolProxiedConnection
 
 from shared.store.base import StoreUnavailable
 from shared.store.sql.statements import Statement
@@ -22,13 +23,15 @@ Row = Sequence[Any]
 
 
 class Session:
-    """One connection, for as long as it is lent; errors are the driver's own.
+    """One connection, for as long as it is lent; errors are the driver's own. `written` counts the
+    rows that were written so far.
 
     借出的一个数据库连接。
     """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.written = 0
 
     def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
         """All rows that a query finds.
@@ -42,7 +45,7 @@ class Session:
 
         执行写入语句，返回命中的行数。
         """
-        return int(self._run(statement.text, statement.values(values)).rowcount)
+        return self._counted(self._run(statement.text, statement.values(values)))
 
     def change_each(self, statement: Statement, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each of the rows; how many rows it met in all.
@@ -51,7 +54,7 @@ class Session:
         """
         cursor = self._connection.cursor()
         cursor.executemany(statement.text, [statement.values(row) for row in rows])
-        return int(cursor.rowcount)
+        return self._counted(cursor)
 
     def say(self, text: str) -> None:
         """Run a statement that has no parameters and no answer.
@@ -66,6 +69,11 @@ class Session:
         提交。
         """
         self._connection.commit()
+
+    def _counted(self, cursor: Any) -> int:
+        met = int(cursor.rowcount)
+        self.written += max(0, met)
+        return met
 
     def _run(self, text: str, values: Sequence[Any]) -> Any:
         cursor = self._connection.cursor()
@@ -88,6 +96,51 @@ def lent(engine: sa.Engine) -> Iterator[Session]:
         raise
     finally:
         connection.close()
+
+
+class Kept:
+    """Lends one connection again and again, to one borrower at a time, without the pool's taking
+    back and handing out: SQLite's writer keeps the pages it has read and written.
+
+    反复借出同一个连接。
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._connection: PoolProxiedConnection | None = None
+        self._closed = 0
+
+    @contextmanager
+    def lent(self) -> Iterator[Session]:
+        """As `lent`; whatever is raised inside, the connection goes back to the pool, which undoes
+        what was not committed.
+
+        借用该连接。
+        """
+        connection, self._connection = self._connection, None
+        closed, connection = self._closed, connection or self._engine.raw_connection()
+        is_good = False
+        try:
+            yield Session(connection.driver_connection)
+            is_good = closed == self._closed
+        except self._engine.dialect.loaded_dbapi.Error:
+            connection.invalidate()
+            raise
+        finally:
+            if is_good:
+                self._connection = connection
+            else:
+                connection.close()
+
+    def close(self) -> None:
+        """Give the connection back, at the end of the loan if it is lent.
+
+        归还连接。
+        """
+        self._closed += 1
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from shared.store.base import (
 from shared.store.cursors import cursor_after, read_cursor
 from shared.store.sql import engine as database
 from shared.store.sql.commits import Commits, GroupCommit, OwnTransactions, Work
-from shared.store.sql.session import Row, Session, answering, lent
+from shared.store.sql.session import Kept, Row, Session, answering, lent
 from shared.store.sql.statements import Range, Statement, Statements, lowest
 from shared.store.tables import JOBS
 
@@ -45,7 +45,7 @@ T = TypeVar("T")
 # A forked child must neither use nor close its parent's connections: SQLite's locks and a MySQL
 # session belong to the parent. The child keeps the old pools unused, so that nothing closes them.
 _OPEN: weakref.WeakSet[SqlStore] = weakref.WeakSet()
-_INHERITED: list[Pool] = []
+_INHERITED: list[Pool | Kept] = []
 
 
 def _after_fork_in_child() -> None:
@@ -71,6 +71,7 @@ class SqlStore:
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         self._writes_rows_at_once = not self._is_sqlite  # SQLite has no round trips to save
         self._commits = self._new_commits()
+        self._writer = Kept(self._engine)
         _OPEN.add(self)
 
     def get(self, table: Table, key: str) -> Record | None:
@@ -230,6 +231,7 @@ class SqlStore:
 
         关闭连接。
         """
+        self._writer.close()
         self._engine.dispose()
 
     def _read(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
@@ -242,7 +244,7 @@ class SqlStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        with lent(self._engine) as session:
+        with self._writer.lent() if self._is_sqlite else lent(self._engine) as session:
             if self._is_sqlite:
                 # A transaction that reads first and asks for the write lock later fails with
                 # "database is locked" when somebody else wrote in between, however long it waits.
@@ -292,8 +294,9 @@ class SqlStore:
         )
 
     def _start_afresh(self) -> None:
-        _INHERITED.append(self._engine.pool)
+        _INHERITED.extend((self._engine.pool, self._writer))
         self._engine.dispose(close=False)
+        self._writer = Kept(self._engine)
         self._commits = self._new_commits()
 
 

@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from shared.store.base import Conflict, Record, StoreUnavailable
 from shared.store.sql.commits import MOST, TRIES, GroupCommit, OwnTransactions
 from shared.store.sql.engine import is_deadlock
+from shared.store.sql.session import Session
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, JOBS
 from tests.statements import at_each_loan, statements_of
@@ -40,6 +42,7 @@ class Told:
 
     def __init__(self, said: list[str]) -> None:
         self.said = said
+        self.written = 0
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -130,14 +133,30 @@ def test_a_writer_that_nobody_waits_for_has_a_plain_transaction(house: House) ->
     assert house.said == ["begin", "a", "commit"]
 
 
-def test_what_a_work_raises_undoes_it_and_nothing_else(house: House) -> None:
+def test_a_work_that_raises_before_it_has_written_leaves_the_others_as_they_are(
+    house: House,
+) -> None:
     lost = Conflict("jobs", "b")
     a, b, c = house.together(house.work("a"), fails(lost), house.work("c"))
     assert (a.result(), c.result()) == ("a is done", "c is done")
     assert b.exception() is lost
+    assert house.said == ["commit", "begin", "a", "c", "commit"]
+
+
+def test_a_work_that_raises_when_it_has_written_is_undone_and_nothing_else(house: House) -> None:
+    lost = Conflict("jobs", "b")
+
+    def half(session: Any) -> None:
+        session.written += 1
+        raise lost
+
+    a, b, c = house.together(house.work("a"), half, house.work("c"))
+    assert (a.result(), c.result()) == ("a is done", "c is done")
+    assert b.exception() is lost
     save, release = "SAVEPOINT work", "RELEASE work"
     assert house.said == [
-        *("commit", "begin", save, "a", release),
+        *("commit", "begin", "a", "rollback"),
+        *("begin", save, "a", release),
         *(save, "ROLLBACK TO work", release),
         *(save, "c", release, "commit"),
     ]
@@ -250,7 +269,8 @@ def test_writers_at_once_share_commits_and_lose_only_their_own_races(store: SqlS
         go_on.set()
         first.result(SOON)
         lost = [one.exception(SOON) for one in saves]
-    assert sent.count("BEGIN IMMEDIATE") == 2
+    # The first writer's, the others' together, and these once more, each to be undone alone.
+    assert sent.count("BEGIN IMMEDIATE") == 3
     assert [type(error) for error in lost] == [type(None), *[Conflict] * 7]
     assert store.get(JOBS, "raced").document == {"n": 0}
     # The delivery of a save that lost is undone with it.
@@ -324,3 +344,31 @@ def test_deadlocks_without_end_and_other_faults_are_told(number: int, expected: 
     with pytest.raises(Deadlock):
         OwnTransactions(plain, is_deadlock).run(work)
     assert len(tries) == expected
+
+
+def test_one_connection_writes_and_stays_lent_until_something_goes_wrong(store: SqlStore) -> None:
+    store.put(JOBS, Record("first", {}))
+    loans: list[Any] = []
+    with at_each_loan(store, loans.append):
+        for number in range(5):
+            store.put(JOBS, Record(f"of-{number}", {}))
+        assert len(loans) == 1
+
+        def half(session: Session) -> None:
+            session.say("DELETE FROM jobs")
+            raise Conflict("jobs", "first")
+
+        with pytest.raises(Conflict):
+            store._commit(half)
+        store.put(JOBS, Record("next", {}))
+        assert len(loans) == 2
+    assert store.get(JOBS, "first") is not None
+
+
+def test_a_store_that_is_closed_while_it_writes_gives_the_connection_back(store: SqlStore) -> None:
+    back: list[Any] = []
+    sa.event.listen(store._engine, "checkin", lambda connection, _: back.append(connection))
+    store._commit(lambda _session: None)
+    assert back == []
+    store._commit(lambda _session: store.close())
+    assert len(back) == 1
