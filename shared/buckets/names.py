@@ -34,7 +34,10 @@ _KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 _PREFIX = re.compile(r"([A-Za-z0-9._-]+/)*[A-Za-z0-9._-]*")
 _KEY_LENGTH = 512
 _PART_LENGTH = 255  # what file systems allow a name
-_FILENAME_LENGTH = 80  # file systems allow 255 bytes, and a Chinese character is three
+_FILENAME_LENGTH = 80
+_FILENAME_BYTES = 240  # file systems allow 255; a Chinese character is three, an emoji four
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
+"""What Windows takes for a device, whatever its ending ("Naming Files, Paths, and Namespaces")."""
 _UNSAFE = re.compile(r'[/\\:*?"<>|;]')
 
 
@@ -104,13 +107,25 @@ CHECKSUM = "x-amz-checksum-sha256"
 integrity")."""
 
 
-def clean_filename(filename: str) -> str:
-    """A name that any file system takes and that breaks out of no header; never empty.
+def clean_filename(filename: str, *, otherwise: str = "download") -> str:
+    """A name that any file system takes and that breaks out of no header; `otherwise` where
+    nothing is left of it.
 
     清理下载文件名。
     """
     kept = "".join(c for c in filename if not unicodedata.category(c).startswith("C"))
-    return _UNSAFE.sub("_", kept).strip(" .")[:_FILENAME_LENGTH].rstrip(" .") or "download"
+    kept = _UNSAFE.sub("_", kept).strip(" .")
+    if _RESERVED.fullmatch(kept):
+        kept = f"_{kept}"
+    return shortened(kept, _FILENAME_LENGTH, _FILENAME_BYTES) or otherwise
+
+
+def shortened(name: str, characters: int, size: int) -> str:
+    """The beginning of a name: at most so many characters, and `size` bytes of UTF-8.
+
+    截短文件名。
+    """
+    return name[:characters].encode()[:size].decode(errors="ignore").rstrip(" .")
 
 
 def content_disposition(filename: str) -> str:

@@ -338,8 +338,8 @@ class JobService:
         clear(self._bucket, family_of(job, self._jobs.get))
         return job
 
-    def artifact(self, job_id: str, name: str) -> Artifact:
-        """A published file of any caller's job: whoever asks holds a signed link.
+    def artifact(self, job_id: str, name: str) -> tuple[Job, Artifact]:
+        """Any caller's job and a published file of it: whoever asks holds a signed link.
 
         按永久链接查找成果文件。
         """
@@ -347,8 +347,8 @@ class JobService:
         if job is not None and job.deleted_at is not None:
             raise Gone("The files of this job were deleted.", code="artifact_deleted")
         for artifact in job.artifacts if job else ():
-            if artifact.name == name:
-                return artifact
+            if job is not None and artifact.name == name:
+                return job, artifact
         raise NotFound("There is no such file.", code="artifact_not_found")
 
     def wait(self, job: Job, seconds: float) -> Job | None:

@@ -592,6 +592,7 @@ def test_links_of_an_older_secret_still_open_and_the_first_one_signs(
 def test_a_download_s_name_breaks_out_of_no_header_and_no_folder(name: str) -> None:
     clean = clean_filename(name)
     assert 0 < len(clean) <= 80
+    assert len(clean.encode()) <= 240
     assert clean == clean_filename(clean)
     assert not set(clean) & set('/\\:*?"<>|;\r\n\0')
     assert clean.strip(" .") == clean
@@ -611,6 +612,10 @@ def test_a_download_s_name_breaks_out_of_no_header_and_no_folder(name: str) -> N
         ("fdp.\u202eexe", "fdp.exe"),
         (" 裙子 \U0001f457.glb ", "裙子 \U0001f457.glb"),
         ("...", "download"),
+        ("con", "_con"),
+        ("Lpt1.glb", "_Lpt1.glb"),
+        ("connect.glb", "connect.glb"),
+        ("\U0001f457" * 99, "\U0001f457" * 60),
         ("\0\ud800", "download"),
     ],
 )

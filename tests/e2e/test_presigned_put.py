@@ -10,7 +10,6 @@ import hashlib
 import http.client
 import os
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,16 +20,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from infra.aws.template import Function
-from infra.local.cloud.cloud import Cloud
-from infra.local.cloud.files import BucketFiles
-from infra.local.cloud.http import Front, serve
-from infra.local.cloud.stop import Stop
 from shared.aws.clients import client
 from shared.buckets.base import Bucket, PresignedPut
-from shared.buckets.folder import FolderBucket
 from shared.buckets.s3 import S3Bucket
-from shared.clock import SystemClock
+from tests.fronts import served_folder
 
 SOON = 20.0
 PNG = "image/png"
@@ -42,23 +35,8 @@ CHECKSUM = "x-amz-checksum-sha256"
 @contextmanager
 def folder(root: Path) -> Iterator[Bucket]:
     """A folder behind the local front, over a real socket."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    bucket = FolderBucket(root, base_url=url, secret=b"s" * 32, clock=SystemClock())
-    stop, ready, files = Stop(), threading.Event(), BucketFiles(bucket)
-    functions = {"api": Function("api", "functions.api.handler.handler", 30, http=True)}
-    cloud = Cloud(functions, stop, handlers={"api": lambda *_: {"statusCode": 200}})
-    front = Front(cloud, stop, files)
-    thread = threading.Thread(target=serve, args=(front, listener, stop, ready.set))
-    thread.start()
-    assert ready.wait(SOON)
-    try:
+    with served_folder(root) as bucket:
         yield bucket
-    finally:
-        stop.ask()
-        thread.join(SOON)
-        files.close()
-        cloud.close()
 
 
 @contextmanager

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
 
 from tests.functions.gateway import Answer, call, get, post_json
 from tests.functions.house import Build, House, created, finished, local
@@ -52,12 +55,101 @@ def test_an_artifact_link_leads_to_the_file_without_a_key(build_house: Build) ->
     assert answer.status == 307
     assert "no-store" in answer.headers["cache-control"]
     assert fetched(house, answer) == triangle()
+
+
+def linked(job: dict[str, Any], role: str = "model") -> tuple[str, dict[str, Any]]:
+    """An artifact's permanent link, without the server, and the artifact."""
+    (artifact,) = (one for one in job["artifacts"] if one["role"] == role)
+    return local(artifact["url"]), artifact
+
+
+@pytest.mark.parametrize("role", ["model", "preview"])
+def test_head_is_answered_from_the_record(house: House, role: str) -> None:
+    link, artifact = linked(finished(house), role)
     head = call("HEAD", link)
-    assert (head.status, head.headers["location"], head.body) == (
-        307,
-        answer.headers["location"],
-        "",
-    )
+    assert (head.status, head.body) == (200, "")
+    assert head.headers["content-length"] == str(artifact["bytes"])
+    assert head.headers["content-type"] == artifact["media_type"]
+    assert head.headers["etag"] == f'"{artifact["sha256"]}"'
+    assert head.headers["accept-ranges"] == "bytes"
+    assert "location" not in head.headers
+    assert "content-disposition" not in head.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_who_has_the_file_already_need_not_fetch_it_again(house: House, method: str) -> None:
+    link, artifact = linked(finished(house))
+    tag = f'"{artifact["sha256"]}"'
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        answer = call(method, link, headers={"if-none-match": known})
+        assert (answer.status, answer.body) == (304, ""), known
+        assert answer.headers["etag"] == tag
+    for known in ('"other"', artifact["sha256"], tag[:-1]):
+        assert call(method, link, headers={"if-none-match": known}).status != 304, known
+
+
+@pytest.mark.parametrize("origin", ["https://shop.example.com", "null"])
+def test_any_page_may_read_what_a_permanent_link_leads_to(house: House, origin: str) -> None:
+    job = finished(house)
+    link, _ = linked(job)
+    asked = {
+        "origin": origin,
+        "access-control-request-method": "GET",
+        "access-control-request-headers": "range",
+    }
+    preflight = call("OPTIONS", link, headers=asked)
+    assert preflight.status == 204
+    assert "Range" in preflight.headers["access-control-allow-headers"]
+    gone = link.replace("model.glb", "none.glb")
+    for answer in (
+        preflight,
+        get(link, headers={"origin": origin}),
+        call("HEAD", link, headers={"origin": origin}),
+        get(gone, headers={"origin": origin}),
+    ):
+        assert answer.headers["access-control-allow-origin"] == "*"
+    exposed = call("HEAD", link, headers={"origin": origin}).headers[
+        "access-control-expose-headers"
+    ]
+    assert {"ETag", "Accept-Ranges"} <= set(exposed.split(", "))
+    # The job itself is for its caller alone.
+    shown = get(f"/api/v1/jobs/{job['id']}", headers={"origin": origin})
+    assert "access-control-allow-origin" not in shown.headers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ({"prompt": "a cup"}, "a cup.glb"),
+        ({"prompt": "一只青花瓷茶杯"}, "一只青花瓷茶杯.glb"),
+        ({"prompt": "a cup", "metadata": {"name": "订单 1001"}}, "订单 1001.glb"),
+        ({"prompt": "a cup", "metadata": {"filename": "cup-final.glb"}}, "cup-final.glb"),
+        ({"prompt": "a cup", "metadata": {"title": {"en": "x"}, "order": "7"}}, "a cup.glb"),
+        ({"prompt": 'a "cup"/\\ of; tea\nhot'}, "a _cup___ of_ tea hot.glb"),
+    ],
+)
+def test_a_download_is_named_by_metadata_or_prompt(
+    house: House, wanted: dict[str, Any], name: str
+) -> None:
+    link, _ = linked(finished(house, **wanted))
+    assert saved_as(call("HEAD", f"{link}&download=1")) == name
+    answer = get(f"{link}&download=1")
+    assert answer.status == 307
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["filename"] == [name]
+    plain = get(f"{link}&download=0")
+    assert "filename" not in parse_qs(urlsplit(plain.headers["location"]).query)
+
+
+def test_other_files_of_a_job_are_named_apart(house: House) -> None:
+    link, _ = linked(finished(house, prompt="a cup"), "preview")
+    assert saved_as(call("HEAD", f"{link}&download=1")) == "a cup-preview.webp"
+
+
+def saved_as(answer: Answer) -> str:
+    """The name under which a browser saves an answer."""
+    kind, _, name = answer.headers["content-disposition"].partition("; filename=")
+    assert kind == "attachment"
+    return unquote(name.partition("; filename*=UTF-8''")[2])
 
 
 def test_a_link_that_was_tampered_with_reveals_nothing(house: House) -> None:

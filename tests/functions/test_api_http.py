@@ -139,7 +139,7 @@ def test_a_callers_request_id_comes_back_and_a_strange_one_does_not(house: House
 
 
 def test_every_answer_carries_security_headers(build_house: Build) -> None:
-    build_house(public_url="https://models.example.com")
+    build_house(public_url="https://models.example.com", stage="prod", api_keys=KEYS)
     for answer in (
         get("/api/v1/jobs"),
         get("/nowhere"),
@@ -155,7 +155,11 @@ def test_every_answer_carries_security_headers(build_house: Build) -> None:
         assert answer.headers["strict-transport-security"].startswith("max-age=")
 
 
-def test_hsts_is_for_https_only(house: House) -> None:
+@pytest.mark.parametrize("public_url", ["http://127.0.0.1:8000", "https://localhost:8000"])
+def test_hsts_is_for_https_only_and_never_for_this_machine(
+    build_house: Build, public_url: str
+) -> None:
+    build_house(public_url=public_url)
     assert "strict-transport-security" not in get("/api/v1/jobs").headers
 
 
@@ -192,6 +196,34 @@ def test_other_pages_are_told_nothing(build_house: Build, origin: str) -> None:
     ):
         assert not [name for name in answer.headers if name.startswith("access-control")]
         assert "Origin" in answer.headers["vary"]
+
+
+HERE = ("http://localhost:5173", "http://127.0.0.1", "https://localhost", "http://[::1]:3000")
+
+
+@pytest.mark.parametrize("origins", ["", PAGE])
+def test_pages_of_this_machine_may_call_in_stage_local(build_house: Build, origins: str) -> None:
+    build_house(cors_origins=origins)
+    for origin in HERE:
+        for answer in (
+            call("OPTIONS", "/api/v1/models", headers={**PREFLIGHT, "origin": origin}),
+            get("/api/v1/jobs", headers={"origin": origin}),
+        ):
+            assert answer.headers["access-control-allow-origin"] == origin
+    others = ("http://localhost.evil.example", "http://127.0.0.1.evil.example", "file://", "null")
+    for origin in (*others, "http://evil.example/localhost", "http://localhost:5173/"):
+        answer = get("/api/v1/jobs", headers={"origin": origin})
+        assert "access-control-allow-origin" not in answer.headers
+        assert "Origin" in answer.headers["vary"]
+
+
+def test_pages_of_this_machine_are_strangers_to_other_stages(build_house: Build) -> None:
+    build_house(stage="prod", public_url="https://models.example.com", api_keys=KEYS)
+    for origin in HERE:
+        assert (
+            "access-control-allow-origin"
+            not in get("/api/v1/jobs", headers={"origin": origin}).headers
+        )
 
 
 @pytest.mark.parametrize(

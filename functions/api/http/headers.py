@@ -1,4 +1,4 @@
-"""Request headers with a meaning of their own: Idempotency-Key, Prefer, traceparent.
+"""Request headers with a meaning of their own: Idempotency-Key, Prefer, If-None-Match, traceparent.
 
 解析有特殊含义的请求头。
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 
@@ -78,6 +78,16 @@ def wants_picture(request: Request) -> bool:
     named = ",".join(request.headers.getlist("accept")).lower().split(",")
     types = [item.partition(";")[0].strip() for item in named]
     return any(item.startswith("image/") for item in types) and "application/json" not in types
+
+
+def matches(lines: Sequence[str], tag: str) -> bool:
+    """Whether `If-None-Match` names the entity tag `tag` (without its quotes), weakly or not, or
+    says `*` (RFC 9110, 13.1.2).
+
+    是否已有同一文件。
+    """
+    known = [one.strip().removeprefix("W/") for line in lines for one in line.split(",")]
+    return "*" in known or f'"{tag}"' in known
 
 
 def trace(request: Request) -> Mapping[str, str]:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-import re
 import time
-from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -18,25 +16,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.api.http import problems
+from functions.api.http.cors import is_preflight
+from functions.api.http.response_headers import add_headers, request_id
 from shared import observability, wiring
-from shared.clock import SystemClock, new_id
 from shared.config import Settings
 
-EXPOSED = "Location, Retry-After, X-Request-Id, Idempotency-Replayed, Preference-Applied"
-ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Id, traceparent"
-ALLOWED_METHODS = "GET, HEAD, POST, DELETE"
-
-_ALWAYS: Mapping[str, str] = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
-_UNLESS_SET: Mapping[str, str] = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-_HSTS = "max-age=31536000; includeSubDomains"
-_SANE_ID = re.compile(r"[!-~]{1,128}")
 _UNWIRED = ("/health",)
 
 _logger = logging.getLogger("maquette.api")
@@ -59,9 +43,8 @@ class Middleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        identifier = given if _SANE_ID.fullmatch(given) else new_id(SystemClock())
-        scope.setdefault("state", {})["request_id"] = identifier
+        identifier = request_id(Headers(scope=scope))
+        scope.setdefault("state", {}).update(request_id=identifier, method=scope["method"])
         with observability.request(identifier):
             await _Passage(self._app, scope, receive, send).run()
 
@@ -105,11 +88,7 @@ class _Passage:
         if request.scope["path"] not in _UNWIRED:
             self._settings = wiring.current().settings
         asked = request.headers
-        if (
-            self._method == "OPTIONS"
-            and "origin" in asked
-            and "access-control-request-method" in asked
-        ):
+        if is_preflight(self._method, asked):
             await Response(status_code=204)(self._scope, self._receive, self._out)
             return
         if self._settings is not None and not _is_let_in(asked, self._settings):
@@ -125,15 +104,13 @@ class _Passage:
         await self._send(message)
 
     def _add_headers(self, headers: MutableHeaders) -> None:
-        headers["X-Request-Id"] = self._scope["state"]["request_id"]
-        for name, value in _ALWAYS.items():
-            headers[name] = value
-        for name, value in _UNLESS_SET.items():
-            headers.setdefault(name, value)
-        if self._settings is not None:
-            if self._settings.public_url.startswith("https://"):
-                headers["Strict-Transport-Security"] = _HSTS
-            _add_cors(headers, self._settings.cors_origins, Headers(scope=self._scope))
+        add_headers(
+            headers,
+            Headers(scope=self._scope),
+            path=self._scope["path"],
+            identifier=self._scope["state"]["request_id"],
+            settings=self._settings,
+        )
 
     def _log(self, milliseconds: float) -> None:
         facts = {
@@ -153,28 +130,6 @@ def _is_let_in(asked: Headers, settings: Settings) -> bool:
         return True
     expected = settings.origin_secret.get_secret_value().encode()
     return hmac.compare_digest(asked.get("x-origin-secret", "").encode(), expected)
-
-
-def _add_cors(headers: MutableHeaders, origins: tuple[str, ...], asked: Headers) -> None:
-    """Let pages of the configured origins read the answer; others are told nothing.
-
-    添加跨域响应头。
-    """
-    if not origins:
-        return
-    anybody = "*" in origins
-    if not anybody:
-        headers.add_vary_header("Origin")
-    origin = asked.get("origin")
-    if origin is None or not (anybody or origin in origins):
-        return
-    headers["Access-Control-Allow-Origin"] = "*" if anybody else origin
-    if "access-control-request-method" in asked:
-        headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
-        headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
-        headers["Access-Control-Max-Age"] = "600"
-    else:
-        headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
 def _template(scope: Scope) -> str:

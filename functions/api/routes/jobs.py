@@ -15,13 +15,16 @@ from functions.api import operations, requests
 from functions.api.fields import validate
 from functions.api.http import bodies
 from functions.api.http.bodies import Body
+from functions.api.http.headers import matches
 from functions.api.http.security import Caller
 from functions.api.http.threads import Route
 from functions.api.responses import answer, create, job_answer
 from shared import wiring
+from shared.buckets.names import content_disposition
 from shared.errors import InvalidInput, NotFound
+from shared.jobs.download_name import download_name
 from shared.jobs.kinds import KINDS
-from shared.jobs.model import Status
+from shared.jobs.model import Artifact, Status
 from shared.jobs.presentation import present
 
 router = APIRouter(
@@ -180,17 +183,25 @@ def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Resp
     response_class=Response,
     tags=["jobs"],
     summary="Fetch a file",
-    description="The permanent link of an artifact, as the job shows it; no API key is needed. "
-    "Answers with a redirect to a link that is good for a while.",
+    description="The permanent link of an artifact, as the job shows it; no API key is needed, and "
+    "pages of any origin may follow it. Answers with a redirect to a link that is good for a "
+    "while, where `Range` works as well; HEAD is answered here, with the file's size, type and "
+    "`ETag`, its SHA-256. With `download=1` it is saved under a name: that of `metadata.filename`, "
+    "`name` or `title`, else the prompt.",
     responses={
+        304: {"description": "Not Modified. `If-None-Match` names this very file."},
         307: {"description": "Where the file can be fetched now.", "headers": operations.LOCATION},
-        **operations.errors(404, 410),
+        **operations.errors(400, 404, 410),
     },
 )
 def get_artifact(
+    request: Request,
     job_id: str,
     name: str,
     signature: Annotated[str, Query(description="The link's signature.")] = "",
+    download: Annotated[
+        bool, Query(description="Whether a browser shall save the file; the signature holds both.")
+    ] = False,
 ) -> Response:
     """Lead a permanent link's reader to the file.
 
@@ -201,9 +212,29 @@ def get_artifact(
     if not proper or not bundle.links.allows(job_id, name, signature):
         # The same as for a file that never was: a guess learns nothing.
         raise NotFound("There is no such file.", code="artifact_not_found")
-    artifact = bundle.jobs.artifact(job_id, name)
+    job, artifact = bundle.jobs.artifact(job_id, name)
+    headers = {"Cache-Control": "private, no-store", "ETag": f'"{artifact.sha256}"'}
+    if matches(request.headers.getlist("if-none-match"), artifact.sha256):
+        return Response(status_code=304, headers=headers)
+    filename = download_name(job, artifact) if download else None
+    if request.state.method == "HEAD":
+        return Response(headers={**headers, **_described(artifact, filename)})
     seconds = bundle.settings.artifact_link_seconds
-    url = bundle.bucket.presign_get(artifact.key, seconds=seconds, filename=f"{job_id}-{name}")
-    return Response(
-        status_code=307, headers={"Location": url, "Cache-Control": "private, no-store"}
-    )
+    url = bundle.bucket.presign_get(artifact.key, seconds=seconds, filename=filename)
+    return Response(status_code=307, headers={**headers, "Location": url})
+
+
+def _described(artifact: Artifact, filename: str | None) -> dict[str, str]:
+    """What the bucket would say of a file, by the job's record: a link that is signed for GET it
+    refuses to answer HEAD on.
+
+    文件的响应头。
+    """
+    told = {
+        "Content-Type": artifact.media_type,
+        "Content-Length": str(artifact.bytes),
+        "Accept-Ranges": "bytes",
+    }
+    if filename is not None:
+        told["Content-Disposition"] = content_disposition(filename)
+    return told

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
+from infra.local.cloud.cors import METHODS, cors_headers, preflight_headers
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
 from shared.buckets.folder import FolderBucket, held_headers
 from shared.buckets.names import CHECKSUM, content_disposition
@@ -31,6 +32,7 @@ _DRAIN_BYTES = 64 * 2**20
 """How much of a body that is refused is still read: a client cut off while it sends never reads
 why. One that waits for a word (`Expect`) is told at once."""
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_SHA256 = re.compile(r"/([0-9a-f]{64})\.[a-z0-9]+\Z")
 # Whatever lies in the bucket was made elsewhere: a browser must not run it in our name.
 _ALWAYS = (
     ("x-content-type-options", "nosniff"),
@@ -53,7 +55,8 @@ class Refusal(Exception):
 
 
 class BucketFiles:
-    """Answers GET, HEAD and PUT on links that the bucket signed; nothing else is open.
+    """Answers GET and PUT on links that the bucket signed, and pages that ask whether they may
+    send them; nothing else is open.
 
     对外提供存储中的文件。
     """
@@ -80,13 +83,18 @@ class BucketFiles:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        method = scope["method"]
+        send = _saying(send, cors_headers(method, headers))
         try:
-            self._check(scope["method"], path, query)
-            if scope["method"] == "PUT":
+            if method == "OPTIONS":
+                await _answer(send, 200, _preflight(headers), b"")
+                return
+            self._check(method, path, query)
+            if method == "PUT":
                 await self._put(path, query, headers, wire)
                 await _answer(send, 200, [], b"")
             else:
-                await self._get(path, query, headers.get("range", ""), scope["method"], send)
+                await self._get(path, query, headers, send)
         except Refusal as refusal:
             if "expect" not in headers:
                 await wire.drain()
@@ -97,17 +105,17 @@ class BucketFiles:
             )
 
     def _check(self, method: str, key: str, query: Mapping[str, str]) -> None:
-        if method not in ("GET", "HEAD", "PUT"):
+        if method not in METHODS:
             raise Refusal(405, "MethodNotAllowed", f"{method} is not possible here.")
-        signed_for = "PUT" if method == "PUT" else "GET"
-        if not self._bucket.verify(signed_for, key, query):
+        # As at S3, a link that was signed for GET is none for HEAD.
+        if not self._bucket.verify(method, key, query):
             message = "This link was not signed here, or has expired; ask the API for a fresh one."
             raise Refusal(403, "AccessDenied", message)
 
     async def _get(
-        self, key: str, query: Mapping[str, str], wanted: str, method: str, send: Send
+        self, key: str, query: Mapping[str, str], asked: Mapping[str, str], send: Send
     ) -> None:
-        """Answer GET or HEAD of an object, whole or a range of it.
+        """Answer GET of an object, whole or a range of it.
 
         读取一个文件。
         """
@@ -115,11 +123,13 @@ class BucketFiles:
             info = await self._in_thread(lambda: self._bucket.head(key))
             if info is None:
                 raise Refusal(404, "NoSuchKey", "There is no such object.")
-            start, end, status = _span(wanted, info.bytes)
+            # Who holds part of another file gets all of this one (RFC 9110, 13.1.5).
+            same = asked.get("if-range", _tag(key)) == _tag(key)
+            start, end, status = _span(asked.get("range", "") if same else "", info.bytes)
             headers = _headers(info, query, start, end, status)
             length = end - start
             reader = None
-            if method == "GET" and length:
+            if length:
                 opened = self._bucket.open(key, start, length)
                 reader = await self._in_thread(lambda: stack.enter_context(opened))
             await send({"type": "http.response.start", "status": status, "headers": _raw(headers)})
@@ -241,11 +251,41 @@ def _headers(
         ("accept-ranges", "bytes"),
         *_ALWAYS,
     ]
+    if tag := _tag(info.key):
+        headers.append(("etag", tag))
     if status == 206:
         headers.append(("content-range", f"bytes {start}-{end - 1}/{info.bytes}"))
     if "filename" in query:
         headers.append(("content-disposition", content_disposition(query["filename"])))
     return headers
+
+
+def _preflight(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The answer to a page that asks beforehand; S3 looks at neither signature nor object."""
+    if "origin" not in headers:
+        message = "Insufficient information. Origin request header needed."
+        raise Refusal(400, "BadRequest", message)
+    allowed = preflight_headers(headers)
+    if allowed is None:
+        raise Refusal(403, "AccessForbidden", "This CORS request is not allowed.")
+    return allowed
+
+
+def _saying(send: Send, more: list[tuple[str, str]]) -> Send:
+    """`send`, with further headers in every answer, refusals as well."""
+
+    async def saying(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_raw(more)]
+        await send(message)
+
+    return saying
+
+
+def _tag(key: str) -> str:
+    """The entity tag of what is published under its SHA-256, as the API's HEAD tells it, or ""."""
+    named = _SHA256.search(key)
+    return f'"{named[1]}"' if named else ""
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[str, str]], body: bytes) -> None:

@@ -459,7 +459,7 @@ def ended(desk: Desk) -> Job:
 
 def test_the_files_of_a_deleted_job_are_gone(desk: Desk) -> None:
     job = ended(desk)
-    assert desk.service.artifact(job.id, "model.glb").key == job.artifacts[0].key
+    assert desk.service.artifact(job.id, "model.glb") == (job, job.artifacts[0])
     with pytest.raises(NotFound):
         desk.service.artifact(job.id, "other.glb")
     deleted = desk.service.delete("shop", job.id)
