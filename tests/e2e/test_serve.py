@@ -259,6 +259,22 @@ def test_a_port_in_use_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert processes(tmp_path) == {}
 
 
+def test_a_refused_key_is_said_at_once_with_its_variable(tmp_path: Path) -> None:
+    with (
+        Standin(seconds=0.5, key="tsk_another") as tripo,
+        Command(SERVE, "--port", "0", env=with_standin(tmp_path, tripo)) as command,
+    ):
+        url = command.wait_for(READY)[1]
+        command.wait_for("provider tripo is not ready: .*TRIPO_API_KEY is not accepted")
+        warned = httpx.get(f"{url}/ready").json()["warnings"]
+        assert warned["provider tripo"] == "tripo does not accept TRIPO_API_KEY"
+        # A job that meets it later says so as well.
+        create(url, "a chair")
+        command.wait_for("does not accept this credential: see to TRIPO_API_KEY")
+        stopped(command)
+    assert "tsk_test" not in command.said
+
+
 @pytest.mark.parametrize(
     ("stamped", "missing"),
     [(False, "it is installed in part only"), (True, "No module named 'diffusers'")],
