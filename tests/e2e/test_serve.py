@@ -363,3 +363,11 @@ def test_a_senseless_flag_is_named(
     said = capsys.readouterr().err
     assert (status, named in said, flag in said) == (2, True, True), said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Command(SERVE, "--port", "0", env=environment(tmp_path / "file" / "home")) as command:
+        assert command.wait() == 2
+    assert "set MAQUETTE_HOME to a folder that can" in command.said
+    assert "Traceback" not in command.said

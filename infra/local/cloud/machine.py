@@ -21,7 +21,7 @@ from infra.aws.template import TemplateError
 from infra.local.cloud import results
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.generators import qwen_image, qwen_is_there, tripo
-from infra.local.cloud.home import STANDIN_KEY, Home, open_home
+from infra.local.cloud.home import STANDIN_KEY, VARIABLE, Home, open_home
 from infra.local.cloud.payloads import Gateway
 from infra.local.cloud.standin import News, Standin, StandinError
 from infra.local.cloud.stop import Stop
@@ -398,7 +398,14 @@ def beside(home: Home, pictures: Pictures) -> Beside:
     wanted = pictures != "none" and not home.has_qwen_image
     if wanted and pictures == "needed" and not qwen_is_there():
         raise StandinError("the Qwen-Image service is not installed; ./scripts/run installs it")
-    home.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        home.folder.mkdir(parents=True, exist_ok=True)
+        (home.folder / "standin.lock").touch()
+    except OSError as error:
+        raise UsageError(
+            f"{home.folder} cannot be written to ({error.strerror}); set {VARIABLE} to a folder "
+            "that can."
+        ) from None
     found = Beside(
         Standin(home.folder, tripo()) if home.needs_standin else None,
         Standin(home.folder, qwen_image()) if wanted and qwen_is_there() else None,
