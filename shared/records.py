@@ -71,8 +71,9 @@ class Codec(Generic[T]):
     """The documents of one frozen dataclass; `outside` are its fields that are not in the document,
     `beside` the members of the document that are no fields of it.
 
-    `known` is the newest format this code can write. Made without work: the adapter is built on
-    first use.
+    `known` is the newest format this code can write; `needed`, if given, says which one a value
+    needs at least, so that older code goes on with all that it can read. Made without work: the
+    adapter is built on first use.
 
     一类记录的编解码器。
     """
@@ -85,8 +86,10 @@ class Codec(Generic[T]):
         known: int,
         outside: tuple[str, ...],
         beside: tuple[str, ...] = (),
+        needed: Callable[[T], int] | None = None,
     ) -> None:
         self._beside = beside
+        self._needed = needed
         self._kind = kind
         self._table = table
         self._known = known
@@ -127,8 +130,8 @@ class Codec(Generic[T]):
         return value
 
     def dump(self, value: T) -> dict[str, Any]:
-        """The document of a value, as the newest format that is known; raises `Unreadable` for one
-        that newer code has written, since it may hold what this code would break.
+        """The document of a value, in the format that it needs; raises `Unreadable` for one that
+        newer code has written, since it may hold what this code would break.
 
         写成文档。
         """
@@ -137,7 +140,7 @@ class Codec(Generic[T]):
             raise Unreadable(self._table, str(getattr(value, "id", "")), newer=True)
         for name in self._outside:
             document.pop(name, None)
-        document[FORMAT] = self._known
+        document[FORMAT] = self._known if self._needed is None else self._needed(value)
         return document
 
     def _is_newer(self, record: Record) -> bool:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -22,6 +22,7 @@ from shared import config, observability, readiness
 from shared.buckets.base import Bucket, ObjectInfo
 from shared.clock import Clock, Deadline, SystemClock, new_id
 from shared.config import Settings
+from shared.inputs.remote import Fetcher
 from shared.inputs.uploads import UploadRepository
 from shared.jobs import job_metrics
 from shared.jobs.durations import Durations
@@ -220,7 +221,7 @@ class Bundle:
         from shared.deliveries.send import Sender
 
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
-        sender = Sender(secrets, callback_policy(self.settings), self.clock)
+        sender = Sender(secrets, url_policy(self.settings), self.clock)
         margin = round(self.ports.policy.lease_margin * 1000)
         return DeliveryRunner(
             self.store,
@@ -321,10 +322,10 @@ def keeper(settings: Settings, bucket: Bucket) -> InputKeeper:
     return InputKeeper(bucket, rules)
 
 
-def callback_policy(settings: Settings) -> Any:
-    """Which callback URLs this deployment may call.
+def url_policy(settings: Settings) -> Any:
+    """Which URLs of callers this deployment may call, for webhooks and inputs alike.
 
-    允许的回调地址范围。
+    允许访问的地址范围（回调与网络输入）。
     """
     from shared.outbound.url_policy import Policy
 
@@ -339,8 +340,8 @@ def build(
     *,
     wrap: Callable[[str, Any], Any] = lambda name, part: part,
 ) -> Bundle:
-    """Wire a bundle. `wrap(name, part)` may put something around store, bucket and adapters, these
-    when they are made at their first use.
+    """Wire a bundle. `wrap(name, part)` may put something around store, bucket, and, when they are
+    made at their first use, the adapters and the fetcher.
 
     按设置接好全部部件。
     """
@@ -369,6 +370,7 @@ def build(
         _job_observer(metrics),
         _aside(metrics, notices),
     )
+    keep = cache(partial(keeper, settings, bucket))
     ports = Ports(
         jobs,
         bucket,
@@ -379,6 +381,8 @@ def build(
         wake,
         Rests(store, clock),
         notices,
+        keep,
+        _fetcher(settings, wrap),
         bells=[partial(_ring_callback, store, metrics, wake)],
         errands=[partial(_refile_deliveries, store, lane) for lane in range(1, OLD_LANES)],
         help=_harmless(waker.help),
@@ -390,7 +394,6 @@ def build(
         alarm=alarm,
         key_variables={name: one.key_variable for name, one in PROVIDERS.items()},
     )
-    keep = partial(keeper, settings, bucket)
     uploads = UploadRepository(store, clock)
     service = JobService(
         *(jobs, bucket, providers, clock, wake, outside.waiters),
@@ -410,6 +413,19 @@ def _absent(providers: Mapping[str, Provider]) -> dict[str, dict[str, str]]:
         for kind in declared.options if name not in providers else ():
             found.setdefault(kind, {})[name] = declared.switch
     return found
+
+
+def _fetcher(settings: Settings, wrap: Callable[[str, Any], Any]) -> Callable[[], Fetcher]:
+    """The fetcher of this process, made on first use: its TLS set-up takes 25 ms."""
+
+    @cache
+    def made() -> Fetcher:
+        from shared.inputs.fetch import WebFetcher
+
+        fetcher: Fetcher = wrap("fetcher", WebFetcher(url_policy(settings)))
+        return fetcher
+
+    return made
 
 
 def _adapter_of(

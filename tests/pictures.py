@@ -9,6 +9,7 @@ import struct
 import zlib
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from shared.artifacts.images.image import ImageLimits, decode_image
@@ -40,6 +41,14 @@ def png(pixels: Array, colour_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
         out += struct.pack(">I", len(content)) + kind + content
         out += struct.pack(">I", zlib.crc32(kind + content))
     return out
+
+
+def solid(width: int, height: int) -> bytes:
+    """A PNG of one colour.
+
+    这个函数写出单色的 PNG。
+    """
+    return png(np.full((height, width, 3), 120, np.uint8), 2)
 
 
 def thumbnail_of(data: bytes, side: int) -> tuple[bytes, int, int]:

@@ -22,9 +22,13 @@ from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
 from shared.deliveries import model as deliveries
 from shared.deliveries.model import Delivery
+from shared.inputs.content import ContentRules
+from shared.inputs.keeping import InputKeeper
+from shared.inputs.references import UrlRef
 from shared.jobs import lifecycle
+from shared.jobs.kinds import KINDS
 from shared.jobs.lifecycle.transitions import Moment
-from shared.jobs.model import PROCESS, Job, from_record, queues_of
+from shared.jobs.model import FETCH, PROCESS, Job, from_record, queues_of
 from shared.jobs.policy import Policy
 from shared.jobs.ports import Ports
 from shared.jobs.presentation import event_at_end
@@ -43,6 +47,7 @@ from shared.work.alarm import Alarm
 from tests.fakes import FakeClock
 from tests.faulty import FaultyProvider, Step, Stopping
 from tests.memory import MemoryBucket, MemoryStore
+from tests.web import TimedOut, Web
 
 CALLER = "caller"
 LINKS = Links("https://maquette.example", b"secret")
@@ -102,6 +107,7 @@ class World:
             self.providers[name].name = name
         self.credentials = KeptCredentials(dict.fromkeys(self.providers, kept))
         self.woken: list[str] = []
+        self.web = Web()
         self.repository = self._repository(self.store)
         self.service = JobService(
             self.repository,
@@ -115,7 +121,9 @@ class World:
     def worker(self, off: int = 0, *, stopping: bool = False) -> Ports:
         """A worker's ports, its memory empty, its clock `off` milliseconds off."""
         store, bucket, providers = self.store, self.bucket, self.providers
+        web: Any = self.web
         if stopping:
+            web = Stopping(web, "web", TimedOut)
             store = Stopping(store, "store", StoreUnavailable)
             bucket = Stopping(bucket, "bucket", BucketUnavailable)
             providers = {name: Stopping(one, "provider") for name, one in providers.items()}
@@ -129,6 +137,8 @@ class World:
             self.woken.append,
             Rests(self.store, self.clock),
             Notices(self.store, self.clock),
+            lambda: InputKeeper(bucket, ContentRules()),
+            lambda: web,
             alarm=Alarm(self.clock.sleep),
         )
 
@@ -143,14 +153,22 @@ class World:
         *,
         callback: bool = True,
         provider: str | None = None,
+        caller: str = CALLER,
+        kind: str = "text-to-3d",
         **more: Any,
     ) -> str:
         """A new queued job; its id. Ids of one world sort by the order of creation."""
         self.clock.advance(1)
         url = "https://caller.example/hook" if callback else None
         name = provider or self.provider.name
-        new = NewJob("text-to-3d", name, prompt, callback_url=url, **more)
-        return self.service.create(CALLER, new)[0].id
+        words = prompt if KINDS[kind].takes_prompt else None
+        new = NewJob(kind, name, words, callback_url=url, **more)
+        return self.service.create(caller, new)[0].id
+
+    def create_of(self, *, kind: str = "image-to-3d", caller: str = CALLER, **urls: str) -> str:
+        """A new job whose inputs lie on the web, by role; its id."""
+        references = {role: UrlRef(url) for role, url in urls.items()}
+        return self.create(kind=kind, caller=caller, references=references)
 
     def job(self, job_id: str) -> Job:
         found = self.repository.get(job_id)
@@ -167,7 +185,7 @@ class World:
     @property
     def queues(self) -> tuple[str, ...]:
         """Every queue that the world's jobs may lie in."""
-        return (*(queue for name in self.providers for queue in queues_of(name)), PROCESS)
+        return (FETCH, *(queue for name in self.providers for queue in queues_of(name)), PROCESS)
 
     def next_due(self) -> int | None:
         """When the next unfinished job is due."""

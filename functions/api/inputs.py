@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,14 @@ from functions.api.fields import unknown_field, validate
 from functions.api.http import inline
 from functions.api.http.bodies import Form, json_object
 from functions.api.requests import ArtifactReference, CreateModel, UploadReference, UrlReference
+from shared.config import Settings
 from shared.errors import InvalidInput
 from shared.inputs.content import ContentRules, check_together, checked
 from shared.inputs.files import NewFile
 from shared.inputs.references import ArtifactRef, Reference, Sent, UploadRef, UrlRef
 from shared.jobs.kinds import Kind, role_names
+from shared.outbound.url_policy import check_url
+from shared.wiring import url_policy
 
 
 def read_inputs(form: Form) -> tuple[Form, dict[str, Reference]]:
@@ -44,6 +48,16 @@ def read_inputs(form: Form) -> tuple[Form, dict[str, Reference]]:
     return Form(fields, {}, form.is_multipart), inputs
 
 
+def check_urls(inputs: Mapping[str, Reference], settings: Settings) -> None:
+    """Raise `InvalidInput`, naming the role, for a URL that would never be fetched.
+
+    检查网络输入的网址。
+    """
+    for role, given in inputs.items():
+        if isinstance(given, UrlRef):
+            check_url(given.url, url_policy(settings), role)
+
+
 def files_of(
     inputs: Mapping[str, Reference], kind: Kind, rules: ContentRules
 ) -> dict[str, NewFile]:
@@ -60,16 +74,17 @@ def files_of(
     return files
 
 
+_URL = re.compile("https?://", re.IGNORECASE)
+
+
 def _reference(role: str, value: Any) -> Reference:
     """What a role's value in JSON stands for; raises `InvalidInput`.
 
     解析一个角色的值。
     """
     if isinstance(value, str):
-        if value.startswith("https://"):
+        if _URL.match(value):
             return UrlRef(value)
-        if value.startswith("http://"):
-            raise InvalidInput(f"{role} must be an https:// URL.", param=role)
         return Sent(inline.decode(value, role))
     if isinstance(value, dict):
         given = {name: one for name, one in value.items() if one is not None}

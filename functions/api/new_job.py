@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from functions.api.fields import callback_url_of, metadata_of, options_of, prompt_of, read_fields
 from functions.api.http.bodies import Form
-from functions.api.inputs import files_of, read_inputs
+from functions.api.inputs import check_urls, files_of, read_inputs
 from functions.api.requests import CreateModel
 from shared.errors import InvalidInput
 from shared.inputs.references import Sent
@@ -38,6 +38,7 @@ def new_job(
     provider = bundle.jobs.provider_for(kind.name if kind else str(asked.kind), asked.provider)
     assert kind is not None, "provider_for refuses unknown kinds"
     _check_roles(kind, inputs)
+    check_urls(inputs, bundle.settings)
     return NewJob(
         kind=kind.name,
         provider=provider.name,

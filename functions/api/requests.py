@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from shared.outbound.url_policy import LONGEST_URL
+
 
 class Asked(BaseModel):
     """A request's body: unknown fields and wrong types are refused.
@@ -111,12 +113,18 @@ class ArtifactReference(Asked):
 
 
 class UrlReference(Asked):
-    """An input on the web, fetched before the job is given to its provider.
+    """An input on the web, fetched once the job is made, before it is given to its provider. One
+    that cannot be had ends the job as `input_unavailable`, at no cost.
 
     引用网络上的文件。
     """
 
-    url: str = Field(max_length=4096, pattern="^https://", description="An https:// address.")
+    url: str = Field(
+        max_length=LONGEST_URL,
+        pattern="^[Hh][Tt][Tt][Pp][Ss]?://",
+        description="An https:// address of a public host; in the stage `local` also http:// and "
+        "this machine's own.",
+    )
 
 
 class Retry(Asked):

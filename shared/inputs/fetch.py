@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from shared.clock import Deadline
-from shared.inputs.remote import FetchFailed, FileTooLarge
+from shared.inputs.remote import FETCH_SECONDS, FetchFailed, FileTooLarge
 from shared.outbound.connection import PinnedNetwork
 from shared.outbound.failures import FAILURES, describe
 from shared.outbound.resolvers import Resolvers
@@ -42,7 +42,7 @@ class Limits:
     一次下载的时间、跳转次数与额外数据上限。
     """
 
-    total: float = 60.0
+    total: float = FETCH_SECONDS
     connect: float = 5.0
     read: float = 20.0
     redirects: int = 5
@@ -68,7 +68,6 @@ class WebFetcher:
         resolvers: Resolvers | None = None,
     ) -> None:
         self.limits = limits or Limits()
-        self.seconds = self.limits.total
         self._policy = policy
         self._verify = verify or httpx.create_ssl_context()
         self._agent = agent

@@ -97,6 +97,8 @@ class InputKeeper:
         check_size(role, info.bytes, media, self.rules)
         if media is Media.PICTURE:
             return self._keep_picture(job_id, role, source)
+        if media_of(said) is None:
+            return self._keep_unnamed_model(job_id, role, source, info.bytes)
         return self._keep_model(job_id, role, source)
 
     def check_together(self, files: Mapping[str, InputFile]) -> None:
@@ -155,6 +157,33 @@ class InputKeeper:
             self.forget(key)
             raise
         return InputFile(key, found, info.bytes, digest, None, None, dict(source.shown))
+
+    def _keep_unnamed_model(self, job_id: str, role: str, source: Source, size: int) -> InputFile:
+        """A model whose key does not say what it is: recognised first, and written under a key that
+        does, since no copy within the bucket changes its media type.
+
+        识别未注明格式的模型并保存。
+        """
+        from shared.inputs import models
+
+        digest = hashlib.sha256()
+
+        def hashed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+            for chunk in chunks:
+                digest.update(chunk)
+                yield chunk
+
+        try:
+            found = models.recognise(BucketReader(self._bucket, source.key, size))
+            key = f"inputs/{job_id}/{role}{extension(found)}"
+            chunks = models.scanned(found, _chunks(self._bucket, source.key))
+            info = self._bucket.put_stream(key, hashed(chunks), media_type=found)
+        except models.UnusableModel as fault:
+            raise model_fault(role, fault) from None
+        if source.sha256 is not None and digest.hexdigest() != source.sha256:
+            self.forget(key)
+            _check_hash(role, digest.hexdigest(), source.sha256)
+        return InputFile(key, found, info.bytes, digest.hexdigest(), None, None, dict(source.shown))
 
     def _hashed(self, media_type: str, key: str) -> str:
         from shared.inputs import models

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from shared.clock import Deadline
 
+FETCH_SECONDS = 45.0
+"""How long one fetch may take, from the look-up of the name to the last byte."""
+
 
 @dataclass(frozen=True)
 class RemoteInput:
@@ -40,6 +43,15 @@ class RemoteInput:
         return self.key is not None
 
 
+def shown_url(url: str) -> str:
+    """A URL as a job shows it: without its query, which may be the signature of a link.
+
+    对外显示的网址（不含查询部分）。
+    """
+    path, mark, _ = url.partition("?")
+    return f"{path}?…" if mark else path
+
+
 class FetchFailed(Exception):
     """A file could not be fetched; the message says why in a few words, for the caller, without the
     URL. `passing`: it may be there later, after `retry_after` seconds where the server said so.
@@ -64,12 +76,10 @@ class FileTooLarge(FetchFailed):
 
 
 class Fetcher(Protocol):
-    """Fetches files from addresses that callers name. `seconds` is how long one may take.
+    """Fetches files from addresses that callers name, each within `FETCH_SECONDS`.
 
     下载网络文件的接口。
     """
-
-    seconds: float
 
     def fetch(
         self, owner: str, url: str, most: int, deadline: Deadline

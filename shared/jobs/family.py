@@ -107,6 +107,8 @@ def all_keys(bucket: Bucket, prefix: str) -> Iterator[str]:
 def _named(job: Job) -> Iterator[str]:
     yield from (image.key for image in job.input.images.values())
     yield from (artifact.key for artifact in job.artifacts)
+    if not job.status.terminal:
+        yield from (remote.key for remote in job.input.urls.values() if remote.key is not None)
     for_a_retry = job.retried_as is None and takes_over_files(job)
     if for_a_retry or not job.status.terminal:
         yield from (file.key for file in job.files if file.key is not None)

@@ -12,6 +12,7 @@ from shared.errors import Gone, InvalidInput, MaquetteError, NotFound, Refused, 
 from shared.inputs.files import InputFile, NewFile
 from shared.inputs.keeping import InputKeeper, Source
 from shared.inputs.references import ArtifactRef, Pointer, UploadRef, UrlRef
+from shared.inputs.remote import RemoteInput
 from shared.inputs.uploads import UploadRepository
 from shared.jobs.kinds import Kind
 from shared.jobs.model import Artifact, Job, Status
@@ -41,7 +42,8 @@ class JobInputs:
         files: Mapping[str, NewFile],
         references: Mapping[str, Pointer],
     ) -> dict[str, InputFile]:
-        """The inputs of a new job by role, each with a copy of its own; all or none.
+        """The inputs of a new job by role, each with a copy of its own; all or none. What lies on
+        the web is not among them.
 
         Raises `InvalidInput` and its kin for what cannot be used, `NotFound` for what is not this
         caller's, `Refused` for a job without files (yet), `Gone` for one whose files were deleted.
@@ -53,12 +55,21 @@ class JobInputs:
             for role, file in files.items():
                 kept[role] = self._keeper.keep(job_id, file)
             for role, reference in references.items():
-                kept[role] = self._pointed(caller, job_id, kind, role, reference)
+                if not isinstance(reference, UrlRef):
+                    kept[role] = self._pointed(caller, job_id, kind, role, reference)
             self._keeper.check_together(kept)
         except BaseException:
             self.forget(kept)
             raise
         return kept
+
+    def remote(self, references: Mapping[str, Pointer]) -> dict[str, RemoteInput]:
+        """The inputs of a new job that lie on the web, to be fetched before it is submitted.
+
+        网络上的输入，待提交之前下载。
+        """
+        urls = {role: one for role, one in references.items() if isinstance(one, UrlRef)}
+        return {role: RemoteInput(one.url) for role, one in urls.items()}
 
     def forget(self, kept: Mapping[str, InputFile]) -> None:
         """Delete the inputs of a job that was not made.
@@ -69,14 +80,12 @@ class JobInputs:
             self._keeper.forget(file.key)
 
     def _pointed(
-        self, caller: str, job_id: str, kind: Kind, role: str, reference: Pointer
+        self, caller: str, job_id: str, kind: Kind, role: str, reference: UploadRef | ArtifactRef
     ) -> InputFile:
         """What lies elsewhere, copied.
 
         复制引用所指的文件。
         """
-        if isinstance(reference, UrlRef):
-            raise InvalidInput(f"{role}: URLs are not fetched here.", param=role)
         # Twice, if need be: what is missing may have been deleted between the two looks.
         for last in (False, True):
             source = self._source(caller, role, reference)

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from shared.inputs.files import InputFile
+from shared.inputs.remote import RemoteInput
 from shared.records import Codec
 from shared.store.base import Record
 from shared.values import replace
@@ -45,11 +46,17 @@ class Status(str, Enum):
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
 
 
-FORMAT = 2
-"""The format of a job's document: 1 had lanes, queues of all providers in one, and no number."""
+FORMAT = 3
+"""The newest format of a job's document. 1 had lanes, queues of all providers in one, and no
+number. 3 has inputs that are still to be fetched: older code would submit the job without them."""
+_WITHOUT_URLS = 2
+"""The format of a job that has all its inputs: what older code can go on with, it may."""
 
+FETCH = "fetch"
+"""The queue of jobs that wait for inputs from the web."""
 PROCESS = "process"
-"""The queue of jobs whose files are to be verified and published."""
+"""The queue of jobs whose files are to be looked at: what was fetched for them, or what came of
+them, which is then published."""
 OLD_QUEUES = ("check", "step", "process")
 """The queues of format 1, each in `OLD_LANES` lanes."""
 
@@ -88,7 +95,10 @@ def queues_of(provider: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class JobInput:
-    """What was asked: a prompt, pictures by role, options as the provider's model gives them.
+    """What was asked: a prompt, files by role, options as the provider's model gives them.
+
+    `images` are kept and checked, `urls` those that are not yet: to be fetched, or fetched and to
+    be looked at. A role is in one of the two.
 
     任务的输入。
     """
@@ -96,7 +106,16 @@ class JobInput:
     prompt: str | None = None
     images: Mapping[str, InputFile] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    urls: Mapping[str, RemoteInput] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unfetched(self) -> str | None:
+        """The first role whose file is still to be fetched; None where there is none.
+
+        尚待下载的第一个角色。
+        """
+        return next((role for role, remote in self.urls.items() if not remote.fetched), None)
 
 
 @dataclass(frozen=True)
@@ -294,7 +313,7 @@ class Job:
     claims: int = 0
     version: int = 0
     looks: int = 0
-    format: int = FORMAT
+    format: int = _WITHOUT_URLS
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -316,6 +335,8 @@ class Job:
             return None
         if self.status is Status.PROCESSING:
             return PROCESS
+        if self.status is Status.QUEUED and self.input.urls:
+            return FETCH if self.input.unfetched is not None else PROCESS
         if self.status is Status.STORING:
             return store_queue(self.provider)
         return check_queue(self.provider) if self.watched else step_queue(self.provider)
@@ -377,4 +398,8 @@ def _is_billable(job: Job) -> bool:
     return job.status is not Status.QUEUED
 
 
-_CODEC = Codec(Job, "jobs", known=FORMAT, outside=_OUTSIDE, beside=("saved_as",))
+def _format_of(job: Job) -> int:
+    return FORMAT if job.input.urls else _WITHOUT_URLS
+
+
+_CODEC = Codec(Job, "jobs", known=FORMAT, outside=_OUTSIDE, beside=("saved_as",), needed=_format_of)

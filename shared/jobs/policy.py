@@ -59,6 +59,7 @@ class Policy:
 
     max_claims: int = 5
     max_misses: int = 3
+    max_fetches: int = 7
 
     @property
     def poll_least(self) -> float:

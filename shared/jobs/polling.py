@@ -12,6 +12,7 @@ from itertools import cycle
 
 from shared.clock import Deadline
 from shared.jobs import lifecycle
+from shared.jobs.fetches import Fetches
 from shared.jobs.model import PROCESS, Job, queues_of
 from shared.jobs.ports import Ports
 from shared.jobs.repository import OldQueue
@@ -148,6 +149,7 @@ class _Sources:
         self._providers = providers
         self._parked: dict[str, Steps | Looks] = {}
         self._errands = _Errands(ports)
+        self._fetches = Fetches(ports, deadline)
         self._of: dict[str, list[Source]] = {
             name: [
                 Steps(ports, deadline, name),
@@ -160,8 +162,8 @@ class _Sources:
     def __call__(self) -> list[Source]:
         # Who was refused lately has a long queue, maybe, and to look at it takes its time.
         names = sorted(self._of, key=self._ports.rests.refused_lately)
-        fixed = [source for name in names for source in self._of[name]]
-        return [*fixed, *self._of_ended_rests(), self._errands]
+        fixed: list[Source] = [source for name in names for source in self._of[name]]
+        return [self._fetches, *fixed, *self._of_ended_rests(), self._errands]
 
     def _of_ended_rests(self) -> Iterator[Source]:
         """The queues of credentials whose rest is over: what waited there may be claimed again.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shared.buckets.base import Bucket
 from shared.clock import Clock
@@ -23,6 +24,10 @@ from shared.providers.base import Provider
 from shared.providers.credentials import Credentials
 from shared.work.alarm import Alarm
 from shared.work.company import Company
+
+if TYPE_CHECKING:
+    from shared.inputs.keeping import InputKeeper
+    from shared.inputs.remote import Fetcher
 
 _ERRANDS = 600.0
 """Seconds between two times that a timer's `poll` does all errands at once."""
@@ -84,11 +89,12 @@ class Ports:
     """All that jobs need of the world outside.
 
     `wake` tells a function that work waits, `help` asks for one more `poll` for a provider; neither
-    may fail. Files of up to `measure_below` bytes are verified from a local copy, larger ones by
-    ranges; `draws_previews` says whether models get one. `bells` wake other functions if there is
-    work for them, `errands` are small things that a poll does now and then: each is given the time
-    (ms), and costs one query where there is nothing to do. `absent` are providers that are known
-    and not configured here, `key_variables` the settings that hold each one's keys. `rests`,
+    may fail. `keeper` checks and keeps inputs, `fetcher` brings those from the web: both are made
+    on first use. Files of up to `measure_below` bytes are verified from a local copy, larger ones
+    by ranges; `draws_previews` says whether models get one. `bells` wake other functions if there
+    is work for them, `errands` are small things that a poll does now and then: each is given the
+    time (ms), and costs one query where there is nothing to do. `absent` are providers that are
+    known and not configured here, `key_variables` the settings that hold each one's keys. `rests`,
     `notices`, `debts`, `company` and `alarm` are one for all of a process.
 
     任务流转所需的外部接口。
@@ -103,6 +109,8 @@ class Ports:
     wake: Callable[[str], None]
     rests: Rests
     notices: Notices
+    keeper: Callable[[], InputKeeper]
+    fetcher: Callable[[], Fetcher]
     bells: Sequence[Callable[[int], object]] = ()
     errands: Sequence[Callable[[int], object]] = ()
     help: Callable[[str], None] = lambda provider: None

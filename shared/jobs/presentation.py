@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.clock import iso
 from shared.deliveries.model import Delivery, frozen, to_record
+from shared.inputs.remote import shown_url
 from shared.jobs.model import Artifact, Job, JobError, Status
 from shared.links import Links
 from shared.store.base import Record, Table
@@ -145,7 +146,7 @@ def _members(value: Any) -> dict[str, Any]:
 
 def _input(job: Job) -> dict[str, Any]:
     """What was asked for, as callers see it: files by their type, size and hash, and by what they
-    were taken from.
+    were taken from; those that are still to be fetched by that alone.
 
     任务的输入说明。
     """
@@ -162,6 +163,8 @@ def _input(job: Job) -> dict[str, Any]:
             "source": image.source,
         }
         shown[role] = {name: value for name, value in known.items() if value is not None}
+    for role, remote in job.input.urls.items():
+        shown[role] = {"source": {"url": shown_url(remote.url)}}
     shown["options"] = dict(job.input.options)
     return shown
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import context
 from shared.errors import Unavailable
-from shared.jobs.model import OLD_QUEUES, PROCESS, Job, from_record, queues_of, to_record
+from shared.jobs.model import FETCH, OLD_QUEUES, PROCESS, Job, from_record, queues_of, to_record
 from shared.records import Codec, Unreadable, claimed
 from shared.store.base import TEXT_LENGTH, Conflict, Lease, Record, Store, Table, Value
 from shared.store.tables import IDEMPOTENCY, JOBS, OLD_LANES, TASKS
@@ -249,7 +249,7 @@ class JobRepository:
 
         最近的到期时间。
         """
-        queues = [PROCESS, *(queue for name in providers for queue in queues_of(name))]
+        queues = [FETCH, PROCESS, *(queue for name in providers for queue in queues_of(name))]
         due = [at for queue in queues if (at := self.first_due(queue)) is not None]
         return min(due, default=None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.errors import Refused
+from shared.jobs.lifecycle.fetching import afresh
 from shared.jobs.lifecycle.submitting import key_holds
 from shared.jobs.lifecycle.transitions import Moment, moved, opened
 from shared.jobs.model import HistoryEntry, Job, Receipt, Status
@@ -49,7 +50,7 @@ def retry(
         provider=job.provider,
         caller=job.caller,
         created_at=at.now,
-        input=job.input,
+        input=afresh(job.input),
         priority=job.priority,
         metadata=job.metadata,
         callback_url=job.callback_url,

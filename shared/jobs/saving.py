@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from shared.jobs import lifecycle
-from shared.jobs.model import Job, Status
+from shared.jobs.model import PROCESS, Job
 from shared.jobs.ports import Ports
 from shared.store.base import Conflict, StoreUnavailable
 from shared.store.tables import JOBS
@@ -64,12 +64,13 @@ def apply(ports: Ports, job: Job, fact: Fact, *, insist: bool = True) -> Job | N
 
 
 def _wake(ports: Ports, old: Job, new: Job) -> None:
-    """Wake whoever has work by this save."""
-    if old.status is new.status:
-        return
-    if new.status is Status.PROCESSING:
+    """Wake whoever has work by this save: what moves from one function's queue into another's."""
+    before, after = old.queue == PROCESS, new.queue == PROCESS
+    if after and not before:
         ports.wake("postprocess")
-    elif new.status.terminal and new.callback_url is not None:
+    elif before and not after and new.queue is not None:
+        ports.wake("poll")
+    elif new.status.terminal and not old.status.terminal and new.callback_url is not None:
         ports.wake("callback")
 
 

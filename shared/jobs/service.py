@@ -227,6 +227,7 @@ class JobService:
             return known, False
         job_id = new_id(self._clock)
         images = self._inputs.keep(caller, job_id, KINDS[new.kind], new.images, new.references)
+        urls = self._inputs.remote(new.references)
         at = Moment(self._clock.now())
         job = opened(
             Job(
@@ -235,7 +236,7 @@ class JobService:
                 provider=new.provider,
                 caller=caller,
                 created_at=at.now,
-                input=JobInput(new.prompt, images, new.options),
+                input=JobInput(new.prompt, images, new.options, urls),
                 priority=new.priority,
                 metadata=new.metadata,
                 callback_url=new.callback_url,

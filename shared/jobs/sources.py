@@ -53,11 +53,13 @@ def parked_queue(queue: str, credential: str) -> str:
     return name if len(name) <= TEXT_LENGTH else f"{queue}/{sha256(name.encode()).hexdigest()[:16]}"
 
 
-class _JobSource(HeldUnits):
+class JobSource(HeldUnits):
     """What the sources of jobs share: claiming by lease, and telling how long something waited.
 
     `queue` is where its jobs lie; `home` where they belong, which is another one for those that
     were parked.
+
+    任务来源的共同部分：领取与等待时间的度量。
     """
 
     lasting = True
@@ -154,7 +156,7 @@ def _after_another(job: Job, alone: set[str], now: int) -> Lease | None:
     return None if job.id in alone else Lease(now + round(NAP * 2000), counted=False)
 
 
-class Steps(_JobSource):
+class Steps(JobSource):
     """What one provider is to be given, and creates of it that were never answered.
 
     某个生成服务的提交与查找。
@@ -271,7 +273,7 @@ class Steps(_JobSource):
         return self._ports.credentials.get(self._provider, credential) is not None
 
 
-class Downloads(_JobSource):
+class Downloads(JobSource):
     """Results of one provider that are to be stored.
 
     某个生成服务待下载的结果。
@@ -290,7 +292,7 @@ class Downloads(_JobSource):
         return len(jobs)
 
 
-class Looks(_JobSource):
+class Looks(JobSource):
     """Tasks of one provider that are to be asked for, many with one request.
 
     某个生成服务待查询的任务。
@@ -363,7 +365,7 @@ class Looks(_JobSource):
         return lambda: look(self._ports, job, None)
 
 
-class Processing(_JobSource):
+class Processing(JobSource):
     """Stored results that are to be verified, described and published.
 
     待后处理的任务。

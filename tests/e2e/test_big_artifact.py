@@ -93,6 +93,9 @@ def store(url: str, folder: Path) -> None:
     from infra.migrations.migrate import upgrade
     from shared.buckets.folder import FolderBucket
     from shared.clock import Deadline, SystemClock, new_id
+    from shared.inputs.content import ContentRules
+    from shared.inputs.fetch import WebFetcher
+    from shared.inputs.keeping import InputKeeper
     from shared.jobs.model import Job, JobInput, ResultFile, Status
     from shared.jobs.policy import Policy
     from shared.jobs.ports import Ports
@@ -102,6 +105,7 @@ def store(url: str, folder: Path) -> None:
     from shared.jobs.steps import advance
     from shared.links import Links
     from shared.notices import Notices
+    from shared.outbound.url_policy import Policy as UrlPolicy
     from shared.providers.guarded import Guarded
     from shared.providers.tripo.adapter import Tripo
     from shared.providers.tripo.declaration import TRIPO
@@ -120,7 +124,8 @@ def store(url: str, folder: Path) -> None:
     woken: list[str] = []
     rests, notices = Rests(store, clock), Notices(store, clock)
     outside = (bucket, {"tripo": tripo}, credentials, clock, Policy(), woken.append)
-    ports = Ports(jobs, *outside, rests, notices)
+    inputs = (lambda: InputKeeper(bucket, ContentRules()), lambda: WebFetcher(UrlPolicy()))
+    ports = Ports(jobs, *outside, rests, notices, *inputs)
     now = clock.now()
     file = ResultFile("model", f"{url}/model.glb?signature=x", "model/gltf-binary")
     fresh = Job(new_id(clock), "text-to-3d", "tripo", "shop", now, JobInput("a chair"))

@@ -17,6 +17,8 @@ from tests.functions.gateway import Answer, call, get, post_form, post_json
 from tests.functions.house import Build, House, finished
 from tests.functions.meddling import Meddled, kept, remodelling, send, with_meddled_bucket
 from tests.functions.pictures import picture
+from tests.models import box_model
+from tests.receivers import Receiver, give
 
 KEY = "a-key-nobody-may-see"
 OTHER = {"authorization": "Bearer the-key-of-another-shop-0123456789"}
@@ -75,6 +77,34 @@ def test_another_jobs_file_is_an_input_at_every_door_and_role(
     assert get(f"/api/v1/jobs/{answer.json['id']}").json["status"] == "succeeded"
 
 
+@pytest.mark.parametrize("form", [False, True], ids=["JSON", "form"])
+@pytest.mark.parametrize("as_text", [False, True], ids=["object", "text"])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_url_is_an_input_at_every_door_and_role(
+    house: House, door: str, as_text: bool, form: bool
+) -> None:
+    path, fields, roles = DOORS[door]
+    file = box_model() if roles == ("model",) else picture("JPEG", (90, 60))
+    with Receiver(give(file, content_type="text/html")) as web:
+        url = web.url("/file?token=secret")
+        given = url if as_text else {"url": url}
+        answer = send(path, {**fields, **dict.fromkeys(roles, given)}, form)
+        assert answer.status == 202, answer.body
+        source = {"url": web.url("/file") + "?…"}
+        assert [answer.json["input"][role] for role in roles] == [{"source": source}] * len(roles)
+        assert web.requests == []
+        house.carry()
+        assert len(web.requests) == len(roles)
+    job = get(f"/api/v1/jobs/{answer.json['id']}")
+    assert job.json["status"] == "succeeded", job.body
+    assert "secret" not in job.body
+    for role in roles:
+        shown = job.json["input"][role]
+        assert shown["source"] == source
+        assert (shown["bytes"], shown["sha256"]) == (len(file), hashlib.sha256(file).hexdigest())
+        assert kept(house, answer.json["id"], role) == file
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_reference_and_a_file_may_stand_side_by_side(house: House, place: str) -> None:
     parent = finished(house)
@@ -112,9 +142,9 @@ def ask(reference: Any, *, headers: dict[str, str] | None = None) -> Answer:
         ({"upload_id": "x", "job_id": "y"}, "image.job_id", "unknown_field"),
         ({"upload_id": None}, "image", "invalid_input"),
         ({"upload_id": "x" * 65}, "image.upload_id", "invalid_input"),
-        ({"url": "http://example.com/a.jpg"}, "image.url", "invalid_input"),
+        ({"url": "ftp://example.com/a.jpg"}, "image.url", "invalid_input"),
         ({"url": 7}, "image.url", "invalid_input"),
-        ("http://example.com/a.jpg", "image", "invalid_input"),
+        ("ftp://example.com/a.jpg", "image", "invalid_input"),
     ],
 )
 def test_what_is_no_reference_is_refused_naming_the_member(

@@ -41,7 +41,7 @@ from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET
 from tests.functions.pictures import picture
 from tests.policies import PLATFORM, Recorder, Template, recording
 from tests.providers import ThrowawayProvider, triangle
-from tests.receivers import Receiver, answer
+from tests.receivers import Receiver, answer, give
 
 HANDLERS = {"poll": poll, "postprocess": postprocess, "callback": callback}
 STAGE = "test"
@@ -105,6 +105,12 @@ class Stack:
             )
             assert made.status == 202, made.body
             return str(made.json["id"])
+
+    def create_of(self, url: str) -> str:
+        with self._process("api"):
+            made = gateway.post_json("/api/v1/models", {"image": {"url": url}})
+        assert made.status == 202, made.body
+        return str(made.json["id"])
 
     def put(self, key: str) -> None:
         """Put an object, in nobody's name."""
@@ -234,6 +240,11 @@ def do_everything(stack: Stack) -> None:
         stack.run("poll")
         assert stack.api("GET", f"/api/v1/jobs/{slow}").json["status"] == "processing"
 
+        # One whose photo lies on the web.
+        with Receiver(give(picture("JPEG"))) as web:
+            fetched = stack.create_of(web.url())
+            assert stack.settle(fetched)["status"] == "succeeded"
+
         # One that is called off before anything was done about it.
         idle = stack.create(hook, prompt="idle")
         assert stack.api("POST", f"/api/v1/jobs/{idle}/cancel").json["status"] == "canceled"
@@ -251,9 +262,15 @@ def do_everything(stack: Stack) -> None:
         fall_behind(stack, hook)
         assert stack.left() == [], "the sweep left something"
 
-    # A picture so large that it goes up in parts, one of which is lost.
+    # A picture so large that it goes up in parts, one of which is lost: as it is looked at after it
+    # was fetched, and as it is sent.
+    with Receiver(give(noise())) as web:
+        large = stack.create_of(web.url("/noise.png"))
+        stack.run("poll")
     boto3.DEFAULT_SESSION.events.register("before-call.s3.UploadPart", lose)
     clients.forget()
+    stack.run("postprocess")
+    assert stack.api("GET", f"/api/v1/jobs/{large}").json["status"] == "queued"
     assert upload(stack, None, noise()) is None
 
 

@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     chosen = [item for item in known if item.name in options.scenario]
     secret = new_secret()
     pool = Pool(options.jobs, options.cloud, options.provider)
-    with Receiver(secret) as receiver:
+    files = {item.name: item.photo for item in chosen if item.photo is not None}
+    with Receiver(secret, files) as receiver:
         try:
             sweep = Sweep(pool, receiver, secret, options.sample)
             _carry_out(sweep, chosen, options)

@@ -1,6 +1,7 @@
-"""Where the proof's webhooks arrive: each is verified with the standard library for them.
+"""Where the proof's webhooks arrive, each verified with the standard library for them; and the web
+that its inputs lie on.
 
-接收并验证回调通知的小服务器。
+接收并验证回调通知、提供网络输入的小服务器。
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,14 +17,16 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 
 class Receiver:
-    """Takes `POST /hook/<case>`; `GET /heard/<case>` tells what came, for other processes.
+    """Takes `POST /hook/<case>`; `GET /heard/<case>` tells what came, for other processes, and
+    `GET /files/<name>` gives one of `files`.
 
     `ids` are the distinct webhook ids, `verified` and `refused` count messages.
 
     回调接收器。
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, files: Mapping[str, bytes] | None = None) -> None:
+        self._files = files or {}
         self._webhook = Webhook(secret)
         self._lock = threading.Lock()
         self._heard: dict[str, dict[str, Any]] = defaultdict(
@@ -39,13 +43,19 @@ class Receiver:
                 self._answer({})
 
             def do_GET(self) -> None:
-                self._answer(receiver.heard(self.path.rsplit("/")[-1]))
+                _, what, name = self.path.split("/")
+                if what == "files":
+                    self._give(receiver._files[name])
+                else:
+                    self._answer(receiver.heard(name))
 
             def log_message(self, *_: Any) -> None:
                 """Write nothing on stderr."""
 
             def _answer(self, body: Any) -> None:
-                data = json.dumps(body).encode()
+                self._give(json.dumps(body).encode())
+
+            def _give(self, data: bytes) -> None:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

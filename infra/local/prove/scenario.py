@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urljoin
 
 from infra.local.prove.trouble import Scene, Trouble
 from shared.artifacts.images.image import ImageLimits, inspect_image
 from shared.inputs.files import NewFile
+from shared.inputs.references import Pointer, UrlRef
 from shared.jobs.service import NewJob
 
 CALLER = "prove"
@@ -21,6 +23,8 @@ CALLER = "prove"
 @dataclass(frozen=True)
 class Scenario:
     """What is asked for, of whom, and the roles of the artifacts that a success publishes.
+
+    `photo_from` says how the photo comes: in the request, or by a URL of the receiver's.
 
     `faults` are those of the generator, as the stand-ins' `--fault` takes them. With `cancel` the
     caller cancels; with `kills` the generator itself is killed while it works. The worker is killed
@@ -36,6 +40,7 @@ class Scenario:
     roles: tuple[str, ...]
     prompt: str | None = None
     photo: bytes | None = None
+    photo_from: Literal["request", "web"] = "request"
     options: Mapping[str, Any] = field(default_factory=dict)
     jobs: int = 1
     faults: tuple[str, ...] = ()
@@ -52,8 +57,11 @@ class Scenario:
 
         场景中某个任务的创建请求。
         """
-        images = {}
-        if self.photo is not None:
+        images: dict[str, NewFile] = {}
+        references: dict[str, Pointer] = {}
+        if self.photo is not None and self.photo_from == "web":
+            references["image"] = UrlRef(urljoin(callback_url, f"/files/{self.name}"))
+        elif self.photo is not None:
             info = inspect_image(self.photo, ImageLimits())
             images["image"] = NewFile(self.photo, info.media_type, info.width, info.height)
         return NewJob(
@@ -61,6 +69,7 @@ class Scenario:
             self.provider,
             prompt=self.prompt_of(number),
             images=images,
+            references=references,
             options=self.options,
             callback_url=callback_url,
         )

@@ -7,6 +7,7 @@ has ended or moved on, gives back the very same job.
 """
 
 from shared.jobs.lifecycle.ending import cancel, canceled_at_provider, lost, overdue
+from shared.jobs.lifecycle.fetching import fetched, input_refused, inspected, not_fetched
 from shared.jobs.lifecycle.running import observed, unseen
 from shared.jobs.lifecycle.scheduling import (
     Step,
@@ -49,14 +50,18 @@ __all__ = [
     "cancel",
     "canceled_at_provider",
     "failed_try",
+    "fetched",
     "handed_back",
     "hint_of",
     "input_missing",
+    "input_refused",
+    "inspected",
     "invalid",
     "lease",
     "lost",
     "may_ask_again",
     "next_look",
+    "not_fetched",
     "not_found",
     "not_processed",
     "not_stored",

@@ -32,6 +32,8 @@ class Step(str, Enum):
     任务接下来需要的动作。
     """
 
+    FETCH = "fetch"
+    INSPECT = "inspect"
     SUBMIT = "submit"
     FIND = "find"
     CHECK = "check"
@@ -50,12 +52,18 @@ def step_of(job: Job, now: int, policy: Policy) -> Step:
         return Step.GIVE_UP
     if job.status is S.QUEUED:
         late = now >= job.created_at + ms(policy.queue)
-        return Step.EXPIRE if late else Step.SUBMIT
+        return Step.EXPIRE if late else _before_submit(job)
     if job.watched:
         return Step.CHECK
     if job.status is S.STORING:
         return Step.STORE
     return Step.PROCESS if job.status is S.PROCESSING else Step.FIND
+
+
+def _before_submit(job: Job) -> Step:
+    if not job.input.urls:
+        return Step.SUBMIT
+    return Step.INSPECT if job.input.unfetched is None else Step.FETCH
 
 
 def runs_alone(job: Job) -> bool:

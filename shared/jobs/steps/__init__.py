@@ -15,6 +15,7 @@ from shared.jobs.lifecycle import Step
 from shared.jobs.model import Job
 from shared.jobs.ports import Ports
 from shared.jobs.saving import apply, hand_back
+from shared.jobs.steps.fetch import fetch
 from shared.jobs.steps.find import ask_again, find
 from shared.jobs.steps.store import store
 from shared.jobs.steps.submit import submit
@@ -67,6 +68,12 @@ def _failed(ports: Ports, job: Job, reason: str) -> None:
         ports.debts.add(job)
 
 
+def _inspect(ports: Ports, job: Job, deadline: Deadline) -> None:
+    from shared.jobs.steps.inspect import inspect  # as `process`, below
+
+    inspect(ports, job, deadline)
+
+
 def _submit(ports: Ports, job: Job, deadline: Deadline) -> None:
     submit(ports, job, _provider(ports, job), deadline)
 
@@ -110,6 +117,8 @@ def _provider(ports: Ports, job: Job) -> Provider:
 
 
 _STEPS: dict[Step, Callable[[Ports, Job, Deadline], None]] = {
+    Step.FETCH: fetch,
+    Step.INSPECT: _inspect,
     Step.SUBMIT: _submit,
     Step.FIND: _find,
     Step.STORE: _store,

@@ -87,7 +87,6 @@ def process(ports: Ports, job: Job, deadline: Deadline) -> None:
             ports, job, lambda now: lifecycle.invalid(now, job.files, reason, at, again=again)
         )
         if after is not None and after.status is Status.STORING:
-            ports.wake("poll")
             _tidy(ports, job)
         return
     except (BucketUnavailable, OSError) as error:

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from shared import notices
-from shared.jobs import polling, sources
-from shared.jobs.model import Job, Status, step_queue
+from shared.jobs import fetches, polling, sources
+from shared.jobs.model import PROCESS, Job, Status, step_queue
 from shared.jobs.sources import parked_queue
 from shared.providers.base import OutOfCredit, RateLimited, Unauthorized, UnknownOutcome
 from shared.store.base import StoreUnavailable
 from shared.store.tables import JOBS, RUNNERS
+from tests.pictures import solid
 from tests.worlds import CALLER, World
 
+PHOTO = solid(64, 48)
 WRITES = ("put", "transact", "claim")
 
 
@@ -128,6 +130,72 @@ def test_downloads_that_drip_keep_no_create_waiting(
             dripping.go.set()
     finally:
         dripping.go.set()
+
+
+def url_of(host: str) -> str:
+    return f"https://{host}.example/photo.png"
+
+
+def test_a_host_that_hangs_keeps_no_other_s_inputs_waiting_and_no_create(world: World) -> None:
+    hung = Held(lambda: PHOTO)
+    well, asked = noted(lambda: PHOTO)
+    world.web.files = {url_of("hangs"): hung, url_of("well"): well}
+    submit, sent = noted(world.provider.submit)
+    world.provider.submit = submit  # type: ignore[method-assign]
+    for number in range(60):
+        world.create_of(caller=f"caller {number % 3}", image=url_of("hangs"))
+    try:
+        with polled(world) as ports:
+            for _ in range(3 * fetches.CAPS.per_host):
+                assert hung.begun.acquire(timeout=10)
+            world.create_of(caller="caller 0", image=url_of("well"))
+            world.create()
+            world.clock.advance(1_000)
+            ports.alarm.ring()
+            assert asked.wait(10)
+            assert sent.wait(10)
+            assert hung.let_in == 3 * fetches.CAPS.per_host
+            hung.go.set()
+    finally:
+        hung.go.set()
+
+
+def test_an_owner_of_many_hosts_that_hang_has_no_more_than_a_share(world: World) -> None:
+    hung = Held(lambda: PHOTO)
+    well, asked = noted(lambda: PHOTO)
+    world.web.files = {url_of(f"host-{number}"): hung for number in range(40)}
+    world.web.files[url_of("well")] = well
+    for number in range(40):
+        world.create_of(caller="greedy", image=url_of(f"host-{number}"))
+    try:
+        with polled(world) as ports:
+            for _ in range(fetches.CAPS.per_owner):
+                assert hung.begun.acquire(timeout=10)
+            world.create_of(caller="modest", image=url_of("well"))
+            world.clock.advance(1_000)
+            ports.alarm.ring()
+            assert asked.wait(10)
+            assert hung.let_in == fetches.CAPS.per_owner
+            hung.go.set()
+    finally:
+        hung.go.set()
+
+
+def test_many_jobs_of_one_host_are_fetched_one_after_the_other(world: World) -> None:
+    world.web.files = {url_of("well"): PHOTO}
+    ids = [world.create_of(image=url_of("well")) for _ in range(60)]
+    begun = world.clock.now()
+    ports = world.worker()
+    polling.poll(ports, world.deadline(600), lambda: world.clock.now() < begun + 60_000)
+    assert {queue_of(world, job_id) for job_id in ids} == {PROCESS}
+    polling.drain(ports, world.deadline(600), at_once=2)
+    polling.poll(ports, world.deadline(600), lambda: False)
+    assert {world.job(job_id).status for job_id in ids} == {Status.RUNNING}
+    assert len(world.web.asked) == len(ids)
+
+
+def queue_of(world: World, job_id: str) -> Any:
+    return world.store.get(JOBS, job_id).fields["queue"]
 
 
 def test_hundreds_of_jobs_that_are_refused_cost_next_to_nothing(world: World) -> None:
@@ -471,7 +539,7 @@ def test_a_record_that_cannot_be_read_costs_no_other_job_a_claim(world: World) -
         assert record.version < (40 if job_id == ids[5] else 20)
 
 
-def test_a_round_without_work_asks_ten_queries_of_three_providers() -> None:
+def test_a_round_without_work_asks_eleven_queries_of_three_providers() -> None:
     world = World(others=["second", "third"])
     for name in world.providers:
         job_id = world.create(provider=name)
@@ -485,11 +553,11 @@ def test_a_round_without_work_asks_ten_queries_of_three_providers() -> None:
     polling.poll(ports, world.deadline(600), lambda: world.clock.now() < begun + rounds * 1000)
     spent = world.store.calls - before
     # What was asked of the queues of older versions is a claim, which asks once where nothing lies.
-    assert spent["first"] + spent["claim"] <= 10 * (rounds + 1)
+    assert spent["first"] + spent["claim"] <= 11 * (rounds + 1)
     assert not spent["query"]
     before = world.store.calls.copy()
     polling.poll(world.worker(), world.deadline(600), lambda: False)
-    assert (world.store.calls - before)["first"] <= 10
+    assert (world.store.calls - before)["first"] <= 11
 
 
 def test_a_job_of_a_provider_that_is_configured_no_more_ends_by_its_deadline(world: World) -> None:
