@@ -188,7 +188,8 @@ def test_a_server_that_stops_says_so() -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await Front(cloud, stop)({"type": "http", "raw_path": b"/"}, _no_body, send)
+        scope = {"type": "http", "method": "GET", "raw_path": b"/", "headers": []}
+        await Front(cloud, stop)(scope, _no_body, send)
 
     asyncio.run(ask())
     assert sent[0]["status"] == 503

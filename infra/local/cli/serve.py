@@ -101,7 +101,7 @@ def _run(
         # What is there by now stays: to look through it again and again finds nothing.
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        front = Front(machine.gateway, machine.stop, files)
+        front = Front(machine.gateway, machine.stop, files, machine.settings)
         serve(front, listener, machine.stop, lambda: _up(ready, machine, servers))
         if files is not None:
             files.close()

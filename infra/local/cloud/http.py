@@ -12,12 +12,16 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
+from urllib.parse import unquote
 
 import uvicorn
+from starlette.datastructures import Headers, MutableHeaders
 
+from functions.api.http.cors import is_preflight
+from functions.api.http.problems import MEDIA_TYPE, Problem, document
+from functions.api.http.response_headers import add_headers, request_id
+from infra.local.cloud.cors import cors_headers
 from infra.local.cloud.files import PREFIX, BucketFiles, Receive, Send
 from infra.local.cloud.payloads import (
     AnswerTooLarge,
@@ -25,9 +29,9 @@ from infra.local.cloud.payloads import (
     Gateway,
     HttpAnswer,
     HttpRequest,
-    http_answer,
 )
 from infra.local.cloud.stop import GRACE, Stop
+from shared.config import Settings
 from shared.limits import LAMBDA, LAMBDA_EVENT_BYTES, WAY_ROUND, Door
 
 log = logging.getLogger("maquette.local")
@@ -46,7 +50,8 @@ _KEEP_ALIVE = 75
 
 
 class Front:
-    """The ASGI application before the functions and the bucket.
+    """The ASGI application before the functions and the bucket; by `settings` its own errors know
+    which pages may read them.
 
     请求的入口。
     """
@@ -56,12 +61,14 @@ class Front:
         gateway: Gateway,
         stop: Stop,
         files: BucketFiles | None = None,
+        settings: Settings | None = None,
         *,
         begin_seconds: float = _BEGIN,
     ) -> None:
         self._gateway = gateway
         self._stop = stop
         self._files = files
+        self._settings = settings
         self._begin = begin_seconds
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -72,13 +79,15 @@ class Front:
         if scope["type"] != "http":
             return
         if self._stop.asked:
-            await _send(send, _stopping())
+            await _send(send, self._told(_stopping(), scope))
         elif self._files is not None and scope["raw_path"].startswith(PREFIX.encode()):
             await self._files(scope, receive, send)
         else:
-            await _send(send, await self._invoke(scope, receive))
+            answer = await self._invoke(scope, receive)
+            told = self._told(answer, scope) if isinstance(answer, Problem) else answer
+            await _send(send, told)
 
-    async def _invoke(self, scope: Mapping[str, Any], receive: Receive) -> HttpAnswer:
+    async def _invoke(self, scope: Mapping[str, Any], receive: Receive) -> HttpAnswer | Problem:
         """Give a request to the gateway, and wait for its answer for as long as is allowed.
 
         转交请求并等待应答。
@@ -106,10 +115,29 @@ class Front:
             return _too_large()
         except AnswerTooLarge as error:
             log.error("%s %s: %s", request.method, request.path, error)
-            return _problem(502, "answer_too_large", f"{error}; ask for less at once.")
+            return Problem(502, "answer_too_large", f"{error}; ask for less at once.")
         except Exception:
             log.exception("%s %s: the function failed", request.method, request.path)
-            return _problem(502, "function_failed", "The function failed; the log says why.")
+            return Problem(502, "function_failed", "The function failed; the log says why.")
+
+    def _told(self, problem: Problem, scope: Mapping[str, Any]) -> HttpAnswer:
+        """An error of the front's own, with all that the API's errors have. Who only asks whether
+        a request may be sent is told so, or a page could not read why it is refused.
+
+        本机入口自身的错误应答。
+        """
+        asked = Headers(raw=list(scope["headers"]))
+        path = unquote(scope["raw_path"].decode("latin-1"))
+        identifier = request_id(asked)
+        headers = MutableHeaders(problem.headers)
+        add_headers(headers, asked, path=path, identifier=identifier, settings=self._settings)
+        if path.startswith(PREFIX):
+            headers.update(dict(cors_headers(scope["method"], asked)))
+        if is_preflight(scope["method"], asked):
+            return HttpAnswer(204, tuple(headers.items()))
+        headers["Content-Type"] = MEDIA_TYPE
+        body = document(problem, instance=path, request_id=identifier)
+        return HttpAnswer(problem.status, tuple(headers.items()), json.dumps(body).encode())
 
 
 def serve(front: Front, listener: socket.socket, stop: Stop, ready: Callable[[], None]) -> None:
@@ -214,44 +242,24 @@ async def _send(send: Send, answer: HttpAnswer) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def _too_large() -> HttpAnswer:
+def _too_large() -> Problem:
     message = (
         f"The request makes an event of more than {LAMBDA_EVENT_BYTES // 2**20} MB, the most that "
         "AWS Lambda takes (a file in it grows by a third): a form may have "
         f"{LAMBDA.bytes[Door.FORM]} bytes, JSON {LAMBDA.bytes[Door.JSON]}. {WAY_ROUND}"
     )
-    return _problem(413, "event_too_large", message)
+    return Problem(413, "event_too_large", message, "body")
 
 
-def _stopping() -> HttpAnswer:
+def _stopping() -> Problem:
     message = "This server is being stopped; ask again in a moment."
-    return _problem(503, "stopping", message, ("retry-after", "2"), ("connection", "close"))
+    headers = {"Retry-After": "2", "Connection": "close"}
+    return Problem(503, "stopping", message, retryable=True, headers=headers)
 
 
-def _busy() -> HttpAnswer:
+def _busy() -> Problem:
     message = "Every thread is busy; this request was not begun. Ask again in a moment."
-    return _problem(503, "busy", message, ("retry-after", "5"))
-
-
-def _problem(status: int, code: str, message: str, *headers: tuple[str, str]) -> HttpAnswer:
-    """An error of the cloud's own, in the form that the API gives its errors (RFC 9457).
-
-    本地平台自身的错误响应。
-    """
-    identifier = str(uuid4())
-    family = "server_error" if status >= 500 else "invalid_request_error"
-    body = {
-        "type": f"urn:maquette:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": message,
-        "error": {"message": message, "type": family, "code": code, "param": None},
-        "request_id": identifier,
-        "retryable": status == 503,
-    }
-    given = (("content-type", "application/problem+json"), ("x-request-id", identifier))
-    answer = {"statusCode": status, "headers": dict((*given, *headers)), "body": json.dumps(body)}
-    return http_answer(answer)
+    return Problem(503, "busy", message, retryable=True, headers={"Retry-After": "5"})
 
 
 def _forget(answer: asyncio.Future[HttpAnswer]) -> None:
