@@ -52,7 +52,10 @@ def certificate(folder: Path, hosts: Iterable[str], now: datetime) -> Certificat
 
 
 def _serves(path: Path, names: set[str], now: datetime) -> bool:
-    """Whether the certificate in a file is good for these names, and for a while yet."""
+    """Whether the certificate in a file is good for these names, and for a while yet.
+
+    证书是否仍然可用。
+    """
     from cryptography import x509
 
     try:
@@ -98,7 +101,10 @@ def _make(place: Path, names: set[str], now: datetime) -> None:
 
 
 def _swap(aside: Path, place: Path) -> None:
-    """Put a new folder where an older one may be; of two that come at once one stays."""
+    """Put a new folder where an older one may be; of two that come at once one stays.
+
+    替换旧的证书文件夹。
+    """
     old = aside.with_name(f"{aside.name}.old")
     with suppress(FileNotFoundError):
         place.rename(old)
