@@ -48,6 +48,7 @@ from shared.providers.base import Adapter, Provider, Unauthorized
 from shared.providers.credentials import Credential, KeptCredentials
 from shared.providers.declaration import Declaration, Surroundings
 from shared.providers.guarded import Guarded
+from shared.providers.limits import ToldLimits
 from shared.providers.registry import PROVIDERS
 from shared.records import Unreadable
 from shared.store.base import Store
@@ -212,6 +213,14 @@ class Bundle:
     metrics: Metrics = OFF
 
     @cached_property
+    def limits(self) -> ToldLimits:
+        """What providers told of their limits.
+
+        各生成服务自述的限制。
+        """
+        return ToldLimits(self.store, self.clock)
+
+    @cached_property
     def deliveries(self) -> DeliveryRunner:
         """The runner that sends due webhooks; made on first use, its TLS set-up takes 25 ms.
 
@@ -266,13 +275,15 @@ class Bundle:
         """
 
         def check() -> None:
+            deadline = Deadline.after(seconds)
             try:
-                provider.ready(Deadline.after(seconds))
+                provider.ready(deadline)
             except Unauthorized:
                 variable = self.ports.key_variables.get(name, "its key")
                 self.ports.notices.post(about(name), f"{name} does not accept {variable}")
                 raise Unauthorized(f"{variable} is not accepted, or may not do this") from None
             self.ports.notices.clear(about(name))
+            self.limits.refresh(provider, deadline)
 
         return check
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from functions.api.fields import callback_url_of, metadata_of, options_of, prompt_of, read_fields
 from functions.api.http.bodies import Form
@@ -15,6 +16,8 @@ from shared.errors import InvalidInput
 from shared.inputs.references import Sent
 from shared.jobs.kinds import KINDS, Kind
 from shared.jobs.service import NewJob
+from shared.providers.base import Provider
+from shared.providers.declaration import Judge
 from shared.wiring import Bundle
 
 
@@ -39,11 +42,13 @@ def new_job(
     assert kind is not None, "provider_for refuses unknown kinds"
     _check_roles(kind, inputs)
     check_urls(inputs, bundle.settings)
+    options = options_of(provider.options[kind.name], asked.options, loose, form.is_multipart)
+    _check_limits(bundle, provider, kind, options, inputs, alone=loose)
     return NewJob(
         kind=kind.name,
         provider=provider.name,
         prompt=prompt_of(kind, asked.prompt, bundle.settings.prompt_characters),
-        options=options_of(provider.options[kind.name], asked.options, loose, form.is_multipart),
+        options=options,
         metadata=metadata_of(asked.metadata),
         callback_url=callback_url_of(asked.callback_url, bundle.settings),
         trace=trace,
@@ -51,6 +56,28 @@ def new_job(
         # Last, being the most expensive: decoding every picture.
         images=files_of(inputs, kind, bundle.keeper.rules),
     )
+
+
+def _check_limits(
+    bundle: Bundle,
+    provider: Provider,
+    kind: Kind,
+    options: Mapping[str, Any],
+    roles: Collection[str],
+    alone: Collection[str],
+) -> None:
+    """Raise InvalidInput for what is beyond the limits that the provider told of itself lately;
+    where it told nothing, its options' own bounds are all there is.
+
+    按生成服务自述的限制检查。
+    """
+    judge: Judge | None = getattr(provider, "judge", None)
+    told = bundle.limits.of(provider.name) if judge is not None else None
+    found = judge(told, kind.name, options, roles) if judge is not None and told else None
+    if found is not None:
+        name, why = found
+        param = f"options.{name}" if name in options and name not in alone else name
+        raise InvalidInput(f"{param} {why}.", param=param)
 
 
 def _kind_name(asked: CreateModel, roles: Collection[str], needed: bool, door: str | None) -> str:

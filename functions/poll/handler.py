@@ -8,10 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from shared import events, wiring
+from shared.clock import Deadline
 from shared.context import Pool
 from shared.jobs.polling import ask_for_help, poll, run_errands
 from shared.jobs.sweep import sweep
+from shared.wiring import Bundle
 from shared.work.leader import Leader
+
+LIMITS_SECONDS = 5.0
+"""For a provider to tell its limits."""
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
@@ -40,7 +45,13 @@ def handler(event: dict[str, Any], context: Any) -> None:
             try:
                 if on_timer:
                     parts = (bundle.store, bundle.ports.jobs, bundle.bucket, bundle.clock)
+                    beside.submit(_learn_limits, bundle)
                     beside.submit(sweep, *parts, deadline)
                 poll(bundle.ports, deadline, leader.stays, woken=isinstance(what, events.Wake))
             finally:
                 leader.leave()
+
+
+def _learn_limits(bundle: Bundle) -> None:
+    for provider in bundle.providers.values():
+        bundle.limits.refresh(provider, Deadline.after(LIMITS_SECONDS))

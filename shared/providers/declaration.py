@@ -7,7 +7,7 @@ Declaring imports no HTTP library: the adapter is made when something is first a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -111,10 +111,18 @@ class Surroundings:
     max_download_bytes: int
 
 
+Judge = Callable[
+    [Mapping[str, Any], str, Mapping[str, Any], Collection[str]], "tuple[str, str] | None"
+]
+"""From what a provider told, a kind, its options and the roles of its inputs: the field that is
+beyond that, and why; None where nothing is."""
+
+
 @dataclass(frozen=True)
 class Declaration(Generic[S]):
     """A provider as it is known before its adapter is made; the first members are the protocol's.
 
+    `judge` tells what is beyond the limits that the provider told; None where it tells none.
     `key_variable` is the environment variable of its keys, `switch` the one that brings it into
     use.
 
@@ -129,6 +137,7 @@ class Declaration(Generic[S]):
     make: Callable[[S, Surroundings], Adapter]
     key_variable: str
     switch: str
+    judge: Judge | None = None
 
 
 def _parts(value: Any) -> Any:

@@ -10,6 +10,7 @@ does not know is asked for with the operator's others, for its key may have been
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
@@ -43,7 +44,7 @@ from shared.providers.base import (
     Wanted,
 )
 from shared.providers.credentials import Credentials
-from shared.providers.declaration import Declaration
+from shared.providers.declaration import Declaration, Judge
 from shared.providers.looks import Broken, Doubts, Look
 from shared.store.base import StoreUnavailable
 
@@ -51,6 +52,7 @@ log = logging.getLogger("maquette.providers")
 
 LARGEST_BODY = 256 << 10
 """Bytes of a create's text; it is kept on the job, whose record has to hold it."""
+LARGEST_LIMITS = 8 << 10
 RAW_LENGTH = 1000
 # Not the provider's doing, and somebody else's to deal with.
 _OURS = (OutOfTime, BucketUnavailable, ObjectMissing, StoreUnavailable, MemoryError)
@@ -82,6 +84,7 @@ class Guarded:
         self.options: Mapping[str, type[BaseModel]] = declared.options
         self.key_seconds: float | None = declared.key_seconds
         self.check_limit: int = declared.check_limit
+        self.judge: Judge | None = declared.judge
         self._make = make
         self._credentials = credentials
         self._clock = clock
@@ -185,6 +188,20 @@ class Guarded:
         """
         with self._guard("ready") as adapter:
             adapter.ready(deadline)
+
+    def limits(self, deadline: Deadline) -> Mapping[str, Any] | None:
+        """What the adapter is told of the provider's limits; None where it cannot tell.
+
+        查询生成服务自述的限制。
+        """
+        if self.judge is None:
+            return None
+        with self._guard("limits") as adapter:
+            ask = getattr(adapter, "limits", None)
+            found = None if ask is None else ask(deadline)
+            if found is not None and len(json.dumps(found)) > LARGEST_LIMITS:
+                raise Broken("the limits are too large to be kept")
+            return found
 
     def close(self) -> None:
         """Close the adapter, if there is one; never fails.

@@ -263,7 +263,7 @@ SECRETS = {
     "prompt": "prompt-that-nobody-may-see",
     "key": "idempotency-key-that-nobody-may-see",
 }
-HOSTILE = f'{SECRETS["prompt"]}"}}\n{{"level":"ERROR","message":"forged"}}\r\n\x1b[2J木椅 %s %(x)s'
+HOSTILE = f'{SECRETS["prompt"]}"}}\n{{"level":"ERROR","message":"forged"}}\r\n木椅 %s %(x)s'
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def test_no_secret_and_no_callers_text_gets_out(
             "kind": "text-to-3d",
             "provider": "throwaway",
             "prompt": HOSTILE,
-            "metadata": {"note": SECRETS["metadata"]},
+            "metadata": {"note": SECRETS["metadata"] + "\x1b[2J"},
             "callback_url": receiver.url(f"/hook?token={SECRETS['token']}"),
         }
         made = post_json("/api/v1/jobs", asked, headers=headers)

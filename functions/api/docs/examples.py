@@ -136,6 +136,14 @@ INFO: dict[str, Any] = {
         }
     ],
     "providers": ["tripo", "qwen-image"],
+    "told": {
+        "qwen-image": {
+            "kinds": ["text-to-image", "image-to-image"],
+            "inpainting": True,
+            "limits": {"side_step": 16, "max_side": 2752, "max_steps": 100, "max_images": 10},
+            "defaults": {"width": 1024, "height": 1024},
+        }
+    },
     "missing": {"qwen-image": "the Qwen-Image service does not start: it is installed in part"},
     "limits": {
         "platform": "lambda",

@@ -346,6 +346,10 @@ class Info(BaseModel):
     providers: list[str]
     missing: dict[str, str]
     limits: Limits
+    told: dict[str, dict[str, Any]] = Field(
+        description="By provider, what its service tells of its own limits; options are judged by "
+        "it. None is there until a service has told it."
+    )
 
 
 class Health(BaseModel):

@@ -130,6 +130,7 @@ def _info(bundle: Bundle, request: Request) -> dict[str, Any]:
         "providers": [*bundle.providers],
         "missing": _missing(bundle),
         "limits": limits,
+        "told": {name: told for name in bundle.providers if (told := bundle.limits.of(name))},
     }
 
 

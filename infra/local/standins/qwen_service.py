@@ -19,6 +19,7 @@ import re
 import sys
 import uuid
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -34,6 +35,17 @@ FIELDS = {
     *("strength", "image", "mask"),
 }
 KEPT_SECONDS = 24 * 3600
+INFO: Mapping[str, Any] = {
+    "service": "qwen-image",
+    "kinds": ["text-to-image", "image-to-image"],
+    "inpainting": True,
+    "limits": {
+        **{"side_step": 16, "min_side": 64, "max_side": 4096, "max_pixels": 4096 * 4096},
+        **{"min_steps": 2, "max_steps": 200, "max_guidance": 20.0, "max_images": 16},
+    },
+    "defaults": {"width": 64, "height": 64},
+}
+"""What its `/info` tells: all that may be asked for anywhere."""
 
 
 class Refusal(Exception):
@@ -119,6 +131,7 @@ class QwenService(Server):
         self.seconds, self.key = seconds, key
         self.refuses: Refusal | None = None
         self.is_ready = True
+        self.info = deepcopy(dict(INFO))
         self.jobs: dict[str, Made] = {}
         self.keys: dict[str, tuple[str, str]] = {}
         super().__init__(**serving)
@@ -171,6 +184,8 @@ class QwenService(Server):
             raise Refusal(401, "unauthenticated", "send Authorization: Bearer <key>")
         parts = request.path.strip("/").split("/")
         match (request.method, parts):
+            case ("GET", ["info"]):
+                return _json(self.info)
             case ("POST", ["jobs"]):
                 return self._create(request)
             case ("GET", ["jobs"]):

@@ -33,6 +33,7 @@ from shared.providers.declaration import USUAL, Timeouts
 from shared.providers.download import download
 from shared.providers.http import Answer, Connections
 from shared.providers.qwen_image.answers import created, read, state_of
+from shared.providers.qwen_image.limits import told
 from shared.providers.qwen_image.options import KEY, NAME, body_of, name_of
 
 MAX_DOWNLOAD = 50 << 20
@@ -163,6 +164,15 @@ class QwenImage:
         for credential in self._credentials.names(NAME):
             headers = self._headers(credential)
             read(self._call("GET", "/jobs?ids=ready", headers, deadline), self._clock.now())
+
+    def limits(self, deadline: Deadline) -> Mapping[str, Any] | None:
+        """What the service tells of its limits; None while it has no model.
+
+        服务自述的限制。
+        """
+        (credential, *_) = self._credentials.names(NAME) or ("",)
+        headers = self._headers(credential)
+        return told(read(self._call("GET", "/info", headers, deadline), self._clock.now()))
 
     def close(self) -> None:
         """Let go of this adapter's own connections; a later call makes new ones.

@@ -5,7 +5,7 @@ Qwen-Image 的声明与设置。
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
@@ -72,6 +72,14 @@ def _make(settings: QwenImageSettings, around: Surroundings) -> Adapter:
     )
 
 
+def _judge(
+    told: Mapping[str, Any], kind: str, options: Mapping[str, Any], roles: Collection[str]
+) -> tuple[str, str] | None:
+    from shared.providers.qwen_image.limits import fault
+
+    return fault(told, kind, options, roles)
+
+
 QWEN_IMAGE = Declaration(
     name=NAME,
     options=OPTIONS,
@@ -79,6 +87,7 @@ QWEN_IMAGE = Declaration(
     check_limit=BATCH,
     settings=QwenImageSettings,
     make=_make,
+    judge=_judge,
     key_variable="QWEN_IMAGE_API_KEY",
     switch="QWEN_IMAGE_BASE_URL",
 )
