@@ -11,46 +11,32 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from infra.local.standins.tripo import Standin
 from infra.paths import ROOT
 from tests.functions.pictures import picture
-from tests.local import Command, environment, until
+from tests.local import until
 
 JAVASCRIPT = ROOT / "tests" / "javascript"
 PHOTO = picture("JPEG", (320, 240))
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running bundle, with a provider for models and none for pictures."""
-    home = tmp_path_factory.mktemp("home")
-    with Standin(seconds=0.2) as tripo:
-        env = environment(
-            home,
-            TRIPO_API_KEY="tsk_test",
-            TRIPO_BASE_URL=tripo.url,
-            MAQUETTE_POLL_FIRST_SECONDS="0.3",
-        )
-        with Command("infra.local.cli.serve", "--port", "0", env=env) as command:
-            yield command.wait_for(r"API\s+(http://\S+)/api/v1")[1]
+pytestmark = pytest.mark.xdist_group("documents")
 
 
 @pytest.fixture(scope="module")
-def document(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def document(bundle_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("document") / "openapi.json"
-    path.write_bytes(httpx.get(f"{url}/openapi.json").content)
+    path.write_bytes(httpx.get(f"{bundle_url}/openapi.json").content)
     return path
 
 
 def test_openapi_typescript_and_openapi_fetch_make_a_client(
-    url: str, document: Path, tmp_path: Path
+    bundle_url: str, document: Path, tmp_path: Path
 ) -> None:
     node = shutil.which("node")
     if node is None or not (JAVASCRIPT / "node_modules").is_dir():
@@ -69,7 +55,7 @@ def test_openapi_typescript_and_openapi_fetch_make_a_client(
     run("node_modules/openapi-typescript/bin/cli.js", str(document), "--output", "api.d.ts")
     strict = ("--strict", "--target", "es2022", "--module", "es2022", "--skipLibCheck")
     run("node_modules/typescript/bin/tsc", *strict, "--moduleResolution", "bundler", "client.ts")
-    said = json.loads(run("client.js", url, base64.b64encode(PHOTO).decode()))
+    said = json.loads(run("client.js", bundle_url, base64.b64encode(PHOTO).decode()))
     kinds = ["text-to-3d", "text-to-3d", "image-to-3d", "image-to-3d"]
     assert [one["kind"] for one in said["told"]] == kinds
     for one in said["told"]:
@@ -79,7 +65,7 @@ def test_openapi_typescript_and_openapi_fetch_make_a_client(
 
 
 def test_openapi_python_client_makes_a_client(
-    url: str, document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle_url: str, document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "config.yml"
     config.write_text("post_hooks: []\npackage_name_override: maquette_client\n")
@@ -104,7 +90,7 @@ def test_openapi_python_client_makes_a_client(
     models, types = of("models"), of("types")
     create, read = of("api.models.create_model"), of("api.jobs.get_job")
     result = of("api.models.get_result")
-    with of("client").AuthenticatedClient(base_url=url, token="any") as client:
+    with of("client").AuthenticatedClient(base_url=bundle_url, token="any") as client:
         photo = types.File(payload=PHOTO, file_name="chair.jpg", mime_type="image/jpeg")
         order = models.CreateModelFormMetadata.from_dict({"order": 7})
         fine = models.CreateModelFormTextureQuality.DETAILED

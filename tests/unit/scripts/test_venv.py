@@ -235,3 +235,13 @@ def test_one_s_own_that_is_broken_is_made_anew(checkout: Path) -> None:
     (checkout / ".venv" / "bin" / "python").write_text("#!/no/such/python\n")
     ran = run(checkout)
     assert (ran.returncode, ran.stdout) == (0, STARTED), ran.stderr
+
+
+def test_the_scripts_use_only_what_is_defined() -> None:
+    """One file defines what several call; the shell misses a name only when it comes to it."""
+    defined = set(re.findall(r"^(\w+)\(\)", (ROOT / "scripts" / "_venv").read_text(), re.MULTILINE))
+    for script in ("run", "serve", "test", "check", "prove", "deploy"):
+        text = (ROOT / "scripts" / script).read_text()
+        used = set(re.findall(r"^ *(use_\w+|start)\b", text, re.MULTILINE))
+        assert used, script
+        assert used <= defined, script
