@@ -48,7 +48,8 @@ TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.E
 
 FORMAT = 3
 """The newest format of a job's document. 1 had lanes, queues of all providers in one, and no
-number. 3 has inputs that are still to be fetched: older code would submit the job without them."""
+number. 3 has inputs that are still to be fetched: older code would submit the job without them; or
+that are models: older code knows pictures alone."""
 _WITHOUT_URLS = 2
 """The format of a job that has all its inputs: what older code can go on with, it may."""
 
@@ -399,7 +400,8 @@ def _is_billable(job: Job) -> bool:
 
 
 def _format_of(job: Job) -> int:
-    return FORMAT if job.input.urls else _WITHOUT_URLS
+    pictures_alone = all(file.width is not None for file in job.input.images.values())
+    return _WITHOUT_URLS if pictures_alone and not job.input.urls else FORMAT
 
 
 _CODEC = Codec(Job, "jobs", known=FORMAT, outside=_OUTSIDE, beside=("saved_as",), needed=_format_of)

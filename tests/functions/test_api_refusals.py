@@ -184,7 +184,6 @@ Files = Sequence[tuple[str, bytes]]
         ([("metadata", '{"a": "\\u0000"}')], IMAGE, "metadata"),
         ([("kind", "multiview-to-3d")], IMAGE, "image"),
         ([("kind", "text-to-3d"), ("prompt", "a")], IMAGE, "image"),
-        ([("image", "https://example.com/cat.jpg")], [], "image"),
         ([("image", "text")], IMAGE, "image"),
         ([], IMAGE * 2, "image"),
         ([], [("front", picture())], "left"),

@@ -131,6 +131,17 @@ def test_a_picture_taken_sideways_is_kept_upright(house: House) -> None:
         assert image.size == (48, 64)
 
 
+def test_a_photo_of_40_megapixels_just_works(house: House) -> None:
+    data = picture("JPEG", (7296, 5472), turned=6)
+    answer = ask(uploaded(house, data, "image/jpeg"))
+    assert answer.status == 202, answer.body
+    shown = answer.json["input"]["image"]
+    # Tripo takes 6000 a side at most, so it is made smaller.
+    assert (shown["width"], shown["height"]) == (4500, 6000)
+    house.carry()
+    assert get(f"/api/v1/jobs/{answer.json['id']}").json["status"] == "succeeded"
+
+
 def test_a_picture_is_taken_for_what_it_is_and_not_what_it_was_said_to_be(house: House) -> None:
     upload = uploaded(house, picture("WEBP"), "image/png")
     assert ask(upload).json["input"]["image"]["media_type"] == "image/webp"
