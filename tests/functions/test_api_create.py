@@ -141,15 +141,15 @@ def test_a_byte_order_mark_before_json_is_passed_over(house: House) -> None:
     assert post_json("/api/v1/models", b'\xef\xbb\xbf{"prompt": "a cup"}').status == 202
 
 
-def test_without_a_provider_the_answer_is_503(
+def test_without_a_provider_nobody_makes_it_and_that_is_final(
     build_house: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = build_house()
     monkeypatch.setattr(house.bundle.jobs, "_providers", {})
     answer = post_json("/api/v1/models", {"prompt": "a cup"})
-    assert answer.status == 503
-    assert int(answer.headers["retry-after"]) <= 120
-    assert answer.json["retryable"] is True
+    assert (answer.status, answer.error["code"]) == (422, "kind_not_made")
+    assert "retry-after" not in answer.headers
+    assert answer.json["retryable"] is False
 
 
 def test_the_job_of_a_create_can_be_read_at_its_location(house: House) -> None:
