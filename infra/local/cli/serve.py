@@ -28,6 +28,7 @@ from infra.local.cloud.machine import (
     preload,
     reporting,
 )
+from infra.local.cloud.results import shown
 from infra.local.cloud.stop import Stop, on_signals
 from infra.local.cloud.workers import Inherited, Workers
 from shared import config
@@ -74,7 +75,7 @@ def _serve(options: argparse.Namespace) -> int:
             return _parent(options.workers, listener, home, made, stop, servers)
         on_signals(stop, say=_say)
         machine = assemble(options.cloud, home, made, stop)
-        kept = str(home.folder) if machine.lasting else "the emulated AWS, until this stops"
+        kept = shown(str(home.folder)) if machine.lasting else "the emulated AWS, until this stops"
         ready = lambda: _greet(home, listener, machine.settings, kept)  # noqa: E731
         left = _run(machine, listener, ready, servers)
         return leave(0, left, servers)
@@ -132,7 +133,7 @@ def _parent(
     upgrade(settings.store_url)
 
     def ready() -> None:
-        _greet(home, listener, settings, str(home.folder))
+        _greet(home, listener, settings, shown(str(home.folder)))
         servers.go_on(notices_of(settings))
 
     workers = Workers(count, listener, home.complete(made), stop, ready)
@@ -189,7 +190,7 @@ def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -
     here = _address(listener)
     secret = "as set in MAQUETTE_WEBHOOK_SECRETS"
     if not home.environ.get("MAQUETTE_WEBHOOK_SECRETS"):
-        secret = f"{home.secrets_file} (webhook_secret)"
+        secret = f"{shown(str(home.secrets_file))} (webhook_secret)"
     set_to = settings.by_variable()
     maker = (
         "a stand-in: set TRIPO_API_KEY for the real one"

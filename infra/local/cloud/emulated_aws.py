@@ -83,7 +83,8 @@ class EmulatedMachine:
         self.gateway = HttpApi(http_threads)
 
     def __enter__(self) -> EmulatedMachine:
-        print(f"Starting an emulated AWS; its log is {self._log} …", file=sys.stderr, flush=True)
+        log_file = results.shown(str(self._log))
+        print(f"Starting an emulated AWS; its log is {log_file} …", file=sys.stderr, flush=True)
         with ExitStack() as opened:
             self._log.unlink(missing_ok=True)
             opened.enter_context(self._emulator)
