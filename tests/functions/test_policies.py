@@ -30,8 +30,10 @@ from shared.aws import clients
 from shared.buckets.s3 import PART
 from shared.clock import Deadline, SystemClock
 from shared.inputs import uploads
+from shared.inputs.media import Media
 from shared.jobs import polling, sweep
 from shared.jobs.family import AREAS
+from shared.jobs.kinds import KINDS, Kind
 from shared.jobs.model import PROCESS
 from shared.providers.base import Download, DownloadFailed, RemoteFile, TaskState
 from shared.store.base import Lease
@@ -40,7 +42,7 @@ from tests.functions import gateway
 from tests.functions.house import LINK_SECRET, WEBHOOK_SECRET
 from tests.functions.pictures import picture
 from tests.policies import PLATFORM, Recorder, Template, recording
-from tests.providers import ThrowawayProvider, triangle
+from tests.providers import ThrowawayOptions, ThrowawayProvider, triangle
 from tests.receivers import Receiver, answer, give
 
 HANDLERS = {"poll": poll, "postprocess": postprocess, "callback": callback}
@@ -106,11 +108,21 @@ class Stack:
             assert made.status in (200, 202), made.body
             return str(made.json["id"])
 
-    def create_of(self, url: str) -> str:
+    def create_of(
+        self, reference: Mapping[str, Any], kind: str = "image-to-3d", role: str = "image"
+    ) -> str:
         with self._process("api"):
-            made = gateway.post_json("/api/v1/models", {"image": {"url": url}})
+            made = gateway.post_json("/api/v1/jobs", {"kind": kind, role: reference})
         assert made.status == 202, made.body
         return str(made.json["id"])
+
+    def put_upload(self, media_type: str, data: bytes) -> str:
+        """The id of an upload whose file is put by the link, in the name of whoever signed it."""
+        announced = {"media_type": media_type, "bytes": len(data)}
+        with self._process("api"):
+            made = gateway.post_json("/api/v1/uploads", announced).json
+        assert httpx.put(made["url"], content=data, headers=made["headers"]).status_code == 200
+        return str(made["id"])
 
     def put(self, key: str) -> None:
         """Put an object, in nobody's name."""
@@ -175,6 +187,9 @@ def stack(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             Name=f"{path}/{variable}", Value=value, Type="SecureString"
         )
     clients.forget()
+    kind = Kind("remodel-3d", False, {"model": Media.MODEL}, ("model",), 1)
+    monkeypatch.setitem(KINDS, kind.name, kind)
+    monkeypatch.setitem(Provider.options, kind.name, ThrowawayOptions)  # type: ignore[arg-type]
     provider = Provider(SystemClock(), instant=True)
     only = {"throwaway": provider.declared()}
     for module in (config, wiring):
@@ -242,21 +257,26 @@ def do_everything(stack: Stack) -> None:
 
         # One whose photo lies on the web.
         with Receiver(give(picture("JPEG"))) as web:
-            fetched = stack.create_of(web.url())
+            fetched = stack.create_of({"url": web.url()})
             assert stack.settle(fetched)["status"] == "succeeded"
 
         # One that is called off before anything was done about it.
         idle = stack.create(hook, prompt="idle")
         assert stack.api("POST", f"/api/v1/jobs/{idle}/cancel").json["status"] == "canceled"
 
-        # An upload, put and given up.
-        announced = {"media_type": "image/png", "bytes": 1}
-        with stack._process("api"):
-            photo = gateway.post_json("/api/v1/uploads", announced).json
-        assert httpx.put(photo["url"], content=b"x", headers=photo["headers"]).status_code == 200
-        where = f"/api/v1/uploads/{photo['id']}"
+        # Uploads, put and used; and what a job has made, used by the next.
+        photo = stack.put_upload("image/jpeg", picture("JPEG"))
+        model = stack.put_upload("model/gltf-binary", triangle())
+        for made in (
+            stack.create_of({"upload_id": photo}),
+            stack.create_of({"upload_id": model}, kind="remodel-3d", role="model"),
+            stack.create_of({"job_id": contested, "role": "preview"}),
+        ):
+            assert stack.api("POST", f"/api/v1/jobs/{made}/cancel").json["status"] == "canceled"
+        where = f"/api/v1/uploads/{photo}"
         assert stack.api("GET", where).json["received"] is True
         assert stack.api("DELETE", where).status == 204
+        assert stack.api("GET", where).status == 404
 
         leave_behind(stack, idle)
         fall_behind(stack, hook)
@@ -265,7 +285,7 @@ def do_everything(stack: Stack) -> None:
     # A picture so large that it goes up in parts, one of which is lost: as it is looked at after it
     # was fetched, and as it is sent.
     with Receiver(give(noise())) as web:
-        large = stack.create_of(web.url("/noise.png"))
+        large = stack.create_of({"url": web.url("/noise.png")})
         stack.run("poll")
     boto3.DEFAULT_SESSION.events.register("before-call.s3.UploadPart", lose)
     clients.forget()
