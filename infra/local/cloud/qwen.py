@@ -52,7 +52,8 @@ def _say(url: str) -> None:
 
 def _end_with_stdin() -> None:
     # Whoever started us holds the other end, and lets go of it even when it is killed.
-    while sys.stdin.buffer.read(4096):
+    # Not by sys.stdin: an interpreter that ends meanwhile stumbles over the lock of its buffer.
+    while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

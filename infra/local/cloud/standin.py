@@ -19,13 +19,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from infra.local.cloud.service_log import ServiceLog
 from infra.paths import ROOT
 
 log = logging.getLogger("maquette.local")
@@ -37,7 +38,6 @@ _STEADY_SECONDS = 30.0
 """One that answered for this long was all right; its end is the first one again."""
 _GIVEN_UP = 2
 """So many starts in vain, and whoever waits for it is told."""
-_LOG_BYTES = 1 << 20
 _STOP_SECONDS = 5.0
 _PORT_SECONDS = 2.0
 _LOOPBACK = "127.0.0.1"
@@ -88,6 +88,7 @@ class Standin:
         self._home = home
         self._server = server
         self._known = home / f"{self._server.name}.url"
+        self._log = ServiceLog(home / server.log if server.log else None)
         self._settled = ""
         self._ready = threading.Event()
         self._closing = threading.Event()
@@ -215,7 +216,6 @@ class Standin:
         if lacks is not None:
             self._failed(lacks)
             return lacks, False
-        begun = self._log_size()
         try:
             process = self._launch()
         except OSError as error:
@@ -228,7 +228,7 @@ class Standin:
         status = process.wait()
         _end(process)
         self._ready.clear()
-        why = self._last_words(begun) or f"exit status {status}"
+        why = self._log.last_words() or f"exit status {status}"
         if self._closing.is_set():
             return why, False
         self._failed(why, in_vain=not was_ready)
@@ -257,7 +257,7 @@ class Standin:
         启动服务器。
         """
         port = self._free_port()
-        with self._guard, self._said() as said:
+        with self._guard, self._log.begin() as said:
             if self._closing.is_set():
                 return None
             process = self._process = subprocess.Popen(
@@ -278,28 +278,6 @@ class Standin:
             _write(self._known, line.removeprefix("listening on ").strip())
             self._works()
         return process
-
-    def _said(self) -> AbstractContextManager[TextIO | None]:
-        """Where its stderr goes; None is ours."""
-        name = self._server.log
-        if name is None:
-            return nullcontext()
-        return (self._home / name).open("a" if self._log_size() < _LOG_BYTES else "w")
-
-    def _log_size(self) -> int:
-        path = self._home / (self._server.log or "")
-        return path.stat().st_size if path.is_file() else 0
-
-    def _last_words(self, begun: int) -> str:
-        """The last line that it has logged since it was started; empty where it kept silent."""
-        path = self._home / (self._server.log or "")
-        if not path.is_file():
-            return ""
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            file.seek(max(begun if begun <= size else 0, size - 4096))
-            lines = file.read().decode(errors="replace").split("\n")
-        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
 
     def _free_port(self) -> int:
         """The port it had before, so that links stay right; any other if that one is taken."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.cloud import standin
+from infra.local.cloud import service_log, standin
 from infra.local.cloud.standin import Server, Standin, StandinError
 from tests.local import until
 
@@ -155,8 +155,20 @@ def test_one_that_is_killed_is_started_again_at_the_same_address(tmp_path: Path)
 
 def test_its_log_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pictures.log").write_text("x" * 200 + "\n")
-    monkeypatch.setattr(standin, "_LOG_BYTES", 100)
+    monkeypatch.setattr(service_log, "LARGEST", 100)
     with kept(tmp_path, server(ANSWERS)) as one:
         one.start()
         one.url()
         assert (tmp_path / "pictures.log").stat().st_size == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_error_is_told_and_not_what_was_said_after_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; print('RuntimeError: no such model\\n  <no Python frame>', file=sys.stderr)\n"
+        "sys.exit(1)"
+    )
+    with kept(tmp_path, server(script)) as one:
+        one.start()
+        with pytest.raises(StandinError, match="RuntimeError: no such model"):
+            one.url()
