@@ -25,6 +25,7 @@ from infra.local.standins.qwen_service import QwenService
 from infra.local.standins.tripo import Standin
 from infra.paths import ROOT
 from tests.local import Command, environment, processes
+from tests.receivers import Receiver, give
 
 RUN = "infra.local.cli.run"
 
@@ -99,6 +100,18 @@ def test_words_and_a_picture_become_models_side_by_side(tripo: Standin, tmp_path
     # Side by side: the second one was begun before the first one had ended.
     assert picture["started_at"] < words["finished_at"]
     assert processes(home) == {}
+
+
+def test_a_picture_s_url_becomes_a_model(tripo: Standin, tmp_path: Path) -> None:
+    photo = jpeg(tmp_path / "brick.jpg").read_bytes()
+    with Receiver(give(photo)) as web:
+        url = web.url("/brick.jpg?signature=x")
+        with Command(RUN, "--json", url, env=with_standin(tmp_path, tripo)) as command:
+            assert command.wait(60) == 0, command.said + command.output
+    (job,) = json.loads(command.output)["jobs"]
+    image = job["input"]["image"]
+    assert (job["kind"], image["bytes"]) == ("image-to-3d", len(photo))
+    check_model(job)
 
 
 def test_the_built_in_stand_in_is_enough(tmp_path: Path) -> None:
@@ -235,6 +248,19 @@ def test_words_that_go_with_a_picture_say_what_to_make_of_it(tmp_path: Path) -> 
         inputs.gather([path], [], kind="image-to-3d", prompt="in blue", note=print)
     with pytest.raises(InputError, match="needs words as well: --prompt"):
         inputs.gather([path], [], kind="image-to-image", note=print)
+
+
+def test_a_url_stands_where_a_picture_s_file_does(tmp_path: Path) -> None:
+    url, file = "https://photos.example/chair.jpg?signature=x", jpeg(tmp_path / "a.jpg")
+    views = f"front={url},back={file}"
+    one, several = inputs.gather([url], [views], kind=None, note=print)
+    assert one.label == "https://photos.example/chair.jpg?…"
+    assert one.fields == {"kind": "image-to-3d", "image": url}
+    assert several.fields == {"kind": "multiview-to-3d", "front": url}
+    assert set(several.images) == {"back"}
+    (drawn,) = inputs.gather([url], [], kind=None, note=print, prompt="in oil", mask=str(file))
+    assert drawn.fields == {"kind": "image-to-image", "prompt": "in oil", "image": url}
+    assert set(drawn.images) == {"mask"}
 
 
 def test_a_mask_goes_along_with_its_picture_and_neither_is_changed(

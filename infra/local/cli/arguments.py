@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
         description="Make 3D models, or pictures, from words and pictures, several side by side.",
         allow_abbrev=False,
     )
-    made.add_argument("inputs", nargs="*", metavar="INPUT", help="words, or a picture's file")
+    made.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="words, or a picture's file or URL"
+    )
     made.add_argument(
         "--views",
         action="append",
@@ -132,7 +134,7 @@ def what_there_is() -> Iterator[str]:
     可用的输入与种类。
     """
     yield 'words:       ./scripts/run "a small wooden chair"'
-    yield "a picture:   ./scripts/run photo.jpg"
+    yield "a picture:   ./scripts/run photo.jpg, or https://…/photo.jpg"
     yield "views:       ./scripts/run --views front=front.jpg,back=back.jpg"
     yield f"kinds:       {', '.join(KINDS)} (--kind)"
     yield "all flags:   ./scripts/run --help"

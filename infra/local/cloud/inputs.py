@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from shared.artifacts.images.image import sniff
 from shared.artifacts.images.pixels import orientation_of, plain, turned
 from shared.config import Settings
+from shared.inputs.remote import shown_url
 from shared.jobs.kinds import KINDS
 
 PHOTO_BYTES: int = Settings.model_fields["image_bytes"].default
@@ -22,6 +24,7 @@ PHOTO_BYTES: int = Settings.model_fields["image_bytes"].default
 _ENDINGS = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 )
+_URL = re.compile("https?://", re.IGNORECASE)
 _SIDES = (4096, 3072, 2048, 1536, 1024)
 _QUALITIES = (90, 80)
 
@@ -35,7 +38,8 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """One job to ask for: the form's text fields and its pictures by role.
+    """One job to ask for: the form's text fields, URLs of pictures among them, and its pictures by
+    role.
 
     要创建的一个任务。
     """
@@ -70,7 +74,7 @@ def gather(
     wanted = [_one(argument, kind, prompt, mask, note) for argument in arguments]
     wanted += [_several(text, kind, note) for text in views]
     if not wanted:
-        raise InputError("say what to make: words, or the file of a picture")
+        raise InputError("say what to make: words, or the file or URL of a picture")
     return wanted
 
 
@@ -81,18 +85,22 @@ def _one(
     mask: str | None,
     note: Callable[[str], None],
 ) -> Wanted:
-    """The job for one argument, words or a picture's file; raises InputError.
+    """The job for one argument, words or a picture's file or URL; raises InputError.
 
     由一个参数得到任务。
     """
-    path = _path(argument)
-    if _is_file(path) and not _is_word(argument, path, note):
+    path, on_the_web = _path(argument), bool(_URL.match(argument))
+    if on_the_web or (_is_file(path) and not _is_word(argument, path, note)):
         usual = "image-to-3d" if prompt is None else "image-to-image"
         chosen = _kind_for(kind, usual, argument, pictures=True)
         if KINDS[chosen].takes_prompt is (prompt is None):
             need = "takes no words" if prompt else "needs words as well: --prompt TEXT"
             raise InputError(f"{chosen} {need}")
         words = {} if prompt is None else {"prompt": prompt}
+        if on_the_web:
+            fields = {"kind": chosen, **words, KINDS[chosen].image_roles[0]: argument}
+            images = {} if mask is None else {"mask": _read(_path(mask))}
+            return Wanted(shown_url(argument), fields, images)
         if mask is not None:
             images = _with_mask(path, _path(mask))
         else:
@@ -138,16 +146,20 @@ def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted
     """
     roles = KINDS["multiview-to-3d"].image_roles
     paths: dict[str, Path] = {}
+    urls: dict[str, str] = {}
     for part in text.split(","):
         role, _, name = part.partition("=")
         if role.strip() not in roles or not name:
             raise InputError(f"--views {text}: write it as front=a.jpg,back=b.jpg with {roles}")
-        paths[role.strip()] = _path(name.strip())
+        if _URL.match(name.strip()):
+            urls[role.strip()] = name.strip()
+        else:
+            paths[role.strip()] = _path(name.strip())
     for path in paths.values():
         if not _is_file(path):
             raise InputError(f"there is no file {path}")
     images = {role: fitting(path, PHOTO_BYTES, note) for role, path in paths.items()}
-    return Wanted(text, {"kind": kind or "multiview-to-3d"}, images)
+    return Wanted(text, {"kind": kind or "multiview-to-3d", **urls}, images)
 
 
 def _kind_for(kind: str | None, usual: str, argument: str, *, pictures: bool) -> str:
