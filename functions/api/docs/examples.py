@@ -130,6 +130,7 @@ INFO: dict[str, Any] = {
             "name": "image-to-image",
             "makes": "image",
             "takes_prompt": True,
+            "inputs": {"image": "picture", "mask": "picture"},
             "images": ["image", "mask"],
             "needs": ["image"],
             "providers": ["qwen-image"],

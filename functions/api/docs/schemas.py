@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.api.docs import examples
 from functions.api.operations import ID
 from shared.deliveries.model import DeliveryStatus
-from shared.jobs.kinds import KINDS
+from shared.inputs.media import MEDIA_TYPES
+from shared.jobs.kinds import KINDS, role_names
 from shared.jobs.model import TERMINAL, Status
 
 Id = Annotated[str, Field(pattern=ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Link = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+INPUT_TYPES = [one for types in MEDIA_TYPES.values() for one in types]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 KindName = Annotated[str, Field(json_schema_extra={"enum": [*KINDS]})]
 Event = Annotated[
@@ -110,6 +113,73 @@ class JobUrls(BaseModel):
     result: Link
 
 
+def _may_lack(*names: str) -> Callable[[dict[str, Any]], None]:
+    """That an object may lack these members, or all where none is named."""
+
+    def change(schema: dict[str, Any]) -> None:
+        needed = [one for one in schema["required"] if names and one not in names]
+        schema["required"] = needed
+        if not needed:
+            del schema["required"]
+
+    return change
+
+
+class InputSource(BaseModel):
+    """What an input was taken from: an upload, another job's artifact, or a URL, which is shown
+    without its query.
+
+    输入文件的来源。
+    """
+
+    model_config = ConfigDict(json_schema_extra=_may_lack())
+
+    upload_id: Id
+    job_id: Id
+    role: str
+    index: int
+    url: str
+
+
+class InputFile(BaseModel):
+    """An input as it is kept: a picture upright, with its size in pixels, or a model. Of one on the
+    web nothing but its source is known until it was fetched.
+
+    任务的一个输入文件。
+    """
+
+    model_config = ConfigDict(json_schema_extra=_may_lack())
+
+    media_type: Annotated[str, Field(json_schema_extra={"enum": INPUT_TYPES})]
+    bytes: int
+    sha256: Sha256
+    width: int
+    height: int
+    source: InputSource = Field(description="Left out: it came with the request.")
+
+
+def _with_roles(schema: dict[str, Any]) -> None:
+    """Each role of a kind, and its file.
+
+    各角色的输入文件。
+    """
+    _may_lack("prompt")(schema)
+    roles = {role: {"$ref": "#/components/schemas/InputFile"} for role in role_names()}
+    schema["properties"] |= roles
+
+
+class JobInput(BaseModel):
+    """What a job was asked with: words, options, and a file for each role.
+
+    任务的输入。
+    """
+
+    model_config = ConfigDict(json_schema_extra=_with_roles)
+
+    prompt: str
+    options: dict[str, Any]
+
+
 class Job(BaseModel):
     """The job resource.
 
@@ -128,7 +198,7 @@ class Job(BaseModel):
     started_at: Time | None
     finished_at: Time | None
     metadata: dict[str, Any]
-    input: dict[str, Any]
+    input: JobInput
     artifacts: list[Artifact]
     warnings: list[str]
     error: JobFault | None
@@ -306,6 +376,9 @@ class KindInfo(BaseModel):
     name: KindName
     makes: str
     takes_prompt: bool
+    inputs: dict[str, Literal["picture", "model"]] = Field(
+        description="The files that it takes, by role: each a picture or a model."
+    )
     images: list[str]
     needs: list[str]
     providers: list[str]
@@ -420,7 +493,18 @@ class Problem(BaseModel):
 
 
 DOCUMENTED = (
-    *(Job, JobEvent, JobList, ModelStatus, ModelResult, Upload, DeliveryList, Delivery, Replay),
+    *(
+        InputFile,
+        Job,
+        JobEvent,
+        JobList,
+        ModelStatus,
+        ModelResult,
+        Upload,
+        DeliveryList,
+        Delivery,
+        Replay,
+    ),
     *(Info, Health, Readiness, Problem),
 )
 """Every answer's shape."""

@@ -100,6 +100,7 @@ def _info(bundle: Bundle, request: Request) -> dict[str, Any]:
             "name": kind.name,
             "makes": kind.result_role,
             "takes_prompt": kind.takes_prompt,
+            "inputs": {role: media.value for role, media in kind.roles.items()},
             "images": list(kind.image_roles),
             "needs": list(kind.required_roles),
             "providers": [
