@@ -238,7 +238,7 @@ class Loop:
         source, now = track.source, self.clock.now()
         room = source.threads - len(track.air) - source.held()
         room = min(room, self.company.room(source.name, source.threads))
-        if room <= 0 or now < track.look_at or self.deadline.remaining() <= source.needs:
+        if room <= 0 or now < track.look_at or not self._has_time(track):
             return
         track.looked, track.again = now, False
         try:
@@ -274,7 +274,7 @@ class Loop:
         while (
             len(track.air) < source.threads
             and self.company.room(source.name, source.threads)
-            and self.deadline.remaining() > source.needs
+            and self._has_time(track)
             and (unit := source.start()) is not None
         ):
             if unit.alone:
@@ -288,7 +288,7 @@ class Loop:
 
     def _let_go(self, track: _Track) -> None:
         """Give back what there is no time to begin any more: nobody waits for it to begin."""
-        if self.deadline.remaining() <= track.source.needs:
+        if not self._has_time(track):
             if track.source.held():
                 with suppress(StoreUnavailable):
                     track.source.hand_back()
@@ -360,10 +360,15 @@ class Loop:
             track.again = True
             track.look_at = min(track.look_at, max(now, track.looked + round(BLINK * 1000)))
 
+    def _has_time(self, track: _Track) -> bool:
+        """Whether a source's unit could still be begun; if not, it is looked at no more."""
+        return self.deadline.remaining() > track.source.needs
+
     def _pause(self, tracks: Sequence[_Track], longest: float) -> float:
-        """Seconds until the next look that there is room for."""
+        """Seconds until the next look that there is room and time for."""
         now = self.clock.now()
-        looks = [track.look_at for track in tracks if len(track.air) < track.source.threads]
+        free = [track for track in tracks if len(track.air) < track.source.threads]
+        looks = [track.look_at for track in free if self._has_time(track)]
         soonest = (min(looks) - now) / 1000 if looks else longest
         return min(longest, max(BLINK, soonest))
 
@@ -373,8 +378,9 @@ class Loop:
         等待下一次到期。
         """
         now = self.clock.now()
-        if any(track.again for track in tracks) and self.deadline.remaining() > WIND_DOWN:
-            self._ears.wait(self._pause([t for t in tracks if t.again], NAP), idle=True)
+        again = [track for track in tracks if track.again and self._has_time(track)]
+        if again and self.deadline.remaining() > WIND_DOWN:
+            self._ears.wait(self._pause(again, NAP), idle=True)
             return True
         dues = [t.due for t in tracks if t.source.lasting and t.due is not None]
         hopeful = self._news or self.woken

@@ -1,9 +1,9 @@
-"""A file of 256 MB goes from the provider to the bucket in constant memory.
+"""A file of 256 MB goes from the provider, or from the web, to the bucket in constant memory.
 
-Run as a program, this module is both sides: `serve` gives the file, `store` carries a job's store
-step and says what it took.
+Run as a program, this module is both sides: `serve` gives the file, `store` and `fetch` carry that
+step of a job and say what it took.
 
-测试大文件在恒定内存中从生成服务复制到存储。
+测试大文件在恒定内存中从生成服务或网络复制到存储。
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from infra.paths import ROOT
 
@@ -38,7 +40,10 @@ def expected() -> str:
     return digest.hexdigest()
 
 
-def test_a_file_of_256_megabytes_costs_less_than_64_of_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("step", "status"), [("store", "processing"), ("fetch", "queued")])
+def test_a_file_of_256_megabytes_costs_less_than_64_of_memory(
+    tmp_path: Path, step: str, status: str
+) -> None:
     server = subprocess.Popen(
         [*PROGRAM, "serve"],
         cwd=ROOT,
@@ -49,7 +54,7 @@ def test_a_file_of_256_megabytes_costs_less_than_64_of_memory(tmp_path: Path) ->
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        command = [*PROGRAM, "store", url, str(tmp_path)]
+        command = [*PROGRAM, step, url, str(tmp_path)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
     finally:
@@ -61,7 +66,7 @@ def test_a_file_of_256_megabytes_costs_less_than_64_of_memory(tmp_path: Path) ->
             path.unlink()
     said = json.loads(done.stdout)
     assert sizes == [SIZE], "one whole object, and nothing left beside it"
-    assert (said["status"], said["bytes"], said["sha256"]) == ("processing", SIZE, expected())
+    assert (said["status"], said["bytes"], said["sha256"]) == (status, SIZE, expected())
     assert said["woken"] == ["postprocess"]
     assert said["after"] - said["before"] < MOST, said
 
@@ -88,14 +93,17 @@ def serve() -> None:
     server.serve_forever()
 
 
-def store(url: str, folder: Path) -> None:
-    """Carry the store step of a job whose provider's result is `url`, and measure."""
+def carry(step: str, url: str, folder: Path) -> None:
+    """Carry the step of a job whose result, or whose input, lies at `url`, and measure."""
     from infra.migrations.migrate import upgrade
     from shared.buckets.folder import FolderBucket
     from shared.clock import Deadline, SystemClock, new_id
     from shared.inputs.content import ContentRules
     from shared.inputs.fetch import WebFetcher
     from shared.inputs.keeping import InputKeeper
+    from shared.inputs.media import Media
+    from shared.inputs.remote import RemoteInput
+    from shared.jobs.kinds import KINDS, Kind
     from shared.jobs.model import Job, JobInput, ResultFile, Status
     from shared.jobs.policy import Policy
     from shared.jobs.ports import Ports
@@ -124,14 +132,17 @@ def store(url: str, folder: Path) -> None:
     woken: list[str] = []
     rests, notices = Rests(store, clock), Notices(store, clock)
     outside = (bucket, {"tripo": tripo}, credentials, clock, Policy(), woken.append)
-    inputs = (lambda: InputKeeper(bucket, ContentRules()), lambda: WebFetcher(UrlPolicy()))
+    rules, here = ContentRules(model_bytes=SIZE), UrlPolicy(stage_is_local=True)
+    inputs = (lambda: InputKeeper(bucket, rules), lambda: WebFetcher(here))
     ports = Ports(jobs, *outside, rests, notices, *inputs)
     now = clock.now()
     file = ResultFile("model", f"{url}/model.glb?signature=x", "model/gltf-binary")
-    fresh = Job(new_id(clock), "text-to-3d", "tripo", "shop", now, JobInput("a chair"))
-    job = replace(
-        fresh, status=Status.STORING, task_id="t", files=(file,), entered_at=now, due_at=now
-    )
+    KINDS["remodel-3d"] = Kind("remodel-3d", False, {"model": Media.MODEL}, ("model",), 1)
+    asked = JobInput(urls={"model": RemoteInput(url)}) if step == "fetch" else JobInput("a chair")
+    fresh = Job(new_id(clock), "remodel-3d", "tripo", "shop", now, asked)
+    job = replace(fresh, entered_at=now, due_at=now)
+    if step == "store":
+        job = replace(job, status=Status.STORING, task_id="t", files=(file,))
     claimed = replace(jobs.create(job, None), claims=1)
     before = peak()
     advance(ports, claimed, Deadline.after(60))
@@ -140,8 +151,9 @@ def store(url: str, folder: Path) -> None:
     assert done is not None
     made.close()
     store.close()
-    kept = {"status": done.status.value, "bytes": done.files[0].bytes, "woken": woken}
-    print(json.dumps({**kept, "sha256": done.files[0].sha256, "before": before, "after": after}))
+    stored = done.files[0] if step == "store" else done.input.urls["model"]
+    kept = {"status": done.status.value, "bytes": stored.bytes, "woken": woken}
+    print(json.dumps({**kept, "sha256": stored.sha256, "before": before, "after": after}))
 
 
 def peak() -> int:
@@ -162,4 +174,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve()
     else:
-        store(sys.argv[2], Path(sys.argv[3]))
+        carry(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

@@ -9,6 +9,7 @@ import pytest
 
 from shared.clock import Deadline
 from shared.store.base import StoreUnavailable
+from shared.work.alarm import Alarm
 from shared.work.company import Company
 from shared.work.loop import HeldUnits, Loop, Unit
 from tests.fakes import FakeClock
@@ -93,3 +94,44 @@ def test_who_could_read_no_queue_at_all_says_so_at_the_end() -> None:
 def test_a_queue_that_cannot_be_read_beside_one_that_can_is_no_error() -> None:
     sources = (Locked("one", True), Locked("two", False))
     assert Loop(lambda: sources, FakeClock(), Deadline(lambda: 60.0)).run() == 0
+
+
+class Slow(HeldUnits):
+    """A source whose next unit takes longer than there is time for; `looks` counts its queries."""
+
+    group = "slow"
+    threads = 1
+    lasting = True
+
+    def __init__(self, name: str, needs: float, due: int | None) -> None:
+        super().__init__()
+        self.name, self.needs, self.due, self.looks = name, needs, due, 0
+
+    def next_due(self) -> int | None:
+        self.looks += 1
+        return self.due
+
+    def claim(self, room: int) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("due", [None, 0])
+def test_a_source_there_is_no_more_time_for_makes_nobody_look_around_faster(
+    due: int | None,
+) -> None:
+    clock = FakeClock()
+    end = clock.now() + 60_000
+    rounds: list[int] = []
+    sources = (Slow("slow", 50.0, due), Slow("others", 15.0, end + 1))
+    loop = Loop(
+        lambda: sources,
+        clock,
+        Deadline(lambda: (end - clock.now()) / 1000),
+        lambda: True,
+        alarm=Alarm(clock.sleep),
+        each_round=lambda: rounds.append(clock.now()),
+    )
+    loop.run()
+    after = [at for at in rounds if end - 50_000 < at < end - 15_000]
+    # One look a second at the other source, and no more than that.
+    assert 30 <= len(after) <= 40
