@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     命令行入口。
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no Chinese shows the rest
     options = arguments.parser().parse_args(argv)
     try:
         wanted = inputs.gather(

@@ -33,7 +33,7 @@ def tripo(seconds: float = SECONDS) -> Server:
 
 QWEN_PYTHON = ROOT / ".venv-gpu" / "bin" / "python"
 """The Qwen-Image service's own Python; `use_tool gpu` in the scripts makes it."""
-_QWEN_REMEDY = './scripts/run --kind text-to-image "a red circle" installs it anew'
+_IN_PART = "it is installed in part only"
 
 
 def qwen_is_there() -> bool:
@@ -62,7 +62,7 @@ def qwen_image(*flags: str, log: str | None = "qwen-image.log") -> Server:
         600.0,  # a large model takes minutes to load
         log,
         _qwen_lacks,
-        _QWEN_REMEDY,
+        _qwen_remedy,
     )
 
 
@@ -71,7 +71,14 @@ def _qwen_lacks() -> str | None:
     stamp = _qwen_folder() / ".ready"
     if stamp.is_file() and QWEN_PYTHON.exists():
         return None
-    return f"it is installed in part only ({_qwen_folder().name})"
+    return f"{_IN_PART} ({_qwen_folder().name})"
+
+
+def _qwen_remedy(why: str) -> str:
+    if why.startswith(_IN_PART) or "ImportError" in why or "ModuleNotFoundError" in why:
+        anew = './scripts/run --kind text-to-image "a red circle"'
+        return f"remove {_qwen_folder().name}, and {anew} installs it anew"
+    return "its log is qwen-image.log in the state folder"
 
 
 def _qwen_folder() -> Path:

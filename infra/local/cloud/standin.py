@@ -57,7 +57,8 @@ class Server:
     `command` is given the state folder and a port. The server prints "listening on URL" once it
     can be used, ends with its standard input, and answers at `probe`. What it says on stderr goes
     into the file `log` in the state folder, where one is named. `lacks` says what is missing for it
-    to be started at all, if anything is; `remedy` what to do about one that does not start.
+    to be started at all, if anything is; `remedy` what to do about one that does not start, by
+    what kept it from it.
 
     一种可在本机运行的服务。
     """
@@ -69,7 +70,7 @@ class Server:
     ready_seconds: float = _READY_SECONDS
     log: str | None = None
     lacks: Callable[[], str | None] = lambda: None
-    remedy: str = ""
+    remedy: Callable[[str], str] = lambda why: ""
 
 
 News = Callable[[str | None], None]
@@ -235,8 +236,8 @@ class Standin:
         return why, was_ready and time.monotonic() - since > _STEADY_SECONDS
 
     def _failed(self, why: str, *, in_vain: bool = True) -> None:
-        remedy = f"; {self._server.remedy}" if self._server.remedy else ""
-        trouble = f"{self._server.label} does not start: {why}{remedy}"
+        remedy = self._server.remedy(why)
+        trouble = f"{self._server.label} does not start: {why}{remedy and f'; {remedy}'}"
         with self._guard:
             self._trouble = trouble
             news = self._news

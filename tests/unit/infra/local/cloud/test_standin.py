@@ -91,16 +91,16 @@ def test_one_that_does_not_start_is_tried_again_after_ever_longer_pauses(
 @pytest.mark.usefixtures("quick")
 def test_what_keeps_it_from_working_is_told_with_what_to_do(tmp_path: Path) -> None:
     news: queue.Queue[str | None] = queue.Queue()
-    made = server(LACKS_A_PACKAGE, remedy="install it anew")
+    made = server(LACKS_A_PACKAGE, remedy=lambda why: f"install {why[-9:]} anew")
     with kept(tmp_path, made) as one:
         one.start()
-        with pytest.raises(StandinError, match=r"No module named .*; install it anew"):
+        with pytest.raises(StandinError, match=r"No module named .*; install pictures' anew"):
             one.url()
         one.tell(news.put)  # what was known before is told as well
         said = news.get(timeout=10)
     assert said is not None
     assert said.startswith("the picture service does not start: ModuleNotFoundError: ")
-    assert said.endswith("; install it anew")
+    assert said.endswith("; install pictures' anew")
 
 
 @pytest.mark.usefixtures("quick")
