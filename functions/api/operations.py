@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Query
 from fastapi.routing import APIRoute
 
 ID = r"^[0-9A-HJKMNP-TV-Z]{26}$"
@@ -123,6 +124,15 @@ def job_answers(*statuses: int, status: int = 200) -> dict[int | str, dict[str, 
     return answers("Job", *statuses, status=status, headers={**location, **RETRY_AFTER})
 
 
+def waited_answers(schema: str, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The answers of an operation that reads of a job, and may wait for its end.
+
+    可等待任务结束的读取接口的应答。
+    """
+    applied = {"Preference-Applied": {"$ref": "#/components/headers/Preference-Applied"}}
+    return answers(schema, *statuses, headers={**RETRY_AFTER, **applied})
+
+
 def created(*, pictures: bool = False) -> dict[int | str, dict[str, Any]]:
     """The answers of the operations that create a job; some lead to its `pictures` if asked.
 
@@ -147,6 +157,30 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     一个接口可能的错误应答。
     """
     return {status: problem(status) for status in (*statuses, 500, 503)}
+
+
+WAIT_MOST = 3600
+"""What a query's `wait` may say; how long is really waited, at most, `/info` tells."""
+
+Wait = Annotated[
+    int | None,
+    Query(
+        ge=0,
+        le=WAIT_MOST,
+        description="Hold the answer up to so many seconds, until the job has ended; no longer "
+        "than `wait_seconds` of `/info`. `Prefer: wait=n` asks for the same.",
+        examples=[10],
+    ),
+]
+"""The query's `wait`, as an endpoint's parameter."""
+
+
+def reads() -> dict[str, Any]:
+    """The headers of the operations that read a job, and may wait for it.
+
+    读取接口的请求头说明。
+    """
+    return {"parameters": [{"in": "header", "required": False, **_PREFER}]}
 
 
 def json_body(schema: str, *, required: bool = True) -> dict[str, Any]:

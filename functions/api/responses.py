@@ -88,13 +88,31 @@ def create(
     more = {"Location": bundle.links.job(job.id)}
     if not is_new:
         more["Idempotency-Replayed"] = "true"
-    seconds = headers.wait_seconds(request, longest)
-    waited = None if seconds is None else bundle.jobs.wait(job, seconds)
-    if waited is not None:
-        job = waited
-        more["Preference-Applied"] = f"wait={seconds}"
-        picture = job.artifacts[0] if job.artifacts and job.deleted_at is None else None
-        if door is not None and picture is not None and headers.wants_picture(request):
-            more["Location"] = bundle.links.artifact(job.id, picture.name)
-            return job_answer(bundle, job, 303, more)
-    return job_answer(bundle, job, 202, more)
+    job, applied = waited(request, bundle, job)
+    more |= applied
+    picture = job.artifacts[0] if job.artifacts and job.deleted_at is None else None
+    if applied and door is not None and picture is not None and headers.wants_picture(request):
+        more["Location"] = bundle.links.artifact(job.id, picture.name)
+        return job_answer(bundle, job, 303, more)
+    return job_answer(bundle, job, made_status(job), more)
+
+
+def made_status(job: Job) -> int:
+    """The status of an answer to a create or a retry: 200 where the job has ended by now, else 202.
+
+    创建类应答的状态码。
+    """
+    return 200 if job.status.terminal else 202
+
+
+def waited(
+    request: Request, bundle: Bundle, job: Job, asked: int | None = None
+) -> tuple[Job, dict[str, str]]:
+    """The job once it has ended or the time is up that the caller gave for it, by `asked` seconds
+    of the query or by `Prefer`; and the header that says so, none where nobody waited.
+
+    按调用方的要求等待任务结束。
+    """
+    seconds = headers.wait_seconds(request, bundle.settings.wait_seconds, asked)
+    found = None if seconds is None else bundle.jobs.wait(job, seconds)
+    return (job, {}) if found is None else (found, {"Preference-Applied": f"wait={seconds}"})

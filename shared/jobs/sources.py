@@ -40,6 +40,9 @@ LOOKS = 4
 """Requests at once that ask a provider for the state of tasks."""
 _LONGEST_LOOK = 10_000
 """Milliseconds that the next look waits at most for this one to have been saved."""
+_MOMENT = 100
+"""Milliseconds that what is claimed ahead may wait for its turn."""
+_MOST_AHEAD = 8
 _QUIET = 60_000
 """Milliseconds between two looks at a queue of parked jobs that was found empty."""
 
@@ -366,22 +369,38 @@ class Looks(JobSource):
 
 
 class Processing(JobSource):
-    """Stored results that are to be verified, described and published.
+    """Stored results that are to be verified, described and published. Where each takes next to no
+    time, a claim takes as many beside those that begin at once as are done in a moment: nobody else
+    would come to them sooner.
 
-    待后处理的任务。
+    待后处理的任务；处理很快时一次多领取几个。
     """
 
     def __init__(self, ports: Ports, deadline: Deadline, threads: int) -> None:
         super().__init__(ports, deadline, PROCESS, threads)
+        self._lasts = _MOMENT
 
     def claim(self, room: int) -> int:
         """Take jobs whose files are stored.
 
         领取待处理的任务。
         """
-        jobs = self._claimed(room)
-        self._units.extend(self._step(job) for job in jobs)
+        ahead = min(_MOST_AHEAD, max(0, _MOMENT // max(1, self._lasts) - 1))
+        jobs = self._claimed(room + ahead)
+        self._units.extend(self._timed(self._step(job)) for job in jobs)
         return len(jobs)
+
+    def _timed(self, unit: Unit) -> Unit:
+        """The unit, which notes how long it lasts: of late ones the slowest counts."""
+
+        def run() -> None:
+            begun = self._ports.clock.now()
+            try:
+                unit.run()
+            finally:
+                self._lasts = max(self._ports.clock.now() - begun, self._lasts * 3 // 4)
+
+        return replace(unit, run=run)
 
 
 def _measure_age(ports: Ports, queue: str, due: int | None) -> None:

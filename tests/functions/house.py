@@ -66,6 +66,22 @@ class House:
             self.clock.advance(40_000)
 
 
+class Working:
+    """The house's clock; during a wait, the other functions work.
+
+    等待期间让其他函数继续工作的时钟。
+    """
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._house.clock, name)
+
+    def sleep(self, seconds: float) -> None:
+        self._house.carry()
+
+
 Build = Callable[..., House]
 """Builds a house; arguments are settings, `wrap` as in `wiring.build`."""
 

@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from functions.api.app import make
+from shared.inputs import pictures
 from shared.limits import LAMBDA, SCF, Door
 from tests.functions.gateway import get, post_form
 from tests.functions.house import Build, House
+from tests.functions.pictures import picture
 
 MODELS = "/api/v1/models"
 
@@ -73,3 +75,38 @@ def test_the_refusal_names_the_limit_and_the_way_round(
     assert answer.status_code == 413
     assert "2000 bytes" in answer.json()["detail"]
     assert asked("POST", MODELS, json={"prompt": "x" * 2000}).status_code == 400
+
+
+def test_a_picture_with_a_longer_side_than_generators_take_is_made_smaller(house: House) -> None:
+    made = post_form(MODELS, files=[("image", picture("JPEG", (6400, 1600)))])
+    assert made.status == 202, made.body
+    kept = made.json["input"]["image"]
+    assert (kept["width"], kept["height"]) == (6000, 1500)
+    (name,) = house.objects()
+    assert name == f"{kept['sha256']}.jpg"
+
+
+def test_a_picture_so_long_that_nothing_would_be_left_is_refused(house: House) -> None:
+    refused = post_form(MODELS, files=[("image", picture("PNG", (6400, 21)))])
+    assert (refused.status, refused.error["code"]) == (400, "image_too_large")
+    assert "under 20" in refused.error["message"]
+
+
+def test_few_pictures_are_unpacked_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[int] = []
+
+    class Room:
+        def __enter__(self) -> None:
+            inside.append(1)
+
+        def __exit__(self, *_: object) -> None:
+            inside.append(-1)
+
+    def looked(*_: Any, **__: Any) -> Any:
+        assert sum(inside) == 1
+        return pictures.ImageInfo("image/png", 64, 64, "RGB")
+
+    monkeypatch.setattr(pictures, "_room", Room())
+    monkeypatch.setattr(pictures, "inspect_image", looked)
+    assert post_form(MODELS, files=[("image", picture())]).status == 202
+    assert inside == [1, -1]

@@ -135,7 +135,7 @@ def test_json_beyond_a_mebibyte_is_too_large(house: House) -> None:
         (picture("JPEG", (640, 480))[:-200], 400, "image_truncated"),
         (picture("PNG", (640, 480))[:-30], 400, "image_truncated"),
         (bomb(), 400, "image_too_many_pixels"),
-        (picture("PNG", (6001, 30)), 400, "image_too_large"),
+        (picture("PNG", (6400, 21)), 400, "image_too_large"),
         (picture("PNG", (19, 300)), 400, "image_too_small"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 
 from shared.waiting import Waiters
 from tests.functions.gateway import Answer, Context, call, post_form, post_json
-from tests.functions.house import Build, House
+from tests.functions.house import Build, House, Working
 from tests.functions.pictures import picture
 
 MODELS = "/api/v1/models"
@@ -157,7 +157,7 @@ def test_a_wait_never_outlasts_the_invocation(house: House) -> None:
 
 
 def test_a_wait_ends_when_the_job_does(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house.clock, "sleep", lambda seconds: house.carry())
+    monkeypatch.setattr(house.bundle.jobs, "_clock", Working(house))
     answer = post_json(MODELS, CUP, headers={"prefer": "wait=20"})
     assert answer.json["status"] == "succeeded"
     assert "retry-after" not in answer.headers

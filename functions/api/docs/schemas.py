@@ -401,7 +401,7 @@ class Limits(BaseModel):
     upload_seconds: int = Field(description="How long an upload lasts.")
     image_pixels: int
     image_min_side: int
-    image_max_side: int
+    image_max_side: int = Field(description="A picture with a longer side is made smaller.")
     image_formats: list[str]
     prompt_characters: int
     wait_seconds: int

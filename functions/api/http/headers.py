@@ -48,14 +48,17 @@ def idempotency_key(request: Request) -> str | None:
     return found[1] or found[2]
 
 
-def wait_seconds(request: Request, longest: int) -> int | None:
-    """How long `Prefer: wait` may make this answer take (RFC 7240), or None without one.
+def wait_seconds(request: Request, longest: int, asked: int | None = None) -> int | None:
+    """How long this answer may take: `asked` by the query, or by `Prefer: wait` (RFC 7240); None
+    where neither says.
 
     Never longer than `longest`, nor than the invocation lasts. What is malformed is passed over,
     as the RFC demands; a number that is none anybody can mean is `InvalidInput`.
 
     读取愿意等待的秒数。
     """
+    if asked is not None:
+        return max(0, min(asked, longest, _invocation_lasts(request)))
     for line in request.headers.getlist("prefer"):
         for preference in line.split(","):
             found = _WAIT.fullmatch(preference.partition(";")[0].strip())

@@ -18,7 +18,7 @@ from functions.api.http.bodies import Body
 from functions.api.http.headers import matches
 from functions.api.http.security import Caller
 from functions.api.http.threads import Route
-from functions.api.responses import answer, create, job_answer
+from functions.api.responses import answer, create, job_answer, made_status, waited
 from shared import wiring
 from shared.buckets.names import content_disposition
 from shared.errors import InvalidInput, NotFound
@@ -108,16 +108,21 @@ def list_jobs(caller: Caller, query: Annotated[Listing, Query()]) -> Response:
     "/{job_id}",
     tags=["jobs"],
     summary="Read a job",
-    description="The whole job. While it is unfinished, Retry-After says when to look again.",
-    responses=operations.job_answers(401, 404),
+    description="The whole job. While it is unfinished, Retry-After says when to look again; "
+    "`wait=20`, or `Prefer: wait=20`, holds the answer until it has ended or the time is up.",
+    responses=operations.waited_answers("Job", 400, 401, 404),
+    openapi_extra=operations.reads(),
 )
-def get_job(job_id: str, caller: Caller) -> Response:
+def get_job(
+    job_id: str, request: Request, caller: Caller, wait: operations.Wait = None
+) -> Response:
     """Read one job.
 
     读取任务。
     """
     bundle = wiring.current()
-    return job_answer(bundle, bundle.jobs.get(caller, job_id))
+    job, applied = waited(request, bundle, bundle.jobs.get(caller, job_id), wait)
+    return job_answer(bundle, job, 200, applied)
 
 
 @router.delete(
@@ -162,7 +167,10 @@ def cancel_job(job_id: str, caller: Caller) -> Response:
     description="Makes a new job of one that did not succeed, going on where it stopped, and "
     "answers with it; asked again, with the same one. Where the provider may already have charged "
     "for a task, `accept_possible_charge` is needed.",
-    responses=operations.job_answers(400, 401, 404, 409, 413, 415, status=202),
+    responses={
+        **operations.answers("Job", headers=operations.LOCATION),
+        **operations.job_answers(400, 401, 404, 409, 413, 415, status=202),
+    },
     openapi_extra=operations.json_body("Retry", required=False),
 )
 def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Response:
@@ -174,7 +182,7 @@ def retry_job(job_id: str, request: Request, caller: Caller, body: Body) -> Resp
     asked = validate(requests.Retry, fields)
     bundle = wiring.current()
     job = bundle.jobs.retry(caller, job_id, accept_possible_charge=asked.accept_possible_charge)
-    return job_answer(bundle, job, 202, {"Location": bundle.links.job(job.id)})
+    return job_answer(bundle, job, made_status(job), {"Location": bundle.links.job(job.id)})
 
 
 @router.get(

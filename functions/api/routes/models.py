@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -15,7 +16,7 @@ from functions.api.http.bodies import Body
 from functions.api.http.problems import Problem
 from functions.api.http.security import Caller
 from functions.api.http.threads import Route
-from functions.api.responses import again, answer, create
+from functions.api.responses import again, answer, create, waited
 from shared import wiring
 from shared.clock import iso
 from shared.errors import Gone
@@ -55,16 +56,20 @@ def create_model(request: Request, caller: Caller, body: Body) -> Response:
     summary="Read a model's progress",
     description="Status, progress from 0 to 100, and the seconds that are left as far as past jobs "
     "like it, its progress and the provider's own guess tell; null while nothing is known. While "
-    "unfinished, Retry-After says when to look again.",
-    responses=operations.answers("ModelStatus", 401, 404, headers=operations.RETRY_AFTER),
+    "unfinished, Retry-After says when to look again; `wait=20` holds the answer until the job has "
+    "ended or the time is up.",
+    responses=operations.waited_answers("ModelStatus", 400, 401, 404),
+    openapi_extra=operations.reads(),
 )
-def get_status(job_id: str, caller: Caller) -> Response:
+def get_status(
+    job_id: str, request: Request, caller: Caller, wait: operations.Wait = None
+) -> Response:
     """Read how far a job has come.
 
     查询进度。
     """
     bundle = wiring.current()
-    job = bundle.jobs.get(caller, job_id)
+    job, applied = waited(request, bundle, bundle.jobs.get(caller, job_id), wait)
     shown = {
         "id": job.id,
         "status": job.status.value,
@@ -73,7 +78,7 @@ def get_status(job_id: str, caller: Caller) -> Response:
         "created_at": iso(job.created_at),
         "updated_at": iso(job.updated_at),
     }
-    return answer(shown, 200, again(bundle, job))
+    return answer(shown, 200, {**applied, **again(bundle, job)})
 
 
 @router.get(
@@ -82,21 +87,25 @@ def get_status(job_id: str, caller: Caller) -> Response:
     summary="Fetch a model's result",
     description="The finished model: permanent links, size, hash and facts. 409 while unfinished "
     "(`retryable` is true) and for a job that ended without a result (false, with its error); 410 "
-    "once its files were deleted.",
-    responses=operations.answers("ModelResult", 401, 404, 409, 410),
+    "once its files were deleted. `wait=20` holds the answer until the job has ended or the time "
+    "is up.",
+    responses=operations.waited_answers("ModelResult", 400, 401, 404, 409, 410),
+    openapi_extra=operations.reads(),
 )
-def get_result(job_id: str, request: Request, caller: Caller) -> Response:
+def get_result(
+    job_id: str, request: Request, caller: Caller, wait: operations.Wait = None
+) -> Response:
     """Read the result of a job.
 
     读取结果。
     """
     bundle = wiring.current()
-    job = bundle.jobs.get(caller, job_id)
+    job, applied = waited(request, bundle, bundle.jobs.get(caller, job_id), wait)
     if job.status is not Status.SUCCEEDED:
-        return problems.write(request, _no_result(bundle, job))
+        return problems.write(request, _no_result(bundle, job, applied))
     if job.deleted_at is not None:
         raise Gone("The files of this job were deleted.", code="artifact_deleted")
-    return answer(_result(bundle, job))
+    return answer(_result(bundle, job), 200, applied)
 
 
 def _result(bundle: Bundle, job: Job) -> dict[str, Any]:
@@ -122,11 +131,15 @@ def _result(bundle: Bundle, job: Job) -> dict[str, Any]:
     }
 
 
-def _no_result(bundle: Bundle, job: Job) -> Problem:
+def _no_result(bundle: Bundle, job: Job, applied: Mapping[str, str]) -> Problem:
+    """Why there is no result; `applied` goes along as headers.
+
+    没有结果的原因。
+    """
     shown = {"job": {"id": job.id, "status": job.status.value, "error": error(job.error)}}
     if not job.status.terminal:
         message = f"The job is {job.status.value}; there is no result yet."
-        headers = again(bundle, job)
+        headers = {**applied, **again(bundle, job)}
         return Problem(409, "not_finished", message, retryable=True, headers=headers, more=shown)
     if job.error is not None:
         return Problem(409, job.error.code, job.error.message, more=shown)

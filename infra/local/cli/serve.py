@@ -11,6 +11,9 @@ import gc
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from infra.local.cloud.home import Home
 from infra.local.cloud.machine import (
@@ -30,11 +33,13 @@ from infra.local.cloud.machine import (
 )
 from infra.local.cloud.results import shown
 from infra.local.cloud.stop import Stop, on_signals
+from infra.local.cloud.tls import Certificate, certificate
 from infra.local.cloud.workers import Inherited, Workers
 from shared import config
 from shared.config import Settings
 from shared.observability import set_up_logs
 
+_ANY = ("0.0.0.0", "::")
 _BACKLOG = 1024
 _COLLECT = (10_000, 20, 50)
 """When the garbage of a job is looked for: one leaves hardly any that counting does not find."""
@@ -54,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _arguments(argv)
     if options.worker:
-        return reporting(lambda: _worker(Inherited.of(options.worker)))
+        return reporting(lambda: _worker(Inherited.of(options.worker), options.certificate))
     return reporting(lambda: _serve(options))
 
 
@@ -66,28 +71,44 @@ def _serve(options: argparse.Namespace) -> int:
     home, stop = home_for(options.cloud), Stop()
     check_settings(home, {})
     listener = _listen(options.host, options.port)
-    made = {"MAQUETTE_PUBLIC_URL": _address(listener)}
+    made = {"MAQUETTE_PUBLIC_URL": _address(listener, tls=options.tls)}
+    secured = _secured(home, options.host, made) if options.tls else None
     servers = beside(home, "optional")
     try:
         preload(options.cloud)
         made.update(servers.made())
         if options.workers > 1:
-            return _parent(options.workers, listener, home, made, stop, servers)
+            return _parent(options.workers, listener, home, made, stop, servers, secured)
         on_signals(stop, say=_say)
         machine = assemble(options.cloud, home, made, stop)
         kept = shown(str(home.folder)) if machine.lasting else "the emulated AWS, until this stops"
-        ready = lambda: _greet(home, listener, machine.settings, kept)  # noqa: E731
-        left = _run(machine, listener, ready, servers)
+        ready = lambda: _greet(home, listener, machine.settings, kept, secured)  # noqa: E731
+        left = _run(machine, listener, ready, servers, secured.server if secured else None)
         return leave(0, left, servers)
     finally:
         # The last to go: until here others may be asking them for their tasks.
         servers.close()
 
 
+def _secured(home: Home, host: str, made: Mapping[str, str]) -> Certificate:
+    """The certificate for the addresses that callers are told.
+
+    本机证书。
+    """
+    told = urlsplit(home.complete(made)["MAQUETTE_PUBLIC_URL"]).hostname or ""
+    hosts = {one for one in (host, told) if one not in ("", *_ANY)}
+    return certificate(home.folder, hosts, datetime.now(timezone.utc))
+
+
 def _run(
-    machine: Machine, listener: socket.socket, ready: Callable[[], None], servers: Beside
+    machine: Machine,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    servers: Beside,
+    secured: Path | None,
 ) -> Mapping[str, int]:
-    """Serve on a listener until the machine's stop; what the machine says is left to do.
+    """Serve on a listener until the machine's stop, by TLS with the certificate of a file; what
+    the machine says is left to do.
 
     在一个进程里提供服务。
     """
@@ -103,7 +124,7 @@ def _run(
         gc.freeze()
         gc.set_threshold(*_COLLECT)
         front = Front(machine.gateway, machine.stop, files, machine.settings)
-        serve(front, listener, machine.stop, lambda: _up(ready, machine, servers))
+        serve(front, listener, machine.stop, lambda: _up(ready, machine, servers), secured)
         if files is not None:
             files.close()
     return machine.left
@@ -121,6 +142,7 @@ def _parent(
     made: dict[str, str],
     stop: Stop,
     servers: Beside,
+    secured: Certificate | None,
 ) -> int:
     """Serve by several processes on one listener, until the stop; the exit status.
 
@@ -133,21 +155,23 @@ def _parent(
     upgrade(settings.store_url)
 
     def ready() -> None:
-        _greet(home, listener, settings, shown(str(home.folder)))
+        _greet(home, listener, settings, shown(str(home.folder)), secured)
         servers.go_on(notices_of(settings))
 
-    workers = Workers(count, listener, home.complete(made), stop, ready)
+    more = ("--certificate", str(secured.server)) if secured else ()
+    workers = Workers(count, listener, home.complete(made), stop, ready, more)
     on_signals(stop, last=workers.kill, say=_say)
     return workers.run()
 
 
-def _worker(inherited: Inherited) -> int:
+def _worker(inherited: Inherited, secured: Path | None) -> int:
     stop = Stop()
     on_signals(stop)
     inherited.watch(stop)
     machine = assemble_local(config.load(), stop)
     servers = Beside()  # the parent's alone
-    return leave(0, _run(machine, inherited.listener, inherited.say_ready, servers), servers)
+    left = _run(machine, inherited.listener, inherited.say_ready, servers, secured)
+    return leave(0, left, servers)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -176,19 +200,26 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, *, tls: bool) -> str:
     host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
+    if host in _ANY:
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -> None:
+def _greet(
+    home: Home,
+    listener: socket.socket,
+    settings: Settings,
+    kept: str,
+    secured: Certificate | None,
+) -> None:
     """Say where everything is: the API, its guide, what is kept where, who makes the models.
 
     启动后的说明。
     """
-    here = _address(listener)
+    here = _address(listener, tls=secured is not None)
     secret = "as set in MAQUETTE_WEBHOOK_SECRETS"
     if not home.environ.get("MAQUETTE_WEBHOOK_SECRETS"):
         secret = f"{shown(str(home.secrets_file))} (webhook_secret)"
@@ -208,6 +239,9 @@ def _greet(home: Home, listener: socket.socket, settings: Settings, kept: str) -
     }
     if settings.public_url != here:
         lines["public address"] = settings.public_url
+    if secured is not None:
+        lines["trust it by"] = f"SSL_CERT_FILE={secured.authority} (Python; OpenSSL's programs)"
+        lines[""] = "NODE_EXTRA_CA_CERTS for Node.js, --cacert for curl; browsers import that file"
     text = "\n".join(f"  {name:<15} {value}" for name, value in lines.items())
     _say(f"Maquette is up; Ctrl-C stops it.\n{text}")
 
@@ -228,6 +262,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--port", type=_port, default=8000, help="port (8000); 0 lets the system choose"
     )
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="speak https, with a certificate made for this machine and kept in the state folder; "
+        "the start says how clients are told to trust it",
+    )
     parser.add_argument("--workers", type=_count, default=1, help="processes (1)")
     parser.add_argument(
         "--cloud",
@@ -237,6 +277,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "AWS, with its DynamoDB and S3; all of that is gone when this stops (local)",
     )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--certificate", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.cloud != "local" and options.workers > 1:
         parser.error("--workers is for --cloud local; on AWS each function has its own processes")

@@ -188,13 +188,14 @@ class Cloud:
         self.send(name, WAKE)
 
     def created(self, info: ObjectInfo) -> None:
-        """Tell the functions whose filter matches of a new object, as the bucket would.
+        """Tell the functions whose filter matches of a new object, as the bucket would; while one
+        such event waits already, nothing more is needed: it is a hint that there is something.
 
         通知新对象。
         """
         for name, function in self.functions.items():
             for one in function.objects:
-                if one.matches(payloads.OBJECT_CREATED, info.key):
+                if one.matches(payloads.OBJECT_CREATED, info.key) and not self._hints_wait(name):
                     event = payloads.object_event(info, uuid4().hex, self._clock.now())
                     self.send(name, event)
 
@@ -251,6 +252,10 @@ class Cloud:
         for loop in self._loops:
             loop.close()
         return self.busy()
+
+    def _hints_wait(self, name: str) -> bool:
+        with self._idle:
+            return any("detail" in event for event in self._lanes[name].waiting)
 
     def _front(self) -> str:
         return next(name for name, function in self.functions.items() if function.http)

@@ -12,6 +12,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -140,8 +141,15 @@ class Front:
         return HttpAnswer(problem.status, tuple(headers.items()), json.dumps(body).encode())
 
 
-def serve(front: Front, listener: socket.socket, stop: Stop, ready: Callable[[], None]) -> None:
-    """Answer requests on a bound socket until `stop` is asked for; `ready` is called once.
+def serve(
+    front: Front,
+    listener: socket.socket,
+    stop: Stop,
+    ready: Callable[[], None],
+    certificate: Path | None = None,
+) -> None:
+    """Answer requests on a bound socket until `stop` is asked for; `ready` is called once. With a
+    `certificate`, a file of the chain and its key, by TLS.
 
     Requests in flight are finished within the grace, idle connections closed at once.
 
@@ -156,6 +164,7 @@ def serve(front: Front, listener: socket.socket, stop: Stop, ready: Callable[[],
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(GRACE),
+        ssl_certfile=certificate,
     )
     asyncio.run(_run(_Server(config, ready), listener, stop))
 

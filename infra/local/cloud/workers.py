@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.local.cloud.stop import GRACE, Stop
@@ -43,7 +43,7 @@ class _Slot:
 class Workers:
     """The workers of one listening socket; `run` returns once all have ended.
 
-    `on_ready` is called once, when the first of them answers.
+    `on_ready` is called once, when the first of them answers; `more` are further arguments of each.
 
     一组工作进程。
     """
@@ -55,7 +55,9 @@ class Workers:
         environ: Mapping[str, str],
         stop: Stop,
         on_ready: Callable[[], None],
+        more: Sequence[str] = (),
     ) -> None:
+        self._more = tuple(more)
         self._listener = listener
         self._environ = dict(environ)
         self._stop = stop
@@ -119,6 +121,7 @@ class Workers:
                 "infra.local.cli.serve",
                 "--worker",
                 ",".join(map(str, handles)),
+                *self._more,
             ],
             cwd=ROOT,
             env=self._environ,

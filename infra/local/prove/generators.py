@@ -88,7 +88,7 @@ class Tripo:
 
     name = "tripo"
     # A photo's way calls everything that a text's way calls.
-    usual: Sequence[str] = ("photo", "photo-by-url")
+    usual: Sequence[str] = ("photo", "photo-by-url", "photo-uploaded")
 
     def scenarios(self) -> list[Scenario]:
         """Every way of asking that is put to the proof.
@@ -101,6 +101,7 @@ class Tripo:
             text,
             photo,
             replace(photo, name="photo-by-url", photo_from="web"),
+            replace(photo, name="photo-uploaded", photo_from="upload"),
             replace(text, name="answer-lost", faults=("drop_after:1",)),
             replace(text, name="canceled", cancel=True),
             replace(text, name="refused", prompt="forbidden", succeeds=False),

@@ -17,7 +17,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,7 @@ class Slot:
         )
         with _bundle(settings, clock) as bundle:
             trouble.before(bundle)
+            case = replace(case, scenario=scenario.prepared(bundle))
         laid = self._place.rows(name)
         killed, status, names = self._lives(case, settings, clock, trouble)
         if status not in (0, KILLED):

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.artifacts.images.pixels import open_image, orientation_of, turned
+from shared.artifacts.images.pixels import open_image, orientation_of, plain, turned
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,6 +24,8 @@ _PILLOW_NAME = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _SIDEWAYS = (5, 6, 7, 8)
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_BAND = 256
+"""Rows that are made at once where a picture is made smaller."""
 _BARE_MARKERS = (0x01, *range(0xD0, 0xD9))
 
 
@@ -135,33 +137,82 @@ def _checked(data: bytes, limits: ImageLimits) -> tuple[ImageInfo, Image.Image]:
     return ImageInfo(media_type, width, height, image.mode, orientation), image
 
 
-def upright(data: bytes) -> bytes | None:
-    """The picture turned as its EXIF orientation asks, in its own format; None if it is upright.
+def upright(data: bytes, limits: ImageLimits | None = None) -> bytes | None:
+    """The picture turned as its EXIF orientation asks, and made smaller where a side is over
+    `max_side`, in its own format; None if it is fine as it is.
 
-    Quality 95, colour profile kept, EXIF dropped. Raises BrokenImage. Call inspect_image first: no
-    limits are checked here.
+    Quality 95, less where that is more than `max_bytes`; colour profile kept, EXIF dropped. Raises
+    BrokenImage. Call inspect_image first: no other limits are checked here.
 
-    这个函数把拍歪的照片转正，本来就正的返回空。
+    这个函数把拍歪的照片转正、把过大的缩小，本来就合适的返回空。
     """
+    limits = limits or ImageLimits(max_side=1 << 30, max_bytes=1 << 40)
     media_type = _supported(data)
     with _open(data, media_type) as image:
         orientation = orientation_of(image, data, media_type)
-        if orientation == 1:
+        longest = limits.max_side if max(image.size) > limits.max_side else None
+        if orientation == 1 and longest is None:
             return None
         profile = image.info.get("icc_profile")
-        _decode(image)
-        upright = turned(image, orientation)
-        for name in ("exif", "xmp"):  # both may say again how the camera was held
-            upright.info.pop(name, None)
+        _decode(image, longest)
+        if longest is None:
+            upright = turned(image, orientation)
+        else:
+            # Made smaller first: to turn a picture takes its memory twice.
+            smaller = _smaller(image, longest)
+            profile = profile if smaller.mode == image.mode else None  # it is of other colours
+            upright = turned(smaller, orientation)
+            del smaller
+    for name in ("exif", "xmp"):  # both may say again how the camera was held
+        upright.info.pop(name, None)
+    try:
+        return _written(upright, media_type, profile, limits.max_bytes)
+    except (MemoryError, BrokenImage):
+        raise
+    except Exception as error:  # what was read is not always what can be written
+        raise _unreadable(error, data, media_type) from None
+
+
+def _smaller(image: Image.Image, longest: int) -> Image.Image:
+    """The picture in plain colours, its longer side of this many pixels.
+
+    Band by band: at once, Pillow would need it twice beside the result, three times where it is
+    transparent.
+
+    这个函数逐条缩小图片，以节省内存。
+    """
+    from PIL import Image as Pillow
+
+    source = plain(image)
+    width, height = (max(1, round(side * longest / max(image.size))) for side in image.size)
+    made = Pillow.new(source.mode, (width, height))
+    scale = source.height / height
+    reach = int(2 * scale) + 2  # how far a bicubic filter looks, in rows of the source
+    for top in range(0, height, _BAND):
+        bottom = min(top + _BAND, height)
+        first = max(0, int(top * scale) - reach)
+        last = min(source.height, int(bottom * scale) + reach)
+        band = source.crop((0, first, source.width, last))
+        rows = (top * scale - first, min(bottom * scale, source.height) - first)
+        part = (0.0, rows[0], float(source.width), rows[1])
+        made.paste(band.resize((width, bottom - top), Pillow.Resampling.BICUBIC, part), (0, top))
+    return made
+
+
+def _written(image: Image.Image, media_type: str, profile: bytes | None, most: int) -> bytes:
+    """The picture as a file of at most so many bytes, as good as that allows.
+
+    写成不超过上限的文件。
+    """
+    name = "compress_level" if media_type == "image/png" else "quality"
+    for value in (1, 6) if media_type == "image/png" else (95, 90, 80, 60):
         out = io.BytesIO()
-        options = {"compress_level": 1} if media_type == "image/png" else {"quality": 95}
-        try:
-            upright.save(out, _PILLOW_NAME[media_type], icc_profile=profile, **options)
-        except MemoryError:
-            raise
-        except Exception as error:  # what was read is not always what can be written
-            raise _unreadable(error, data, media_type) from None
-        return out.getvalue()
+        image.save(out, _PILLOW_NAME[media_type], icc_profile=profile, **{name: value})
+        if out.tell() <= most:
+            return out.getvalue()
+    raise BrokenImage(
+        "image_too_many_bytes", f"set upright, the picture has more than {most} bytes"
+    )
 
 
 def _supported(data: bytes) -> str:

@@ -43,11 +43,12 @@ _KEY_MARGIN = 60_000
 
 
 def begin_submit(job: Job, request: Request, credential: str, at: Moment) -> Job:
-    """The create is about to be sent: kept with its exact bytes first; the lease goes on.
+    """The create is about to be sent: kept with its exact bytes first; the lease goes on. A job
+    that still lacks an input has none to be sent.
 
     即将发送创建请求，先行保存。
     """
-    if job.status is not S.QUEUED:
+    if job.status is not S.QUEUED or job.input.urls:
         return job
     number = job.attempts + 1
     attempt = Attempt(

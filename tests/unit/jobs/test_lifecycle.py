@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared.errors import Refused
+from shared.inputs.files import InputFile
+from shared.inputs.remote import FetchFailed, RemoteInput
 from shared.jobs import lifecycle as life
 from shared.jobs.estimate import Past
 from shared.jobs.lifecycle import Step
@@ -203,6 +205,7 @@ PAID_FOR = {
     "artifact_invalid",
     "process_failed",
 }
+ROLES = st.sampled_from(["image", "mask"])
 UNANSWERED = {S.SUBMITTING, S.CANCELING}
 LOOKED_AT = {S.RUNNING, S.CANCELING}
 
@@ -233,6 +236,8 @@ def unknown(job: Job) -> Iterator[tuple[object, Any]]:
         yield ("history", number), entry.extra
     for artifact in job.artifacts:
         yield ("artifact", artifact.key), artifact.extra
+    for role, remote in job.input.urls.items():
+        yield ("url", role), remote.extra
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -274,8 +279,43 @@ class AnyOrder(RuleBasedStateMachine):
         kept = dict(unknown(new))
         for place, members in unknown(old):
             assert kept.get(place, members) == members, place
+        assert not new.input.urls or new.attempt is None, "a create without an input"
         self.job = saved(new, old)
-        assert self.job == replace(new, version=old.version + 1, looks=0)
+        same = replace(new, version=old.version + 1, looks=0, format=self.job.format)
+        assert self.job == same
+
+    @initialize(roles=st.sets(st.sampled_from(["image", "mask"])))
+    def some_inputs_lie_on_the_web(self, roles: set[str]) -> None:
+        urls = {role: RemoteInput(f"https://photos.example/{role}") for role in sorted(roles)}
+        self.job = replace(self.job, input=replace(self.job.input, urls=urls))
+
+    @rule(role=ROLES)
+    def input_is_fetched(self, role: str) -> None:
+        waits = role in self.job.input.urls and not self.job.input.urls[role].fetched
+        able = {S.QUEUED} if waits else set()
+        self.fact(able, lambda job, m: life.fetched(job, role, f"incoming/1/{role}", 3, "ab", m))
+
+    @rule(role=ROLES, passing=st.booleans(), hint=st.sampled_from([None, 0.0, 7.0, 1e10]))
+    def input_is_not_fetched(self, role: str, passing: bool, hint: float | None) -> None:
+        waits = role in self.job.input.urls and not self.job.input.urls[role].fetched
+        failure = FetchFailed("503", passing=passing, retry_after=hint)
+        able = {S.QUEUED} if waits else set()
+        self.fact(able, lambda job, m: life.not_fetched(job, role, failure, m, POLICY))
+        if waits and self.job.status is S.QUEUED:
+            assert self.job.due_at is not None
+            assert self.job.due_at <= max(self.now + 150_000, self.job.created_at + DAY)
+
+    @rule(role=ROLES)
+    def input_is_inspected(self, role: str) -> None:
+        if role not in self.job.input.urls or self.job.input.urls[role].fetched:
+            kept = InputFile(f"inputs/1/{role}", "image/png", 3, "ab", 1, 1)
+            able = {S.QUEUED} if role in self.job.input.urls else set()
+            self.fact(able, lambda job, m: life.inspected(job, role, kept, m))
+
+    @rule(really=st.sampled_from([False, False, True]))
+    def input_is_of_no_use(self, really: bool) -> None:
+        if really and self.job.input.urls:
+            self.fact({S.QUEUED}, lambda job, m: life.input_refused(job, "cut", "image: cut.", m))
 
     @rule()
     def newer_code_adds_members(self) -> None:
@@ -313,7 +353,14 @@ class AnyOrder(RuleBasedStateMachine):
             self.fact(set(S) - TERMINAL, life.lost)
         elif step is Step.EXPIRE:
             self.fact({S.QUEUED}, life.overdue)
+        elif step is Step.FETCH:
+            role = self.job.input.unfetched
+            assert role is not None
+            self.input_is_fetched(role)
+        elif step is Step.INSPECT:
+            self.input_is_inspected(next(iter(self.job.input.urls)))
         elif step is Step.SUBMIT:
+            assert not self.job.input.urls
             self.create_begins("main")
         elif step is Step.FIND:
             self.create_is_answered("task-1")

@@ -21,6 +21,7 @@ from shared.artifacts.images.image import (
     sniff,
     upright,
 )
+from shared.artifacts.images.pixels import plain
 
 LIMITS = ImageLimits(min_side=20, max_side=6000, max_pixels=36_000_000)
 FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -227,6 +228,67 @@ def test_transparency_survives_setting_upright() -> None:
         with Image.open(io.BytesIO(straight)) as image:
             assert image.mode == "RGBA"
             assert image.getpixel((5, 5))[3] == 99  # type: ignore[index]
+
+
+SMALL = ImageLimits(max_side=500)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_picture_with_too_long_a_side_is_made_smaller(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    smaller = upright(encoded(kind, picture(1200, 900), exif=exif), SMALL)
+    assert smaller is not None
+    assert sniff(smaller) == FORMATS[kind]
+    with Image.open(io.BytesIO(smaller)) as image:
+        assert image.size == ((500, 375) if orientation == 1 else (375, 500))
+        corner = (10, 10) if orientation == 1 else (360, 10)
+        assert image.convert("RGB").getpixel(corner) == pytest.approx((255, 0, 0), abs=12)
+    assert upright(smaller, SMALL) is None
+
+
+def seen(image: Image.Image) -> NDArray[np.int_]:
+    """What is seen of a picture on white: of what is hardly there, colours mean nothing."""
+    white = Image.new("RGBA", image.size, "white")
+    return np.asarray(Image.alpha_composite(white, image.convert("RGBA"))).astype(int)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "I;16"])
+@pytest.mark.parametrize("size", [(1333, 1400), (401, 5000)])
+def test_bands_of_a_smaller_picture_show_no_seams(mode: str, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(4)
+    if mode == "I;16":
+        noise = Image.fromarray(rng.integers(0, 65535, size[::-1], np.uint16))
+    else:
+        grey = Image.fromarray(rng.integers(0, 255, (*size[::-1], 3), np.uint8))
+        noise = grey.convert(mode)
+    if mode == "RGBA":
+        noise.putalpha(Image.fromarray(rng.integers(0, 255, size[::-1], np.uint8)))
+    out = io.BytesIO()
+    noise.save(out, "PNG")
+    smaller = upright(out.getvalue(), ImageLimits(max_side=1000))
+    assert smaller is not None
+    with Image.open(io.BytesIO(smaller)) as image:
+        whole = plain(noise).resize(image.size, Image.Resampling.BICUBIC)
+        difference = seen(image) - seen(whole)
+    assert np.abs(difference).max() <= 4  # each channel, and transparency, is rounded on the way
+
+
+def test_a_picture_set_upright_stays_within_its_bytes() -> None:
+    noise = np.random.default_rng(4).integers(0, 255, (600, 800, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded("JPEG", noise, quality=80, exif=exif)
+    best = upright(data)
+    assert best is not None
+    assert len(best) > len(data), "quality 95 takes more than 80"
+    fitting = upright(data, ImageLimits(max_bytes=len(data)))
+    assert fitting is not None
+    assert len(fitting) <= len(data)
+    with pytest.raises(BrokenImage) as raised:
+        upright(data, ImageLimits(max_bytes=1000))
+    assert raised.value.code == "image_too_many_bytes"
 
 
 def test_a_nonsense_orientation_is_upright() -> None:

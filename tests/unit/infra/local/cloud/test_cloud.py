@@ -162,6 +162,28 @@ def test_a_new_object_reaches_the_functions_that_ask_for_it() -> None:
     assert other.events == []
 
 
+def test_of_many_new_objects_one_event_waits_beside_those_that_are_worked_on() -> None:
+    gate = Gate()
+    function = Function(
+        "postprocess", "a.b.c.d", objects=(ObjectCreated(("s3:ObjectCreated:*",), "incoming/"),)
+    )
+    cloud = Cloud({"postprocess": function}, Stop(), handlers={"postprocess": gate})
+    for number in range(2):
+        cloud.created(ObjectInfo(f"incoming/A/{number}.glb", 1, "model/gltf-binary"))
+        gate.wait_begun()
+    for number in range(2, 6):
+        cloud.created(ObjectInfo(f"incoming/A/{number}.glb", 1, "model/gltf-binary"))
+    gate.let_through(2)
+    gate.wait_begun()
+    gate.let_through(1)
+    cloud.created(ObjectInfo("incoming/A/later.glb", 1, "model/gltf-binary"))
+    gate.wait_begun()
+    gate.let_through(1)
+    assert cloud.close() == {}
+    told = [key for event in gate.events for key in events.parse(event).keys]  # type: ignore[union-attr]
+    assert told == [f"incoming/A/{name}.glb" for name in ("0", "1", "2", "later")]
+
+
 def test_the_context_is_like_lambdas() -> None:
     now = [0.0]
     stop = Stop(grace=9.0, monotonic=lambda: now[0])
