@@ -369,9 +369,9 @@ class Looks(JobSource):
 
 
 class Processing(JobSource):
-    """Stored results that are to be verified, described and published. Where each takes next to no
-    time, a claim takes as many beside those that begin at once as are done in a moment: nobody else
-    would come to them sooner.
+    """What is to be looked at: fetched inputs, and stored results, which are published then. Where
+    each takes next to no time, a claim takes as many beside those that begin at once as are done in
+    a moment: nobody else would come to them sooner.
 
     待后处理的任务；处理很快时一次多领取几个。
     """

@@ -28,12 +28,14 @@ from hypothesis.stateful import (
 
 from infra.local.prove.leftovers import left_behind
 from shared.errors import MaquetteError
+from shared.inputs.references import UrlRef
 from shared.jobs.lifecycle.transitions import NEXT
 from shared.jobs.model import Job, Status
 from shared.jobs.retrying import takes_over_files
 from shared.jobs.steps.check import check
 from shared.jobs.sweep import sweep
 from tests.faulty import Step
+from tests.pictures import solid
 from tests.worlds import CALLER, THOROUGH, World, effort, published, real_world
 
 RAN: Counter[str] = Counter()
@@ -43,6 +45,8 @@ AT_ONCE = 5
 OFF = st.sampled_from([0, 0, -30_000, 30_000])
 LUCK = st.lists(st.one_of(st.just(0), st.integers(0, 9)), max_size=4)
 STOPS = ["", "before provider", "after provider", "before store", "after store", "the end"]
+PHOTO = solid(24, 24)
+PHOTO_URL = "https://photos.example/chair.png"
 WAIT = st.sampled_from([True, True, True, False])
 WHICH = st.integers(0, 20)
 SECONDS = st.sampled_from([0.5, 2.5, 12.0, 35.0, 130.0, 365.0, 900.0, 4000.0, 10_000.0])
@@ -80,19 +84,25 @@ class Races(RuleBasedStateMachine):
         files=st.sampled_from([1, 1, 2]),
         late=st.sampled_from(["finish", "kill", "late"]),
         marked=st.booleans(),
+        on_the_web=st.booleans(),
     )
-    def begin_world(self, cancels: bool, heeds: bool, files: int, late: str, marked: bool) -> None:
+    def begin_world(
+        self, cancels: bool, heeds: bool, files: int, late: str, marked: bool, on_the_web: bool
+    ) -> None:
         self.world.provider.cancels = cancels
         self.world.provider.heeds_deadline = heeds
         self.world.provider.files = files
         self.late = late
-        self.asked(marked, True)
+        self.world.web.files[PHOTO_URL] = PHOTO
+        self.asked(marked, True, on_the_web)
 
-    @rule(marked=st.booleans(), callback=st.booleans())
-    def asked(self, marked: bool, callback: bool) -> None:
+    @rule(marked=st.booleans(), callback=st.booleans(), on_the_web=st.booleans())
+    def asked(self, marked: bool, callback: bool, on_the_web: bool) -> None:
         if len(self.ids) < 2:
-            job_id = self.world.create(callback=callback, options={"marked": marked})
-            self.ids.append(job_id)
+            how: dict[str, Any] = {"callback": callback, "options": {"marked": marked}}
+            if on_the_web:
+                how |= {"kind": "image-to-3d", "references": {"image": UrlRef(PHOTO_URL)}}
+            self.ids.append(self.world.create(**how))
 
     @rule(which=WHICH, off=OFF, wait=WAIT)
     def begun(self, which: int, off: int, wait: bool) -> None:
@@ -212,6 +222,7 @@ class Races(RuleBasedStateMachine):
         # The promise: at most one create is ever carried out, and none that is not on record.
         assert executions <= 1
         assert executions <= job.receipt.creates <= 1
+        assert not job.input.urls or job.receipt.creates == 0, "a create without its input"
         assert job.progress <= 100
         if job.status.terminal:
             assert job.due_at is None
@@ -323,6 +334,7 @@ def play(made: type[Races], seed: int) -> None:
             files=dice.choice([1, 1, 2]),
             late=dice.choice(["finish", "kill", "late"]),
             marked=dice.random() < 0.7,
+            on_the_web=dice.random() < 0.4,
         )
         races.holds()
         for _ in range(50):
@@ -338,7 +350,12 @@ def act(races: Races, dice: random.Random) -> None:
     bad = dice.choice([0, 0, 0, 1, 2])
     luck = [dice.choice([0, dice.randrange(10)]) for _ in range(bad * 2)]
     acts: list[tuple[float, Callable[[], None]]] = [
-        (0.2, lambda: races.asked(marked=dice.random() < 0.7, callback=True)),
+        (
+            0.2,
+            lambda: races.asked(
+                marked=dice.random() < 0.7, callback=True, on_the_web=dice.random() < 0.4
+            ),
+        ),
         (3.0, lambda: races.begun(which=which, off=off, wait=wait)),
         (2.0, lambda: races.passed(which=which, off=off, wait=wait, luck=luck)),
         (0.3, lambda: races.claimed_and_died(which=which, off=off, wait=wait)),
