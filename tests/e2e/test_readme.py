@@ -46,8 +46,14 @@ sys.stdout.buffer.write(ran.stdout)
 """
 
 
+@pytest.fixture(scope="module")
+def installed() -> None:
+    """The environment as the scripts want it, whoever started the tests: that is said elsewhere."""
+    subprocess.run([ROOT / "scripts" / "run", "--help"], check=True, capture_output=True)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, installed: None) -> Path:
     """Where somebody stands who has just fetched Maquette: scripts beside, pictures at hand."""
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     for name in ("photo", "front", "back"):
