@@ -11,7 +11,7 @@ from typing import Any
 from infra.local.prove.place import Row
 from infra.local.prove.scenario import CALLER
 from infra.local.prove.trouble import Trouble
-from shared.jobs.model import Job
+from shared.jobs.model import FETCH, Job, queues_of
 from shared.store.base import Record, Table, Value
 from shared.store.tables import DELIVERIES, JOBS
 
@@ -82,7 +82,7 @@ class Strangers(Trouble):
 
 
 def _jobs(now: int) -> Iterator[tuple[Table, Record]]:
-    queues = [*(f"{name}:tripo" for name in ("step", "check", "store")), *OF_OLD]
+    queues = [FETCH, *queues_of("tripo"), *OF_OLD]
     for place, queue in enumerate(queues):
         for number, document in enumerate((FUTURE, *UNREADABLE)):
             key = f"00STRANGER{place:08}{number:08}"
