@@ -76,6 +76,8 @@ WHOLE: dict[str, tuple[str, bytes]] = {
     "OBJ": ("model/obj", obj()),
     "OBJ with a byte order mark": ("model/obj", b"\xef\xbb\xbf" + obj()),
     "OBJ with Windows' line ends": ("model/obj", obj().replace(b"\n", b"\r\n")),
+    "OBJ with an old Macintosh's line ends": ("model/obj", obj().replace(b"\n", b"\r")),
+    "OBJ with its lines set in": ("model/obj", obj().replace(b"\n", b"\n \t")),
     "OBJ that begins with its vertices": ("model/obj", b"v 0 0 0\nv 1 0 0\nv 0 1 .5\nf 1 2 3"),
     "OBJ with a comment without a blank": ("model/obj", b"#made by hand\n" + obj()),
     "OBJ whose faces count from the end": ("model/obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\n"),
