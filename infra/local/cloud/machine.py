@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -455,6 +456,10 @@ def reporting(work: Callable[[], int]) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read what was printed has left; what the interpreter flushes at its end as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (TemplateError, StandinError, StoreUnavailable, BucketUnavailable, OSError) as error:
         print(f"Maquette cannot start: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -245,3 +246,23 @@ def test_the_scripts_use_only_what_is_defined() -> None:
         used = set(re.findall(r"^ *(use_\w+|start)\b", text, re.MULTILINE))
         assert used, script
         assert used <= defined, script
+
+
+def test_ctrl_c_before_anything_was_begun_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt\n")
+    # The scripts' own way to start a module, with a Python and a checkout of the test's.
+    code = 'source "$1"/scripts/_venv; root=$2 python=$3; start interrupted'
+    told = ["bash", "-c", code, "bash", str(ROOT), str(tmp_path), sys.executable]
+    ran = subprocess.run(told, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+def test_a_reader_that_leaves_early_is_no_failed_start() -> None:
+    code = "import sys; from infra.local.cloud.machine import reporting\n"
+    code += "sys.exit(reporting(lambda: print('x' * 1_000_000)))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = [sys.executable, "-c", code]
+    ran = subprocess.run(told, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (128 + signal.SIGPIPE, b"")
