@@ -15,12 +15,12 @@ from playwright.sync_api import Browser, sync_playwright
 from infra.paths import ROOT
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_AXE = ROOT / "tests" / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
+_PACKAGES = ROOT / "tests" / "javascript" / "node_modules"
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A running Chromium: Debian's, or whichever the path knows.
+def chromium(*flags: str) -> Iterator[Browser]:
+    """A running Chromium, Debian's or whichever the path knows, with further `flags`.
 
     运行中的浏览器。
     """
@@ -29,7 +29,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("chromium is missing; ./scripts/test installs it where it may")
     with sync_playwright() as playwright:
         # Root has no sandbox, and no other page than our own is opened.
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", *flags])
         try:
             yield browser
         finally:
@@ -41,6 +41,14 @@ def axe() -> str:
 
     无障碍检查工具的源码。
     """
-    if not _AXE.is_file():
+    return script("axe-core/axe.min.js").decode()
+
+
+def script(path: str) -> bytes:
+    """A file of the JavaScript packages that only tests use.
+
+    测试所用的 JavaScript 文件。
+    """
+    if not (_PACKAGES / path).is_file():
         pytest.skip("tests/javascript/node_modules is missing; ./scripts/test installs it")
-    return _AXE.read_text()
+    return (_PACKAGES / path).read_bytes()
