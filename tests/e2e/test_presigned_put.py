@@ -20,6 +20,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from infra.local.cloud import files
 from shared.aws.clients import client
 from shared.buckets.base import Bucket, PresignedPut
 from shared.buckets.s3 import S3Bucket
@@ -114,6 +115,33 @@ def test_other_bytes_than_those_announced_are_refused(bucket: Bucket) -> None:
     assert sent(put) == (200, "")
     assert sent(put, other) == (400, "BadDigest")
     assert stored(bucket) == DATA, "a refused body replaces nothing"
+
+
+def test_a_client_that_stops_sending_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of a server whose patience is known: that of S3 is some twenty seconds.
+    monkeypatch.setattr(files, "_IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(files, "_DRAIN_SECONDS", 0.1)
+    with folder(tmp_path) as bucket:
+        bucket.put_stream("a/b.png", [DATA], media_type=PNG)
+        put = signed(bucket, announced=False)
+        parts = urlsplit(put.url)
+        stalled = []
+        for _ in range(2 * files._THREADS):
+            connection = http.client.HTTPConnection(parts.netloc, timeout=SOON)
+            connection.putrequest("PUT", f"{parts.path}?{parts.query}")
+            for name, value in put.headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(DATA[:1000])
+            stalled.append(connection)
+        assert httpx.get(bucket.presign_get("a/b.png", seconds=60)).content == DATA
+        answers = [connection.getresponse() for connection in stalled]
+        assert {answer.status for answer in answers} == {400}
+        assert all(b"RequestTimeout" in answer.read() for answer in answers)
+        assert stored(bucket) is None
+        for connection in stalled:
+            connection.close()
 
 
 def test_a_body_that_breaks_off_stores_nothing(bucket: Bucket) -> None:

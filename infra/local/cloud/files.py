@@ -10,8 +10,8 @@ import base64
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
@@ -28,6 +28,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PREFIX = "/_bucket/"
 _CHUNK = 1 << 18
 _THREADS = 8
+_IDLE_SECONDS = 20.0
+"""How long nothing of a body may come (S3, "RequestTimeout")."""
+_DRAIN_SECONDS = 5.0
 _DRAIN_BYTES = 64 * 2**20
 """How much of a body that is refused is still read: a client cut off while it sends never reads
 why. One that waits for a word (`Expect`) is told at once."""
@@ -64,13 +67,16 @@ class BucketFiles:
     def __init__(self, bucket: FolderBucket) -> None:
         self._bucket = bucket
         self._pool = ThreadPoolExecutor(_THREADS, "bucket")
+        # Of their own: each waits for its client, and nobody's reading shall wait for that.
+        self._puts = ThreadPoolExecutor(_THREADS, "bucket-put")
 
     def close(self) -> None:
         """Let the threads go.
 
         释放线程。
         """
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._puts):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request for a path below `PREFIX`.
@@ -97,7 +103,8 @@ class BucketFiles:
                 await self._get(path, query, headers, send)
         except Refusal as refusal:
             if "expect" not in headers:
-                await wire.drain()
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(wire.drain(), _DRAIN_SECONDS)
             said = f"<Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
             kind = ("content-type", "application/xml")
             await _answer(
@@ -156,11 +163,18 @@ class BucketFiles:
         chunks = _Body(receive, asyncio.get_running_loop(), held.get(CHECKSUM))
         media_type = held["content-type"]
         put = lambda: self._bucket.put_stream(key, chunks, media_type=media_type)  # noqa: E731
-        await self._in_thread(put)
+        await self._in_thread(put, self._puts)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(
+        self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None
+    ) -> T:
+        """What work on the bucket gives, done in a thread; its errors as refusals.
+
+        在线程中访问存储。
+        """
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(threads or self._pool, work)
         except ObjectMissing:
             raise Refusal(404, "NoSuchKey", "There is no such object.") from None
         except ValueError:
@@ -203,7 +217,13 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         more, digest = True, hashlib.sha256()
         while more:
-            message = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+            waiting = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            try:
+                message = waiting.result(_IDLE_SECONDS)
+            except TimeoutError:
+                waiting.cancel()
+                told = "Nothing more of the body came for too long."
+                raise Refusal(400, "RequestTimeout", told) from None
             if message["type"] != "http.request":
                 raise Refusal(400, "IncompleteBody", "The body ended too early.")
             chunk, more = message.get("body", b""), message.get("more_body", False)
