@@ -29,7 +29,7 @@ from tests.functions.gateway import get, post_json
 from tests.functions.house import Build, House, created
 from tests.receivers import Receiver, answer
 
-QUEUES = {"check", "step", "store", "process", "deliveries"}
+QUEUES = {"fetch", "check", "step", "store", "process", "deliveries"}
 
 
 class Invocation:
