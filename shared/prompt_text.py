@@ -14,6 +14,9 @@ MOST_MARKS = 30
 """Combining marks in a row, as in Unicode's Stream-Safe Text Format (UAX #15): normalising takes
 quadratic time in them, and no language needs as many."""
 
+PATTERN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$"
+"""What a text is that may be a prompt, as JSON Schema says it; `normalised` takes CR as well."""
+
 # Written as escapes, and compiled when first used: most starts are for something else.
 _CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
 # Letters, marks and symbols that show nothing (Default_Ignorable_Code_Point, and empty Braille).

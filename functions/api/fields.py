@@ -165,7 +165,7 @@ def validate(
     按模型检查字段。
     """
     try:
-        return model.model_validate(values)
+        return model.model_validate(_whole(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
@@ -175,3 +175,17 @@ def validate(
     if first["type"] == "extra_forbidden":
         raise unknown_field(param, model)
     raise InvalidInput(sentence(first, param, model), param=param)
+
+
+def _whole(values: Any) -> Any:
+    """`values`, with 2 for a number that is written as 2.0: in JSON they are the same number, and
+    JSON Schema takes both for an integer.
+
+    把 2.0 这样的整数写成 2。
+    """
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        name: int(one) if isinstance(one, float) and one.is_integer() else one
+        for name, one in values.items()
+    }

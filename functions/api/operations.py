@@ -72,7 +72,7 @@ _PREFER = {
     "name": "Prefer",
     "description": "`wait=n`: hold the answer up to n seconds, until the job has ended. Without "
     "`Preference-Applied` in the answer, nobody waited: too many do already.",
-    "schema": {"type": "string", "pattern": "^wait(?:=[0-9]{1,9})?$", "examples": ["wait=20"]},
+    "schema": {"type": "string", "pattern": "^wait(?:=[0-9]{1,9})?$", "examples": ["wait=5"]},
 }
 _TRACED = (
     {

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from functions.api.operations import ID
 from shared.outbound.url_policy import LONGEST_URL
 
 
@@ -98,7 +99,11 @@ class UploadReference(Asked):
     引用已上传的文件。
     """
 
-    upload_id: str = Field(max_length=64, description="The id that `POST /api/v1/uploads` gave.")
+    upload_id: str = Field(
+        max_length=64,
+        description="The id that `POST /api/v1/uploads` gave.",
+        json_schema_extra={"pattern": ID},
+    )
 
 
 class ArtifactReference(Asked):
@@ -107,8 +112,14 @@ class ArtifactReference(Asked):
     引用另一任务的成果。
     """
 
-    job_id: str = Field(max_length=64, description="The job that made it.")
-    role: str = Field(max_length=64, description="The artifact's role: model, image, preview …")
+    job_id: str = Field(
+        max_length=64, description="The job that made it.", json_schema_extra={"pattern": ID}
+    )
+    role: str = Field(
+        max_length=64,
+        description="The artifact's role: model, image, preview …",
+        json_schema_extra={"pattern": "^[a-z0-9_-]+$"},
+    )
     index: int = Field(0, ge=0, le=1000, description="Which one of that role, from 0.")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from functions.api.docs import patterns
 from functions.api.docs.plain import properties
 from functions.api.requests import CreateModel
+from shared.config import Settings
 from shared.jobs.kinds import KINDS, Kind
 from shared.wiring import Bundle
 
@@ -73,7 +74,8 @@ def add(bundle: Bundle, parts: dict[str, Any]) -> None:
 
     把全部创建任务的请求结构加入文档。
     """
-    parts["Picture"] = _picture()
+    parts["UrlReference"]["properties"]["url"] |= patterns.callback_url(bundle.settings)
+    parts["Picture"] = _picture(bundle.settings)
     made_here = {name for one in bundle.providers.values() for name in one.options}
     kinds = [kind for kind in KINDS.values() if kind.name in made_here] or [*KINDS.values()]
     maker = _Maker(bundle, parts)
@@ -88,8 +90,8 @@ def add(bundle: Bundle, parts: dict[str, Any]) -> None:
             shape = _Shape(KINDS[door], form, named=False, loose=True)
             parts[f"{name}{ending}"] = maker.body(shape)
         if form:
-            parts["CreateJobForm"] = _flat([], [*named.values()], parts)
-            parts["CreateModelForm"] = _flat([*short], [*named.values()], parts)
+            parts["CreateJobForm"] = _flat([*named.values()], parts)
+            parts["CreateModelForm"] = _flat([*named.values(), *short], parts)
         else:
             mapping = {kind: f"{REF}{name}" for kind, name in named.items()}
             told = {"propertyName": "kind", "mapping": mapping}
@@ -192,7 +194,7 @@ class _Maker:
         }
 
 
-def _picture() -> dict[str, Any]:
+def _picture(settings: Settings) -> dict[str, Any]:
     """What stands for a picture in JSON: a text, or a reference to what lies elsewhere.
 
     JSON 中表示图片的写法。
@@ -201,7 +203,7 @@ def _picture() -> dict[str, Any]:
         "type": "string",
         "minLength": 1,
         "description": "An https:// URL, a data: URL, or a file in Base64.",
-        "pattern": patterns.FILE_TEXT,
+        "pattern": patterns.file_text(settings),
     }
     kinds = ("UploadReference", "ArtifactReference", "UrlReference")
     return {
@@ -240,26 +242,29 @@ def _merged(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _flat(short: Sequence[str], named: Sequence[str], parts: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(names: Sequence[str], parts: Mapping[str, Any]) -> dict[str, Any]:
     """A form for all kinds as one object: generators and pages make no form of a choice.
 
-    That it must be one of the kinds' own forms is told by words which they pass over.
+    That it must be one of the kinds' own forms is told where they do not look.
 
     各种类合成的一张表单。
     """
-    all_of_them = [*named, *short]
     made = {
         "type": "object",
         "description": "What one of the kinds takes; objects and lists are JSON text.",
-        "properties": _merged([parts[name] for name in all_of_them]),
+        "properties": _merged([parts[name] for name in names]),
         "additionalProperties": False,
-        "examples": next(parts[one]["examples"] for one in all_of_them if _has_file(parts[one])),
+        "allOf": [{"anyOf": [{"$ref": f"{REF}{name}"} for name in names]}],
+        "examples": next(
+            (parts[one]["examples"] for one in names if _has_file(parts[one])),
+            parts[names[0]]["examples"],
+        ),
     }
-    of_kind = {"oneOf": [{"$ref": f"{REF}{name}"} for name in named]}
-    if not short:
-        return {**made, "required": ["kind"], "dependentSchemas": {"kind": of_kind}}
-    untold = {"oneOf": [{"$ref": f"{REF}{name}"} for name in short]}
-    return {**made, "if": {"required": ["kind"]}, "then": of_kind, "else": untold}
+    return {**made, "required": ["kind"]} if _names_kind(names, parts) else made
+
+
+def _names_kind(names: Sequence[str], parts: Mapping[str, Any]) -> bool:
+    return all("kind" in parts[name].get("required", ()) for name in names)
 
 
 def _has_file(schema: Mapping[str, Any]) -> bool:

@@ -25,12 +25,13 @@ _UNSEEN = (
 """Characters that show nothing: blanks, joiners, directions, fillers, selectors of variants.
 `shared.prompt_text` has the rule itself."""
 
-FILE_TEXT = r"^(?:https://[!-~]+|data:[!-~]*|[A-Za-z0-9+/_-]+={0,2})$"
-"""A file in a text: a URL, a data: URL, or Base64."""
+_PADDED = r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_INLINE = rf"(?:data:[A-Za-z0-9.+/-]*;base64,)?{_PADDED}"
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.){{1,3}}[A-Za-z]{{2,12}}"
 _INWARD = r"(?:localhost|local|localdomain|internal|home\.arpa|lan)"
+_PUBLIC = rf"(?![^/?:]*\.{_INWARD}(?:[/?]|$)){_NAME}"
 _REST = r"(?:[/?][A-Za-z0-9._~:/?@!$&'()*+,;=%-]*)?"
 
 
@@ -44,6 +45,7 @@ def prompt(longest: int) -> dict[str, Any]:
         "minLength": 1,
         "maxLength": longest,
         "pattern": rf"^[^{_CONTROL}]*[^{_CONTROL}{_UNSEEN}][^{_CONTROL}]*$",
+        "examples": ["a small red toy robot"],
     }
 
 
@@ -55,14 +57,21 @@ def callback_url(settings: Settings) -> dict[str, Any]:
     return {"format": "uri", "maxLength": LONGEST_URL, "pattern": url(settings)}
 
 
+def file_text(settings: Settings) -> str:
+    """The pattern of a text that stands for a file: its https URL, a data: URL, or Base64.
+
+    以文本表示文件的正则。
+    """
+    return rf"^(?:{_INLINE}|https://(?:{_PUBLIC}){_REST})$"
+
+
 def url(settings: Settings) -> str:
     """The pattern of an https URL with a public host name; those the operator lists go as well.
 
     公网 https 地址的正则。
     """
-    public = rf"https://(?![^/?:]*\.{_INWARD}(?:[/?]|$)){_NAME}"
     hosts = [re.escape(host) for host in settings.callback_hosts if ":" not in host]
     if settings.is_local:
         hosts += ["localhost", r"127\.0\.0\.1"]
     own = rf"|https?://(?:{'|'.join(hosts)})(?::[1-9][0-9]{{3}})?" if hosts else ""
-    return rf"^(?:{public}{own}){_REST}$"
+    return rf"^(?:https://{_PUBLIC}{own}){_REST}$"

@@ -43,7 +43,11 @@ class Listing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(20, ge=1, le=100, description="At most this many jobs.")
-    after: str | None = Field(None, description="Go on after the job of this id.")
+    after: str | None = Field(
+        None,
+        description="Go on after the job of this id.",
+        json_schema_extra={"pattern": operations.ID},
+    )
     order: Literal["asc", "desc"] = Field("desc", description="By time of creation.")
     status: Status | None = Field(None, description="Only jobs of this status.")
     kind: str | None = Field(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from shared.prompt_text import normalised
+from shared.prompt_text import PATTERN, normalised
 from shared.providers.base import Ask, InputImage, Rejected
 from shared.providers.cleaning import clean
 
@@ -52,6 +52,7 @@ class TextOptions(BaseModel):
         "What must not appear; it counts where guidance is above 1.",
         "blurry, low quality",
         max_length=NEGATIVE_LENGTH,
+        json_schema_extra={"pattern": PATTERN},
     )
     width: int | None = _side("width")
     height: int | None = _side("height")

@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from shared.prompt_text import normalised
+from shared.prompt_text import PATTERN, normalised
 from shared.providers.base import Ask, InputImage, Rejected
 from shared.providers.cleaning import clean
 
@@ -43,6 +43,37 @@ def _seed(description: str, example: int) -> Any:
     return _option(None, description, example, ge=0, lt=2**31)
 
 
+def _together(schema: dict[str, Any]) -> None:
+    """Say in the schema which options go together, as `_goes_with_the_others` checks it.
+
+    在结构中说明选项之间的搭配。
+    """
+    no_pbr = {"pbr": {"const": False}}
+    plain = {"required": ["pbr"], "properties": no_pbr}
+    bare = {**no_pbr, "texture": {"const": False}}
+    low_poly = {
+        "face_limit": {"minimum": 48, "maximum": 20_000},
+        "geometry_quality": {"const": "standard"},
+        "smart_low_poly": {"const": False},
+        "generate_parts": {"const": False},
+    }
+    schema["dependentSchemas"] = {
+        "texture": {"anyOf": [{"properties": {"texture": {"const": True}}}, plain]},
+        "generate_parts": {
+            "anyOf": [
+                {"properties": {"generate_parts": {"const": False}}},
+                {"required": ["texture", "pbr"], "properties": bare},
+            ]
+        },
+        "model": {
+            "anyOf": [
+                {"properties": {"model": {"pattern": "^(?!P1-)"}}},
+                {"properties": low_poly},
+            ]
+        },
+    }
+
+
 class ModelOptions(BaseModel):
     """The options common to all three kinds; what is left out is left to Tripo.
 
@@ -54,7 +85,12 @@ class ModelOptions(BaseModel):
 
     # Defaults are validated too, since what one field allows depends on those before it.
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, validate_default=True, protected_namespaces=()
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        validate_default=True,
+        protected_namespaces=(),
+        json_schema_extra=_together,
     )
 
     model: str = Field(
@@ -116,7 +152,9 @@ class TextOptions(ModelOptions):
 
     image_seed: int | None = _seed("Seed of the picture that is made of the prompt first.", 42)
     negative_prompt: Annotated[str, AfterValidator(normalised)] | None = _option(
-        None, "What must not appear.", "base, pedestal", max_length=255
+        *(None, "What must not appear.", "base, pedestal"),
+        max_length=255,
+        json_schema_extra={"pattern": PATTERN},
     )
 
 
