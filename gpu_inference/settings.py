@@ -9,6 +9,7 @@ and `--batch-size` among the flags. `config.yaml` lists them all.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
@@ -236,16 +237,27 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help="settings, one `name: value` a line")
+    notes = _notes()
     for name, field in Settings.model_fields.items():
         flag = "--" + name.replace("_", "-")
+        default = "" if field.is_required() else f"(default: {_shown(field.default)})"
+        told = f"{notes.get(name, '')} {default}".strip().replace("%", "%%")
         if field.annotation is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
-        else:
-            default = "" if field.is_required() else f" (default: {_shown(field.default)})"
             parser.add_argument(
-                flag, metavar=_kind(field.annotation), help=default.strip().replace("%", "%%")
+                flag, action=argparse.BooleanOptionalAction, default=None, help=told
             )
+        else:
+            parser.add_argument(flag, metavar=_kind(field.annotation), help=told)
     return parser
+
+
+def _notes() -> dict[str, str]:
+    """Return what `config.yaml` says of each setting behind its line.
+
+    从 config.yaml 读取各设置的说明。
+    """
+    text = (Path(__file__).parent / "config.yaml").read_text(encoding="utf-8")
+    return dict(re.findall(r"^(\w+):[^#\n]*# (.+)$", text, re.MULTILINE))
 
 
 def _shown(default: Any) -> str:

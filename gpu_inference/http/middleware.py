@@ -47,8 +47,13 @@ class Around:
         identity = given if _ID.fullmatch(given) else secrets.token_hex(12)
         token = request_id.set(identity)
         began, status = time.monotonic(), 0
+        bare = scope["method"] == "HEAD"
 
         async def marked(message: Message) -> None:
+            """Send with the request's id; to HEAD without a body.
+
+            附上请求编号后发送。
+            """
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -56,12 +61,16 @@ class Around:
                     **message,
                     "headers": [*message["headers"], (b"x-request-id", identity.encode())],
                 }
+            elif bare:
+                message = {**message, "body": b""}
             await send(message)
 
+        # HEAD is answered as GET is, without the body; the log tells it as it came.
+        asked = {**scope, "method": "GET"} if bare else scope
         try:
-            await self._bounded(scope, receive, marked, headers)
+            await self._bounded(asked, receive, marked, headers)
         finally:
-            self._note(scope, status, time.monotonic() - began)
+            self._note({**asked, "method": scope["method"]}, status, time.monotonic() - began)
             request_id.reset(token)
 
     async def _bounded(
@@ -74,7 +83,7 @@ class Around:
         told = headers.get(b"content-length", b"0")
         too_large = TooLarge(f"A request may have {self._body_bytes} bytes.")
         if told.isdigit() and int(told) > self._body_bytes:
-            await answer(too_large)(scope, receive, send)
+            await answer(too_large, scope["path"])(scope, receive, send)
             return
         seen = 0
 

@@ -13,11 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 
 from gpu_inference.errors import ServiceError
 from gpu_inference.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:qwen-image:problem:"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_LONGEST_PATH = 200
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "format_unsupported"}
 
@@ -35,8 +39,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def answer(error: ServiceError) -> JSONResponse:
-    """Return the problem that an error is told by.
+def answer(error: ServiceError, path: str) -> JSONResponse:
+    """Return the problem that an error is told by; `path` is what was asked for.
 
     错误对应的应答。
     """
@@ -50,10 +54,11 @@ def answer(error: ServiceError) -> JSONResponse:
         headers["WWW-Authenticate"] = 'Bearer realm="qwen-image"'
     return JSONResponse(
         {
-            "type": "about:blank",
+            "type": f"{TYPE}{error.code}",
             "title": HTTPStatus(error.status).phrase,
             "status": error.status,
             "detail": error.message,
+            "instance": _shown(path),
             "error": {
                 "message": error.message,
                 "type": kind,
@@ -90,21 +95,43 @@ def invalid(
 
 async def _service(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
-    return answer(error)
+    return answer(error, request.scope["path"])
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return answer(invalid(error, list(error.errors())))
+    return answer(invalid(error, list(error.errors())), request.scope["path"])
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     found = ServiceError(str(error.detail), code=_CODES.get(error.status_code, "invalid_request"))
     found.status = error.status_code
-    return answer(found)
+    told = answer(found, request.scope["path"])
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        told.headers["Allow"] = ", ".join(_allowed(request))
+    return told
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     _logger.error("unexpected", exc_info=error)
-    return answer(ServiceError("Something went wrong inside; the log says what."))
+    error = ServiceError("Something went wrong inside; the log says what.")
+    return answer(error, request.scope["path"])
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of all routes of this path: the router knows those of the first only.
+
+    该路径允许的全部方法。
+    """
+    found = []
+    for method in _METHODS:
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes):
+            found.append(method)
+    return found
+
+
+def _shown(path: str) -> str:
+    """Return a path without control characters and half characters, and not endless."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in path[:_LONGEST_PATH])

@@ -142,3 +142,16 @@ def test_what_is_within_the_bounds_has_no_fault() -> None:
 )
 def test_what_is_out_of_bounds_is_named(changes: dict[str, float], named: list[str]) -> None:
     assert ask(**changes) == named
+
+
+def test_help_explains_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load(["--help"], {})
+    assert ended.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for name, field in Settings.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        part = told.rpartition(f" {flag} ")[2] if field.annotation is not bool else told
+        assert flag in told
+        assert len(part.partition(" --")[0].partition("(default")[0].split()) >= 2, name
+    assert "pictures that may wait; beyond, 429 (default: 64)" in told

@@ -412,6 +412,34 @@ def test_a_large_source_waits_no_larger_than_a_picture_may_be(
     assert abs(width / height - 2) < 0.01
 
 
+def test_a_problem_names_its_type_and_what_was_asked_for(server: Running) -> None:
+    for answer, code in (
+        (server.http.get("/jobs/unknown"), "not_found"),
+        (server.http.post("/text-to-image", json={"prompt": ""}), "invalid_input"),
+        (server.http.get("/nowhere"), "not_found"),
+        (server.http.put("/jobs"), "method_not_allowed"),
+    ):
+        told = answer.json()
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert told["type"] == f"urn:qwen-image:problem:{code}"
+        assert told["instance"] == answer.request.url.path
+        assert told["error"]["code"] == code
+
+
+def test_405_tells_every_method_of_the_path(server: Running) -> None:
+    assert server.http.put("/jobs").headers["allow"] == "GET, HEAD, POST"
+    assert server.http.get("/text-to-image").headers["allow"] == "POST"
+
+
+def test_head_is_answered_as_get_without_the_body(server: Running) -> None:
+    for path in ("/health", "/ready", "/info", "/v1/models", "/jobs/unknown"):
+        got, bare = server.http.get(path), server.http.head(path)
+        assert bare.status_code == got.status_code
+        assert bare.headers["content-type"] == got.headers["content-type"]
+        assert bare.content == b""
+    assert server.http.head("/text-to-image").headers["allow"] == "POST"
+
+
 def test_the_interface_describes_its_bodies(server: Running) -> None:
     paths = server.http.get("/openapi.json").json()["paths"]
     for path in ("/text-to-image", "/image-to-image", "/jobs", "/v1/images/generations"):
