@@ -37,7 +37,8 @@ for _ in range(200):
     ran = subprocess.run([{shutil.which("curl")!r}, "-w", "%{{stderr}}\\n%{{http_code}}", *asked],
                          capture_output=True)
     code = int(ran.stderr.split()[-1])
-    if code not in (409, 503):
+    # A picture that was not made within the wait is a job as yet.
+    if code not in (409, 503) and not (code == 202 and "-o" in asked):
         break
     time.sleep(0.2)
 with open("asked.jsonl", "a") as log:

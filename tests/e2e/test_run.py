@@ -214,7 +214,7 @@ def test_ctrl_c_keeps_the_job_and_the_next_run_carries_it_on(tmp_path: Path) -> 
             ("--kind", "text-to-image", "--option", "face_limit=5", "words"),
             "there are: guidance, height, n",
         ),
-        (("--views", "front", "x"), "write it as front=a.jpg"),
+        (("--views", "front", "x"), "roles are front, left, back, right"),
         (("--kind", "image-to-3d", "words"), "image-to-3d is made from pictures"),
         (("--kind", "nothing", "words"), "there is no kind nothing"),
         (("--kind", "image-to-image", "words"), "image-to-image is made from pictures"),

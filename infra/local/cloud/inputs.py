@@ -150,7 +150,9 @@ def _several(text: str, kind: str | None, note: Callable[[str], None]) -> Wanted
     for part in text.split(","):
         role, _, name = part.partition("=")
         if role.strip() not in roles or not name:
-            raise InputError(f"--views {text}: write it as front=a.jpg,back=b.jpg with {roles}")
+            raise InputError(
+                f"--views {text}: write it as front=a.jpg,back=b.jpg; roles are {', '.join(roles)}"
+            )
         if _URL.match(name.strip()):
             urls[role.strip()] = name.strip()
         else:
