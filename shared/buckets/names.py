@@ -129,10 +129,14 @@ def shortened(name: str, characters: int, size: int) -> str:
 
 
 def content_disposition(filename: str) -> str:
-    """The `Content-Disposition` that makes a browser save under this name (RFC 6266).
+    """The `Content-Disposition` that makes a browser save under this name (RFC 6266); in ASCII for
+    those that read no other.
 
     生成下载文件名的响应头。
     """
     name = clean_filename(filename)
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace("%", "_")
+    stem, dot, ending = plain.rpartition(".")
+    if dot and not any(one.isalnum() for one in stem):
+        plain = f"download.{ending}"
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

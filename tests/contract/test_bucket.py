@@ -627,6 +627,9 @@ def test_a_download_s_name_is_sent_in_both_forms() -> None:
     assert content_disposition("裙 100%.glb") == (
         "attachment; filename=\"_ 100_.glb\"; filename*=UTF-8''%E8%A3%99%20100%25.glb"
     )
+    assert content_disposition("木椅.glb") == (
+        "attachment; filename=\"download.glb\"; filename*=UTF-8''%E6%9C%A8%E6%A4%85.glb"
+    )
 
 
 # The folder itself

@@ -266,3 +266,31 @@ def test_a_reader_that_leaves_early_is_no_failed_start() -> None:
     ran = subprocess.run(told, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, timeout=60)
     os.close(writing)
     assert (ran.returncode, ran.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("installs", [True, False])
+def test_chromium_is_installed_where_it_may_be_and_its_absence_is_told(
+    tmp_path: Path, installs: bool
+) -> None:
+    asked = tmp_path / "asked"
+    programs = {
+        "apt-get": f'echo "$*" >>"{asked}"; [[ $1 == update || {installs:d} == 1 ]]',
+        "sudo": 'shift; "$@"',
+        "env": 'shift; "$@"',
+        "true": "exit 0",
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!{shutil.which('bash')}\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    command = f'source "{ROOT}/scripts/_venv"; PATH={tmp_path}; use_chromium'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    last = asked.read_text().splitlines()[-1].split()
+    assert (last[0], last[-1]) == ("install", "chromium")
+    assert ("WITHOUT CHROMIUM" in done.stderr) is not installs
+    # Where it is there already, nobody is asked.
+    asked.unlink()
+    (tmp_path / "chromium").write_text("")
+    (tmp_path / "chromium").chmod(0o755)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, asked.exists()) == (0, "", False)
