@@ -125,32 +125,30 @@ def ask(reference: Any, *, headers: dict[str, str] | None = None) -> Answer:
     return post_json("/api/v1/models", {"image": reference}, headers=headers)
 
 
+NO_REFERENCES: list[tuple[Any, str, str]] = [
+    ({}, "image", "invalid_input"),
+    ([], "image", "invalid_input"),
+    ({"job_id": "x"}, "image.role", "invalid_input"),
+    ({"job_id": 7, "role": "model"}, "image.job_id", "invalid_input"),
+    ({"job_id": "x", "role": ["model"]}, "image.role", "invalid_input"),
+    ({"job_id": "x", "role": "model", "index": -1}, "image.index", "invalid_input"),
+    ({"job_id": "x", "role": "model", "index": 1.5}, "image.index", "invalid_input"),
+    ({"job_id": "x", "role": "model", "index": "0"}, "image.index", "invalid_input"),
+    ({"job_id": "x", "role": "model", "index": True}, "image.index", "invalid_input"),
+    ({"job_id": "x", "role": "model", "indx": 0}, "image.indx", "unknown_field"),
+    ({"upload_id": "x", "job_id": "y"}, "image.job_id", "unknown_field"),
+    ({"upload_id": None}, "image", "invalid_input"),
+    ({"upload_id": "x" * 65}, "image.upload_id", "invalid_input"),
+    ({"url": "ftp://example.com/a.jpg"}, "image.url", "invalid_input"),
+    ({"url": 7}, "image.url", "invalid_input"),
+    ("ftp://example.com/a.jpg", "image", "invalid_input"),
+]
+
+
 @pytest.mark.parametrize("form", [False, True], ids=["JSON", "form"])
-@pytest.mark.parametrize(
-    ("reference", "param", "code"),
-    [
-        ({}, "image", "invalid_input"),
-        ([], "image", "invalid_input"),
-        ({"job_id": "x"}, "image.role", "invalid_input"),
-        ({"job_id": 7, "role": "model"}, "image.job_id", "invalid_input"),
-        ({"job_id": "x", "role": ["model"]}, "image.role", "invalid_input"),
-        ({"job_id": "x", "role": "model", "index": -1}, "image.index", "invalid_input"),
-        ({"job_id": "x", "role": "model", "index": 1.5}, "image.index", "invalid_input"),
-        ({"job_id": "x", "role": "model", "index": "0"}, "image.index", "invalid_input"),
-        ({"job_id": "x", "role": "model", "index": True}, "image.index", "invalid_input"),
-        ({"job_id": "x", "role": "model", "indx": 0}, "image.indx", "unknown_field"),
-        ({"upload_id": "x", "job_id": "y"}, "image.job_id", "unknown_field"),
-        ({"upload_id": None}, "image", "invalid_input"),
-        ({"upload_id": "x" * 65}, "image.upload_id", "invalid_input"),
-        ({"url": "ftp://example.com/a.jpg"}, "image.url", "invalid_input"),
-        ({"url": 7}, "image.url", "invalid_input"),
-        ("ftp://example.com/a.jpg", "image", "invalid_input"),
-    ],
-)
-def test_what_is_no_reference_is_refused_naming_the_member(
-    house: House, reference: Any, param: str, code: str, form: bool
-) -> None:
-    refused(send("/api/v1/models", {"image": reference}, form), 400, param, code)
+def test_what_is_no_reference_is_refused_naming_the_member(house: House, form: bool) -> None:
+    for reference, param, code in NO_REFERENCES:
+        refused(send("/api/v1/models", {"image": reference}, form), 400, param, code)
     assert house.objects() == []
 
 
@@ -160,12 +158,10 @@ def test_a_text_to_3d_job_takes_no_reference(house: House) -> None:
     refused(post_json("/api/v1/jobs", asked), 400, "image", "invalid_input")
 
 
-@pytest.mark.parametrize(
-    "job_id", ["", "x", "01AAAAAAAAAAAAAAAAAAAAAAAA", "../../etc/passwd", "图", "01a\n"]
-)
-def test_a_job_that_is_not_there_is_404(house: House, job_id: str) -> None:
-    answer = ask({"job_id": job_id, "role": "model"})
-    refused(answer, 404, "image.job_id", "job_not_found")
+def test_a_job_that_is_not_there_is_404(house: House) -> None:
+    for job_id in ("", "x", "01AAAAAAAAAAAAAAAAAAAAAAAA", "../../etc/passwd", "图", "01a\n"):
+        answer = ask({"job_id": job_id, "role": "model"})
+        refused(answer, 404, "image.job_id", "job_not_found")
 
 
 def test_another_callers_job_is_404_as_if_it_were_not_there(build: Build) -> None:
