@@ -20,7 +20,7 @@ from shared import wiring
 from shared.buckets.names import clean_filename
 from shared.clock import iso
 from shared.config import Settings
-from shared.errors import TooLarge, UnsupportedFormat
+from shared.errors import InvalidInput, UnsupportedFormat
 from shared.inputs.media import MEDIA_TYPES, Media, media_of
 from shared.inputs.uploads import Announced, Upload, request_of
 from shared.wiring import Bundle
@@ -115,8 +115,9 @@ def _announced(asked: requests.CreateUpload, settings: Settings) -> Announced:
         raise UnsupportedFormat(message, code="media_type_unsupported", param="media_type")
     most = settings.image_bytes if media is Media.PICTURE else settings.model_bytes
     if asked.bytes > most:
-        message = f"bytes: a file of {asked.media_type} may have {most} bytes at most."
-        raise TooLarge(message, param="bytes")
+        # A bound of a field, as others are; nothing too large has been sent.
+        message = f"bytes must be at most {most} for {asked.media_type}."
+        raise InvalidInput(message, code="too_large", param="bytes")
     named = None if asked.filename is None else clean_filename(asked.filename)
     sha256 = None if asked.sha256 is None else asked.sha256.lower()
     return Announced(asked.media_type, asked.bytes, sha256, named)
