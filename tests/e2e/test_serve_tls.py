@@ -59,3 +59,10 @@ def test_the_certificate_stays_from_start_to_start(tmp_path: Path) -> None:
             kept.append(Path(command.wait_for(TRUST)[1]).read_bytes())
     assert kept[0] == kept[1]
     assert ssl.PEM_cert_to_DER_cert(kept[0].decode())
+
+
+def test_a_host_that_no_certificate_can_name_is_told(tmp_path: Path) -> None:
+    env = environment(tmp_path, MAQUETTE_PUBLIC_URL="https://my_host:8000")
+    with Command(SERVE, "--tls", "--port", "0", env=env) as command:
+        assert command.wait() == 2
+    assert command.said == "--tls: no certificate can name 127.0.0.1, my_host."

@@ -97,7 +97,10 @@ def _secured(home: Home, host: str, made: Mapping[str, str]) -> Certificate:
     """
     told = urlsplit(home.complete(made)["MAQUETTE_PUBLIC_URL"]).hostname or ""
     hosts = {one for one in (host, told) if one not in ("", *_ANY)}
-    return certificate(home.folder, hosts, datetime.now(timezone.utc))
+    try:
+        return certificate(home.folder, hosts, datetime.now(timezone.utc))
+    except ValueError:
+        raise UsageError(f"--tls: no certificate can name {', '.join(sorted(hosts))}.") from None
 
 
 def _run(

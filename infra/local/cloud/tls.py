@@ -8,6 +8,7 @@ The authority signs once and its key is thrown away: whoever trusts it trusts th
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ _DAYS = 820
 """Apple's systems refuse certificates that are good for more than 825 days ("Requirements for
 trusted certificates", HT210176)."""
 _RENEW_DAYS = 30
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _ALWAYS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -40,6 +42,7 @@ class Certificate:
 def certificate(folder: Path, hosts: Iterable[str], now: datetime) -> Certificate:
     """The certificate kept in a state folder, for this machine under `hosts` as well; it is made
     anew where it does not name them all or has less than a month left at `now` (with a time zone).
+    Raises `ValueError` for a host that no certificate can name.
 
     取得（或生成）本机证书。
     """
@@ -125,4 +128,4 @@ def _plain(host: str) -> str:
 
 def _own_name() -> set[str]:
     name = socket.gethostname().lower()
-    return {name} if name and all(part.isalnum() or part in ".-" for part in name) else set()
+    return {name} if _NAME.fullmatch(name) else set()
