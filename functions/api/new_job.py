@@ -101,7 +101,7 @@ def _kind_name(asked: CreateModel, roles: Collection[str], needed: bool, door: s
     if asked.prompt is not None:
         return "text-to-3d"
     raise InvalidInput(
-        "Send a prompt, or as multipart/form-data an image, or views (front, left, back, right).",
+        "Send a prompt, or an image, or views (front, left, back, right).",
         param="prompt",
     )
 
@@ -114,7 +114,7 @@ def _check_roles(kind: Kind, roles: Collection[str]) -> None:
     for role in roles:
         if role not in kind.roles:
             raise InvalidInput(f"{kind.name} takes no {role}.", param=role)
-    how = "send it as a file of a multipart/form-data body"
+    how = "send it as a form's file, in Base64, by its https:// URL, or by a reference"
     for role in kind.required_roles:
         if role not in roles:
             raise InvalidInput(f"{kind.name} needs {role}; {how}.", param=role)

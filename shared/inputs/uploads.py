@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.buckets.base import Bucket, PresignedPut
 from shared.clock import Clock, first_id, new_id, time_of
-from shared.errors import LimitReached, NotFound, Refused, Unavailable
+from shared.errors import LimitReached, NotFound, Unavailable
 from shared.media import extension
 from shared.records import Codec, Unreadable
 from shared.store.base import Conflict, Record, Store
@@ -181,16 +181,6 @@ def request_of(upload: Upload, bucket: Bucket, now: int) -> PresignedPut:
         size=upload.bytes,
         sha256=upload.sha256,
     )
-
-
-def arrived(upload: Upload, bucket: Bucket) -> None:
-    """Raise `Refused` unless the file has been put.
-
-    确认文件已上传。
-    """
-    if bucket.head(upload.key) is None:
-        message = f"Nothing has been put for upload {upload.id} yet."
-        raise Refused(message, code="upload_not_received", retryable=True)
 
 
 def ended(key: str, now: int, margin_ms: int) -> bool:
