@@ -55,6 +55,8 @@ from shared.store.base import Store
 from shared.store.tables import OLD_LANES
 from shared.waiting import Waiters, held
 from shared.work.alarm import Alarm
+from shared.work.company import Company
+from shared.work.courtesy import Courtesy
 
 if TYPE_CHECKING:
     from shared.deliveries.model import Delivery
@@ -90,7 +92,7 @@ STORES: dict[str, StoreFactory] = {"dynamodb": _dynamodb, "sqlite": _sqlite}
 class Outside:
     """What the place the bundle runs in brings along: its clock, how a function is woken (None: as
     `wake_url` says), who hears of new objects (where the bucket itself cannot tell), how many
-    requests may wait for a job's end and what ends them.
+    requests may wait for a job's end and what ends them, and the callers that work gives way to.
 
     运行环境提供的部件。
     """
@@ -99,6 +101,7 @@ class Outside:
     on_created: Callable[[ObjectInfo], None] | None = None
     clock: Clock = field(default_factory=SystemClock)
     waiters: Waiters = field(default_factory=Waiters)
+    courtesy: Courtesy = field(default_factory=Courtesy)
 
 
 def _folder(settings: Settings, outside: Outside) -> Bucket:
@@ -402,6 +405,7 @@ def build(
         metrics=metrics,
         absent=[name for name in PROVIDERS if name not in providers],
         durations=Durations(store),
+        company=Company(outside.courtesy),
         alarm=alarm,
         key_variables={name: one.key_variable for name, one in PROVIDERS.items()},
     )

@@ -10,14 +10,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from shared.work.courtesy import Courtesy
+
 
 class Company:
-    """Counts what runs. While somebody waits to work alone, or does, nobody else begins.
+    """Counts what runs. While somebody waits to work alone, or does, nobody else begins. By
+    `courtesy` what runs gives way to callers of the same process.
 
     统计并限制同时执行的工作。
     """
 
-    def __init__(self) -> None:
+    def __init__(self, courtesy: Courtesy | None = None) -> None:
+        self.courtesy = courtesy or Courtesy()
         self._lock = threading.Lock()
         self._running: Counter[str] = Counter()
         self._waiting = 0

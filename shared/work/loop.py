@@ -321,9 +321,15 @@ class Loop:
             track.source.finish(unit)
 
     def _submit(self, track: _Track, unit: Unit, ended: Callable[[], None]) -> None:
+        """Have a thread of the source's run a unit, in its turn.
+
+        交给线程执行。
+        """
+
         def run() -> None:
             try:
-                unit.run()
+                with self.company.courtesy.turn():
+                    unit.run()
             finally:
                 ended()
 

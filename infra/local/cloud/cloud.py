@@ -33,6 +33,7 @@ from shared.buckets.base import ObjectInfo
 from shared.clock import Clock, SystemClock
 from shared.events import WAKE
 from shared.limits import LAMBDA_EVENT_BYTES
+from shared.work.courtesy import Courtesy
 
 log = logging.getLogger("maquette.local")
 
@@ -113,8 +114,9 @@ class _Background:
 class Cloud:
     """Invokes functions: for HTTP at once, for timers, objects and wake-ups in the background.
 
-    `handlers` replaces what the template names. `retry_seconds` lies between two tries of a failed
-    background invocation. Use `close` to end it; a handler's exception never does.
+    `courtesy` hears of every caller that waits for an answer. `handlers` replaces what the template
+    names. `retry_seconds` lies between two tries of a failed background invocation. Use `close` to
+    end it; a handler's exception never does.
 
     函数的调度者。
     """
@@ -128,12 +130,14 @@ class Cloud:
         clock: Clock | None = None,
         http_threads: int = 32,
         retry_seconds: float = _RETRY_SECONDS,
+        courtesy: Courtesy | None = None,
     ) -> None:
         self.functions = functions
         self.stop = stop
         self._handlers = dict(handlers or {})
         self._clock = clock or SystemClock()
         self._retry_seconds = retry_seconds
+        self._courtesy = courtesy or Courtesy()
         self._lanes = {name: _Lane(AT_ONCE.get(name, _AT_ONCE)) for name in functions}
         self._idle = threading.Condition()
         self._answers: set[Future[HttpAnswer]] = set()
@@ -172,7 +176,9 @@ class Cloud:
         处理一个 HTTP 请求。
         """
         threads = self._health if payloads.is_probe(request) else self._http
+        leaves = self._courtesy.arrives()
         answer = threads.submit(self._answer, request)
+        answer.add_done_callback(lambda _: leaves())
         with self._idle:
             self._answers = {one for one in self._answers if not one.done()} | {answer}
         return answer

@@ -38,6 +38,7 @@ from shared.providers.registry import PROVIDERS
 from shared.providers.tripo.options import NAME as TRIPO
 from shared.store.base import StoreUnavailable
 from shared.waiting import Waiters
+from shared.work.courtesy import Courtesy
 
 if TYPE_CHECKING:
     from infra.local.cloud.files import BucketFiles
@@ -365,9 +366,12 @@ def assemble_local(settings: Settings, stop: Stop, *, http_threads: int = 32) ->
 
     functions = template.read(ROOT / "template.yaml")
     upgrade(settings.store_url)
-    cloud = Cloud(functions, stop, http_threads=http_threads)
+    courtesy = Courtesy()
+    cloud = Cloud(functions, stop, http_threads=http_threads, courtesy=courtesy)
     waiters = Waiters(http_threads // 2, lambda: stop.asked)
-    outside = wiring.Outside(wake=cloud.wake, on_created=cloud.created, waiters=waiters)
+    outside = wiring.Outside(
+        wake=cloud.wake, on_created=cloud.created, waiters=waiters, courtesy=courtesy
+    )
     return LocalMachine(settings, stop, cloud, wiring.build(settings, outside))
 
 

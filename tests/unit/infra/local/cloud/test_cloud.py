@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.aws.template import Function, ObjectCreated, Schedule, TemplateError
 from infra.local.cloud.cloud import Cloud, Handler
+from infra.local.cloud.machine import assemble_local
+from infra.local.cloud.payloads import HttpRequest
 from infra.local.cloud.stop import Stop
-from shared import events
+from shared import config, events
 from shared.buckets.base import ObjectInfo
+from shared.work.courtesy import Courtesy
 
 SOON = 10.0
 
@@ -182,6 +186,34 @@ def test_of_many_new_objects_one_event_waits_beside_those_that_are_worked_on() -
     assert cloud.close() == {}
     told = [key for event in gate.events for key in events.parse(event).keys]  # type: ignore[union-attr]
     assert told == [f"incoming/A/{name}.glb" for name in ("0", "1", "2", "later")]
+
+
+def test_a_caller_is_given_way_to_until_it_has_its_answer() -> None:
+    said: list[str] = []
+
+    class Noting(Courtesy):
+        def arrives(self) -> Callable[[], None]:
+            said.append("came")
+            return lambda: said.append("left")
+
+    def answer(event: Any, context: Any) -> Any:
+        said.append("answered")
+        return {"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": False}
+
+    function = Function("api", "a.b.c.d", http=True)
+    cloud = Cloud({"api": function}, Stop(), handlers={"api": answer}, courtesy=Noting())
+    assert cloud.request(HttpRequest("GET", "/")).result(SOON).status == 200
+    assert cloud.close() == {}
+    assert said == ["came", "answered", "left"]
+
+
+def test_the_work_of_this_machine_gives_way_to_its_callers(tmp_path: Path) -> None:
+    given = {"bucket_url": f"file://{tmp_path}/b", "store_url": f"sqlite:///{tmp_path}/s.db"}
+    secrets = {"link_secret": "l" * 32, "webhook_secrets": "whsec_" + "A" * 43 + "="}
+    machine = assemble_local(config.load({}, **given, **secrets), Stop())
+    assert machine.gateway._courtesy is machine.bundle.ports.company.courtesy
+    machine.gateway.close()
+    machine.bundle.close()
 
 
 def test_the_context_is_like_lambdas() -> None:
