@@ -110,6 +110,11 @@ def test_the_first_command_makes_a_model_and_shows_what_the_guide_shows(
     assert differences(plain, block.output) == [], seen
     (path,) = (line for line in seen if line.endswith(".glb"))
     assert (folder / path).read_bytes().startswith(b"glTF")
+    home = folder / ".maquette"
+    assert (folder / path).stat().st_nlink == 2  # it is the bucket's file, and no copy
+    assert (home / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert not any("\x1b" in line for line in seen)
+    assert processes(home) == {}
 
 
 @pytest.mark.timeout(PATIENCE + 30)

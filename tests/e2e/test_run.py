@@ -114,25 +114,6 @@ def test_a_picture_s_url_becomes_a_model(tripo: Standin, tmp_path: Path) -> None
     check_model(job)
 
 
-def test_the_built_in_stand_in_is_enough(tmp_path: Path) -> None:
-    with Command(RUN, "a small wooden chair", env=environment(tmp_path)) as command:
-        assert command.wait() == 0, command.said
-    path, label, facts, *rest = command.output.splitlines()
-    (model,) = (tmp_path / "results").glob("*/model.glb")
-    # A link to what the bucket keeps, by the way that leads there from where one stands.
-    assert path == os.path.relpath(model, ROOT)
-    assert model.stat().st_nlink == 2
-    assert "\x1b" not in command.output
-    assert label.strip() == "a small wooden chair"
-    assert "triangles" in facts
-    assert "watertight" in facts
-    assert any(line.strip().startswith("preview ") for line in rest)
-    assert rest[-2].strip() == "made by the stand-in; TRIPO_API_KEY for the real one"
-    assert " s, job 01" in rest[-1]
-    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
-    assert processes(tmp_path) == {}
-
-
 def test_options_kind_and_views_reach_the_provider(tripo: Standin, tmp_path: Path) -> None:
     front, back = jpeg(tmp_path / "front.jpg"), jpeg(tmp_path / "back.jpg")
     views = f"front={front},back={back}"
