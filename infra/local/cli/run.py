@@ -21,13 +21,12 @@ from rich.console import Console
 from infra.local.cli import arguments, pictures
 from infra.local.cli.show import RESULTS, Board, summary
 from infra.local.cloud import inputs, results
+from infra.local.cloud.beside import Beside, beside
 from infra.local.cloud.door import Door, Refused, resource
 from infra.local.cloud.inputs import InputError, Wanted
 from infra.local.cloud.machine import (
-    Beside,
     Machine,
     assemble,
-    beside,
     check_settings,
     home_for,
     leave,

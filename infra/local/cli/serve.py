@@ -15,15 +15,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from infra.local.cloud.home import Home
+from infra.local.cloud.beside import Beside, beside
+from infra.local.cloud.home import Home, UsageError
 from infra.local.cloud.machine import (
     CLOUDS,
-    Beside,
     Machine,
-    UsageError,
     assemble,
     assemble_local,
-    beside,
     check_settings,
     home_for,
     leave,

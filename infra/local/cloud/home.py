@@ -22,6 +22,13 @@ VARIABLE = "MAQUETTE_HOME"
 STANDIN_KEY = "tsk_standin"
 
 
+class UsageError(Exception):
+    """A flag asks for what cannot be; the message names it.
+
+    命令行参数有误。
+    """
+
+
 @dataclass(frozen=True)
 class Home:
     """The state folder, and the environment to run in: the process's own above `.env`.

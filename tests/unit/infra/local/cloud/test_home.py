@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.cloud.beside import SNAPPY
 from infra.local.cloud.home import Home, open_home
-from infra.local.cloud.machine import SNAPPY
 from shared.config import SettingsError
 
 STANDIN = {**SNAPPY, "TRIPO_API_KEY": "tsk_standin", "TRIPO_BASE_URL": "http://127.0.0.1:1"}
