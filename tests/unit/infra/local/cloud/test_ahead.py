@@ -17,6 +17,7 @@ from infra.local.cloud import ahead
 from infra.local.cloud.ahead import FORM_BYTES, NotTaken, parted, upload
 from infra.local.cloud.files import BucketFiles
 from shared.buckets.folder import FolderBucket
+from shared.limits import LAMBDA, Door
 from tests.fakes import FakeClock
 
 KEY = "uploads/01JABC/file.png"
@@ -36,6 +37,7 @@ def files(bucket: FolderBucket) -> Iterator[BucketFiles]:
 
 
 def test_what_fits_into_a_form_goes_in_it() -> None:
+    assert LAMBDA.bytes[Door.FORM] > FORM_BYTES
     small = {"front": bytes(FORM_BYTES - 10), "left": bytes(10)}
     assert parted(small) == (small, {})
     assert parted({}) == ({}, {})
