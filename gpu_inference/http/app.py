@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from gpu_inference.http import jobs, openai, pictures, platforms, problems, status
+from gpu_inference.http import documents, jobs, openai, pictures, platforms, problems, status
 from gpu_inference.http.access import Keys, Rates
 from gpu_inference.http.middleware import Around
 from gpu_inference.logs import set_up_logs
@@ -43,8 +43,10 @@ def application(service: Service) -> ASGIApp:
     app.state.keys = Keys(service.settings.api_keys)
     app.state.rates = Rates(service.settings.rate_per_minute)
     problems.install(app)
-    for part in (status, pictures, jobs, openai, platforms):
+    parts = (status, pictures, jobs, openai, platforms)
+    for part in parts:
         app.include_router(part.router)
+    documents.install(app, service, [route for part in parts for route in part.router.routes])
     return Around(app, service.metrics, service.settings.body_bytes)
 
 
