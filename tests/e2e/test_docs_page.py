@@ -39,7 +39,10 @@ def test_the_page_runs_under_its_policy_fits_the_screen_and_is_clean_for_axe(
     judge = axe()
     photo = tmp_path / "photo.png"
     photo.write_bytes(picture("PNG", (64, 64)))
-    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    # What moves would be judged on its way from one colour to another.
+    page = browser.new_page(
+        viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
+    )
     page.set_default_timeout(60_000)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
