@@ -9,7 +9,7 @@ takes to answer it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -124,6 +124,10 @@ class Kept:
             yield Session(connection.driver_connection)
             is_good = closed == self._closed
         except self._engine.dialect.loaded_dbapi.Error:
+            # The error holds the cursors that it went through, and closing waits for these: their
+            # transaction, and its lock, would last for as long as somebody looks at the error.
+            with suppress(Exception):
+                connection.rollback()
             connection.invalidate()
             raise
         finally:

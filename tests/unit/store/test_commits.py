@@ -308,6 +308,40 @@ def test_a_write_too_large_for_the_disk_costs_its_company_nothing(store: SqlStor
     assert found == [True, False, True]
 
 
+def test_a_driver_s_error_keeps_no_transaction_open_while_somebody_holds_it(store: SqlStore) -> None:
+    """An error holds the frames that it went through, and these the cursors that read."""
+    store.put(JOBS, Record("first", {}))
+    waiting = store._commits._waiting = Noticed()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_session: Any) -> None:
+        begun.set()
+        assert go_on.wait(SOON)
+
+    def broken(session: Session) -> None:
+        session.say("DELETE FROM jobs")
+        reading = session._connection.cursor()
+        reading.execute("SELECT 1 UNION ALL SELECT 2")
+        assert reading.fetchone() == (1,)
+        session.say("no statement")
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(store._commit, slow)
+        assert begun.wait(SOON)
+        fails = pool.submit(store._commit, broken)
+        assert waiting.came.acquire(timeout=SOON)
+        beside = pool.submit(store.put, JOBS, Record("beside", {}))
+        assert waiting.came.acquire(timeout=SOON)
+        go_on.set()
+        first.result(SOON)
+        error = fails.exception(SOON)
+        assert isinstance(error, StoreUnavailable)
+        assert beside.exception(SOON) is None
+    store.put(JOBS, Record("after", {}))
+    assert [store.get(JOBS, key) is not None for key in ("first", "beside", "after")] == [True] * 3
+    assert error.__traceback__ is not None  # held until here
+
+
 # Transactions of their own, as on MySQL
 
 
