@@ -308,7 +308,9 @@ def test_a_write_too_large_for_the_disk_costs_its_company_nothing(store: SqlStor
     assert found == [True, False, True]
 
 
-def test_a_driver_s_error_keeps_no_transaction_open_while_somebody_holds_it(store: SqlStore) -> None:
+def test_a_driver_s_error_keeps_no_transaction_open_while_somebody_holds_it(
+    store: SqlStore,
+) -> None:
     """An error holds the frames that it went through, and these the cursors that read."""
     store.put(JOBS, Record("first", {}))
     waiting = store._commits._waiting = Noticed()
