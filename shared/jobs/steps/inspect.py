@@ -44,19 +44,19 @@ def inspect(ports: Ports, job: Job, deadline: Deadline) -> None:
         apply(ports, job, lambda now: lifecycle.input_missing(now, gone), insist=False)
         return
     except InvalidInput as error:
-        _refuse(ports, job, error.code, error.message)
+        saved = _refuse(ports, job, error.code, error.message)
     except _OUTSIDE:
         raise
     except Exception:
         log.exception("%s: %s could not be looked at", job.id, role)
-        _refuse(ports, job, "input_unreadable", f"{role}: the file cannot be read.")
+        saved = _refuse(ports, job, "input_unreadable", f"{role}: the file cannot be read.")
     else:
         at = ports.moment()
         saved = apply(
             ports, job, lambda now: lifecycle.inspected(now, role, file, at), insist=False
         )
-        if saved is None:
-            return
+    if saved is None:
+        return  # another worker's by now, who may still be reading it
     assert remote.key is not None
     with suppress(BucketUnavailable):
         ports.bucket.delete(remote.key)
@@ -76,7 +76,9 @@ def _kept(ports: Ports, job: Job, role: str, remote: RemoteInput) -> InputFile:
     return file
 
 
-def _refuse(ports: Ports, job: Job, code: str, message: str) -> None:
+def _refuse(ports: Ports, job: Job, code: str, message: str) -> Job | None:
     log.warning("%s: an input is of no use: %s", job.id, message)
     at = ports.moment()
-    apply(ports, job, lambda now: lifecycle.input_refused(now, code, message, at), insist=False)
+    return apply(
+        ports, job, lambda now: lifecycle.input_refused(now, code, message, at), insist=False
+    )

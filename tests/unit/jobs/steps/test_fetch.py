@@ -231,6 +231,23 @@ def test_two_workers_that_fetch_the_same_harm_nothing(world: World) -> None:
     assert objects(world, job_id) == [job.input.images["image"].key]
 
 
+def test_a_judgement_that_comes_too_late_takes_no_file_from_who_reads_it(world: World) -> None:
+    world.web.files[URL] = b"no picture"
+    job_id = world.create_of(image=URL)
+    world.step(job_id)
+    slow = world.begin(job_id)
+    slow.up_to("after bucket.open")
+    world.wait(job_id)
+    other = world.begin(job_id)
+    other.up_to("before bucket.open")
+    slow.finish()
+    other.finish()
+    error = world.job(job_id).error
+    assert error is not None
+    assert error.code == "image_format_unsupported"
+    assert objects(world, job_id) == []
+
+
 def test_whoever_dies_wherever_the_input_arrives_and_one_create_is_sent(world: World) -> None:
     """Both steps, killed at every call that they make."""
     places: list[str] = []
