@@ -35,15 +35,6 @@ class Asked(BaseModel):
         }
 
 
-def _whole(value: Any) -> Any:
-    """JSON has one kind of number: 280.0 is 280."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number, however it is written."""
-
-
 class CreateModel(Asked):
     """What to make. Pictures are sent as files of a multipart/form-data body beside these fields.
 
@@ -88,7 +79,7 @@ class CreateUpload(Asked):
     )
 
     media_type: str = Field(max_length=100, description="What the file is: a picture or a model.")
-    bytes: Whole = Field(ge=1, le=2**53, description="The file's size: exactly so much is taken.")
+    bytes: int = Field(ge=1, le=2**53, description="The file's size: exactly so much is taken.")
     sha256: str | None = Field(
         None,
         pattern="^[0-9a-fA-F]{64}$",
@@ -129,7 +120,7 @@ class ArtifactReference(Asked):
         description="The artifact's role: model, image, preview …",
         json_schema_extra={"pattern": "^[a-z0-9_-]+$"},
     )
-    index: Whole = Field(0, ge=0, le=1000, description="Which one of that role, from 0.")
+    index: int = Field(0, ge=0, le=1000, description="Which one of that role, from 0.")
 
 
 class UrlReference(Asked):
@@ -189,7 +180,7 @@ class ReplayDeliveries(Asked):
     )
     since: Time = Field(None, description="Only events of this time or later.")
     until: Time = Field(None, description="Only events of this time or earlier.")
-    limit: Whole = Field(100, ge=1, le=100, description="At most so many in this call.")
+    limit: int = Field(100, ge=1, le=100, description="At most so many in this call.")
     after: str | None = Field(
         None,
         pattern=r"^[!-~]{1,64}$",

@@ -55,5 +55,4 @@ def _flat(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(default: Any) -> str:
-    shown = {True: "true", False: "false"}.get(default) if isinstance(default, bool) else None
-    return f"`{default if shown is None else shown}`"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"

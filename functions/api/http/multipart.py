@@ -149,7 +149,7 @@ def _decoded(message: Message, data: bytes) -> bytes:
     解码后的内容。
     """
     encoding = str(message.get("content-transfer-encoding", "")).strip().lower()
-    if encoding in ("", "7bit", "8bit", "binary"):
+    if encoding in _UNENCODED:
         return data
     try:
         if encoding == "base64":

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -80,7 +81,7 @@ def _serve(options: argparse.Namespace) -> int:
         on_signals(stop, say=_say)
         machine = assemble(options.cloud, home, made, stop)
         kept = shown(str(home.folder)) if machine.lasting else "the emulated AWS, until this stops"
-        ready = lambda: _greet(home, listener, machine.settings, kept, secured)  # noqa: E731
+        ready = partial(_greet, home, listener, machine.settings, kept, secured)
         left = _run(machine, listener, ready, servers, secured.server if secured else None)
         return leave(0, left, servers)
     finally:
