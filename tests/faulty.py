@@ -201,6 +201,7 @@ class FaultyProvider:
     heeds_deadline: bool = True
     name: str = "tripo"
     check_limit: int = 100
+    judge: Any = None
     options: Mapping[str, type[BaseModel]] = field(default_factory=lambda: {"text-to-3d": Options})
     files: int = 1
     role: str = "model"
@@ -324,6 +325,9 @@ class FaultyProvider:
 
     def ready(self, deadline: Deadline) -> None:
         """It always is."""
+
+    def limits(self, deadline: Deadline) -> None:
+        """It has none."""
 
     def close(self) -> None:
         """Nothing is held open."""

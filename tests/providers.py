@@ -22,6 +22,7 @@ from shared.providers.base import (
     Ask,
     Download,
     DownloadFailed,
+    Judge,
     ProviderUnavailable,
     Rejected,
     RemoteFile,
@@ -76,6 +77,7 @@ class ThrowawayProvider:
     options: Mapping[str, type[BaseModel]] = dict.fromkeys(KINDS, ThrowawayOptions)
     key_seconds: float | None = 24 * 3600.0
     check_limit = 50
+    judge: Judge | None = None
 
     def __init__(self, clock: Clock, *, instant: bool = False) -> None:
         self._clock = clock
@@ -186,6 +188,12 @@ class ThrowawayProvider:
         """
         self.looks += 1
         self._answering()
+
+    def limits(self, deadline: Deadline) -> None:
+        """It has none.
+
+        没有限制。
+        """
 
     def close(self) -> None:
         """Nothing is held.

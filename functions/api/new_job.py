@@ -17,7 +17,6 @@ from shared.inputs.references import Sent
 from shared.jobs.kinds import KINDS, Kind
 from shared.jobs.service import NewJob
 from shared.providers.base import Provider
-from shared.providers.declaration import Judge
 from shared.wiring import Bundle
 
 
@@ -71,7 +70,7 @@ def _check_limits(
 
     按生成服务自述的限制检查。
     """
-    judge: Judge | None = getattr(provider, "judge", None)
+    judge = provider.judge
     told = bundle.limits.of(provider.name) if judge is not None else None
     found = judge(told, kind.name, options, roles) if judge is not None and told else None
     if found is not None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -173,6 +173,12 @@ class RemoteFile:
     media_type: str
 
 
+Judge = Callable[
+    [Mapping[str, Any], str, Mapping[str, Any], Collection[str]], "tuple[str, str] | None"
+]
+"""From what a provider told, a kind, its options and the roles of its inputs: the field that is
+beyond that, and why; None where nothing is."""
+
 Status = Literal["waiting", "running", "succeeded", "failed", "canceled", "missing"]
 
 
@@ -287,6 +293,13 @@ class Adapter(Protocol):
         检查服务与凭证是否可用。
         """
 
+    def limits(self, deadline: Deadline) -> Mapping[str, Any] | None:
+        """What the provider tells of its own limits, as its declaration's `judge` reads it; None
+        where it tells nothing.
+
+        查询生成服务自述的限制。
+        """
+
     def close(self) -> None:
         """Let go of connections; calling it twice is harmless.
 
@@ -331,4 +344,11 @@ class Provider(Adapter, Protocol):
         """How many tasks one `check` may ask about.
 
         一次可查询的任务数。
+        """
+
+    @property
+    def judge(self) -> Judge | None:
+        """Tells what of a request is beyond the limits it told; None where it never tells any.
+
+        按自述的限制检查请求；从不自述时为空。
         """

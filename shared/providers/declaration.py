@@ -7,7 +7,7 @@ Declaring imports no HTTP library: the adapter is made when something is first a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from shared.clock import Clock
-from shared.providers.base import Adapter
+from shared.providers.base import Adapter, Judge
 from shared.providers.credentials import Credential, Credentials
 
 
@@ -109,13 +109,6 @@ class Surroundings:
     credentials: Credentials
     clock: Clock
     max_download_bytes: int
-
-
-Judge = Callable[
-    [Mapping[str, Any], str, Mapping[str, Any], Collection[str]], "tuple[str, str] | None"
-]
-"""From what a provider told, a kind, its options and the roles of its inputs: the field that is
-beyond that, and why; None where nothing is."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from shared.providers.base import (
     Ask,
     Download,
     DownloadFailed,
+    Judge,
     NotReadYet,
     OutOfCredit,
     ProviderError,
@@ -44,7 +45,7 @@ from shared.providers.base import (
     Wanted,
 )
 from shared.providers.credentials import Credentials
-from shared.providers.declaration import Declaration, Judge
+from shared.providers.declaration import Declaration
 from shared.providers.looks import Broken, Doubts, Look
 from shared.store.base import StoreUnavailable
 
@@ -190,15 +191,14 @@ class Guarded:
             adapter.ready(deadline)
 
     def limits(self, deadline: Deadline) -> Mapping[str, Any] | None:
-        """What the adapter is told of the provider's limits; None where it cannot tell.
+        """What the adapter is told of the provider's limits; None where nobody would read it.
 
         查询生成服务自述的限制。
         """
         if self.judge is None:
             return None
         with self._guard("limits") as adapter:
-            ask = getattr(adapter, "limits", None)
-            found = None if ask is None else ask(deadline)
+            found = adapter.limits(deadline)
             if found is not None and len(json.dumps(found)) > LARGEST_LIMITS:
                 raise Broken("the limits are too large to be kept")
             return found

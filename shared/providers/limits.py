@@ -44,15 +44,14 @@ class ToldLimits:
 
         询问并保存限制。
         """
-        ask = getattr(provider, "limits", None)
-        if ask is None:
+        if provider.judge is None:
             return
         now = self._clock.now()
         try:
             record = self._store.get(RUNNERS, _key(provider.name))
             if record is not None and now - _at(record) < FRESH_SECONDS * 1000:
                 return
-            told = ask(deadline)
+            told = provider.limits(deadline)
             if told is not None:
                 version = record.version if record is not None else 0
                 document = {"told": dict(told), "at": now}

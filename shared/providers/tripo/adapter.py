@@ -168,6 +168,12 @@ class Tripo:
         for credential in self._credentials.names(NAME):
             self._account(credential, deadline).ask("GET", "/v3/account/balance")
 
+    def limits(self, deadline: Deadline) -> None:
+        """Tripo tells none.
+
+        Tripo 不提供限制说明。
+        """
+
     def close(self) -> None:
         """Let go of this adapter's own connections; a later call makes new ones.
 
