@@ -411,9 +411,7 @@ def build(
     )
     uploads = UploadRepository(store, clock)
     service = JobService(
-        *(jobs, bucket, providers, clock, wake, outside.waiters),
-        keeper=keep,
-        uploads=uploads,
+        *(jobs, bucket, providers, clock, wake, keep, uploads, outside.waiters),
         absent=_absent(providers),
     )
     return Bundle(

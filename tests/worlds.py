@@ -25,6 +25,7 @@ from shared.deliveries.model import Delivery
 from shared.inputs.content import ContentRules
 from shared.inputs.keeping import InputKeeper
 from shared.inputs.references import UrlRef
+from shared.inputs.uploads import UploadRepository
 from shared.jobs import lifecycle
 from shared.jobs.kinds import KINDS
 from shared.jobs.lifecycle.transitions import Moment
@@ -115,6 +116,8 @@ class World:
             self.providers,
             self.clock,
             self.woken.append,
+            lambda: InputKeeper(self.bucket, ContentRules()),
+            UploadRepository(self.store, self.clock),
         )
         self.plain = self.worker()
 

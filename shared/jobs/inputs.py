@@ -28,7 +28,7 @@ class JobInputs:
         self,
         keeper: InputKeeper,
         get: Callable[[str], Job | None],
-        uploads: UploadRepository | None = None,
+        uploads: UploadRepository,
     ) -> None:
         self._keeper = keeper
         self._get = get
@@ -100,8 +100,6 @@ class JobInputs:
         if isinstance(reference, ArtifactRef):
             return self._artifact(caller, role, reference)
         param = f"{role}.upload_id"
-        if self._uploads is None:
-            raise NotFound("There are no uploads here.", code="upload_not_found", param=param)
         upload = self._uploads.get(caller, reference.upload_id, param=param)
         return Source(upload.key, reference.named(), upload.sha256)
 

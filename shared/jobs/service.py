@@ -161,9 +161,9 @@ class JobService:
         providers: Mapping[str, Provider],
         clock: Clock,
         wake: Callable[[str], None],
+        keeper: Callable[[], InputKeeper],
+        uploads: UploadRepository,
         waiters: Waiters | None = None,
-        keeper: Callable[[], InputKeeper] | None = None,
-        uploads: UploadRepository | None = None,
         absent: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         """`absent` are providers that are not set up here, and what each would need to make a kind:
@@ -184,12 +184,9 @@ class JobService:
     @cached_property
     def _inputs(self) -> JobInputs:
         """What keeps inputs, made on first use: only one function creates jobs."""
-        from shared.inputs.content import ContentRules
-        from shared.inputs.keeping import InputKeeper
         from shared.jobs.inputs import JobInputs
 
-        keeper = self._keeper() if self._keeper else InputKeeper(self._bucket, ContentRules())
-        return JobInputs(keeper, self._read, self._uploads)
+        return JobInputs(self._keeper(), self._read, self._uploads)
 
     def provider_for(self, kind: str, named: str | None = None) -> Provider:
         """The provider that is to make a kind: the one named, else the first that can.
@@ -347,9 +344,10 @@ class JobService:
         job = self._read(job_id)
         if job is not None and job.deleted_at is not None:
             raise Gone("The files of this job were deleted.", code="artifact_deleted")
-        for artifact in job.artifacts if job else ():
-            if job is not None and artifact.name == name:
-                return job, artifact
+        if job is not None:
+            for artifact in job.artifacts:
+                if artifact.name == name:
+                    return job, artifact
         raise NotFound("There is no such file.", code="artifact_not_found")
 
     def wait(self, job: Job, seconds: float) -> Job | None:

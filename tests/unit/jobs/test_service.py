@@ -20,11 +20,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from shared.buckets.base import Bucket
 from shared.buckets.folder import FolderBucket
-from shared.clock import Deadline, new_id
+from shared.clock import Clock, Deadline, new_id
 from shared.deliveries.repository import next_due
 from shared.errors import Gone, InvalidInput, KeyReused, NotFound, NotMade, Refused
+from shared.inputs.content import ContentRules
 from shared.inputs.files import NewFile
+from shared.inputs.keeping import InputKeeper
+from shared.inputs.uploads import UploadRepository
 from shared.jobs import repository
 from shared.jobs.kinds import KINDS
 from shared.jobs.model import Artifact, Job, JobError, JobInput, Status
@@ -32,7 +36,7 @@ from shared.jobs.presentation import event_at_end
 from shared.jobs.repository import IdempotencyKey, JobRepository, KeyUse
 from shared.jobs.service import JobService, NewJob, idempotency_key
 from shared.links import Links
-from shared.store.base import StoreUnavailable
+from shared.store.base import Store, StoreUnavailable
 from shared.store.sql.store import SqlStore
 from shared.waiting import Waiters
 from tests.fakes import FakeClock
@@ -77,6 +81,11 @@ class Desk:
         return [path for path in (self.folder / "inputs").rglob("*") if path.is_file()]
 
 
+def inputs(bucket: Bucket, store: Store, clock: Clock) -> tuple[Any, UploadRepository]:
+    """What keeps the inputs of new jobs."""
+    return lambda: InputKeeper(bucket, ContentRules()), UploadRepository(store, clock)
+
+
 @pytest.fixture
 def desk(tmp_path: Path, store: SqlStore) -> Iterator[Desk]:
     clock = FakeClock()
@@ -85,7 +94,8 @@ def desk(tmp_path: Path, store: SqlStore) -> Iterator[Desk]:
     provider = ThrowawayProvider(clock)
     jobs = JobRepository(store, (event_at_end(LINKS, lambda: new_id(clock)),))
     woken: list[str] = []
-    service = JobService(jobs, bucket, {provider.name: provider}, clock, woken.append)
+    parts = (jobs, bucket, {provider.name: provider}, clock, woken.append)
+    service = JobService(*parts, *inputs(bucket, store, clock))
     yield Desk(clock, store, bucket, folder, jobs, service, provider, woken)
     bucket.close()
 
@@ -144,9 +154,8 @@ class Together:
 def raced(desk: Desk, requests: list[NewJob]) -> list[Any]:
     """What each of several creates with one key came to, all of them at the same time."""
     jobs: Any = Together(desk.jobs, len(requests))
-    service = JobService(
-        jobs, desk.bucket, {"throwaway": desk.provider}, desk.clock, desk.woken.append
-    )
+    parts = (jobs, desk.bucket, {"throwaway": desk.provider}, desk.clock, desk.woken.append)
+    service = JobService(*parts, *inputs(desk.bucket, desk.store, desk.clock))
 
     def ask(new: NewJob) -> Any:
         try:
@@ -580,9 +589,8 @@ def test_a_store_that_is_silent_during_a_wait_does_not_deny_the_job(
 def waited_at(desk: Desk, waiters: Waiters) -> JobService:
     """A service with places of its own to wait at."""
     providers = {"throwaway": desk.provider}
-    return JobService(
-        desk.jobs, desk.bucket, providers, desk.clock, desk.woken.append, waiters=waiters
-    )
+    parts = (desk.jobs, desk.bucket, providers, desk.clock, desk.woken.append)
+    return JobService(*parts, *inputs(desk.bucket, desk.store, desk.clock), waiters)
 
 
 # Who makes what.
@@ -596,7 +604,10 @@ def test_a_kind_is_given_to_a_provider_that_makes_it(desk: Desk) -> None:
             desk.service.provider_for(kind, named)
         assert raised.value.param == param
     absent = {"text-to-3d": {"throwaway": "THROWAWAY_KEY"}}
-    parts = (desk.jobs, desk.bucket, {}, desk.clock, desk.woken.append)
+    parts = (
+        *(desk.jobs, desk.bucket, {}, desk.clock, desk.woken.append),
+        *inputs(desk.bucket, desk.store, desk.clock),
+    )
     for named in (None, "throwaway"):
         with pytest.raises(NotMade) as refused:
             JobService(*parts, absent=absent).provider_for("text-to-3d", named)
