@@ -19,14 +19,16 @@ class Media(str, Enum):
     MODEL = "model"
 
 
+GLB, FBX, OBJ, STL = (
+    "model/gltf-binary",
+    "application/vnd.autodesk.fbx",
+    "model/obj",
+    "model/stl",
+)
+
 MEDIA_TYPES: Mapping[Media, tuple[str, ...]] = {
     Media.PICTURE: ("image/jpeg", "image/png", "image/webp"),
-    Media.MODEL: (
-        "model/gltf-binary",
-        "application/vnd.autodesk.fbx",
-        "model/obj",
-        "model/stl",
-    ),
+    Media.MODEL: (GLB, FBX, OBJ, STL),
 }
 """The media types of each, as files are recognised by their content."""
 

@@ -16,13 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from shared.artifacts.gltf.container import BrokenModel, BytesReader, RangeReader, check_container
 from shared.artifacts.images.image import name_of, sniff
+from shared.inputs.media import FBX, GLB, OBJ, STL
 
-GLB, FBX, OBJ, STL = (
-    "model/gltf-binary",
-    "application/vnd.autodesk.fbx",
-    "model/obj",
-    "model/stl",
-)
 NAMES = {GLB: "GLB", FBX: "FBX", OBJ: "OBJ", STL: "STL"}
 
 _HEAD = 64 * 1024
