@@ -22,9 +22,20 @@ _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _SHA256: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _STATES: tuple[str, ...] = get_args(State)
-_NO_CONTROLS = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$"
-_SHOWN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*[!-~\u00a1-\u00ac\u00ae-\u02ff\u0391-\u03a1\u0410-\u044f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3][^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$"  # noqa: E501
-_BASE64 = r"^(?:data:[A-Za-z0-9.+/-]*;base64,)?(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"  # noqa: E501
+_CONTROL = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f"
+_UNSEEN = (
+    r"\s\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680"
+    r"\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
+    # As they are: beyond \uffff the escapes of different languages differ.
+    "\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+)
+"""Characters that show nothing; `prompt_text` has the rule itself."""
+_NO_CONTROLS = rf"^[^{_CONTROL}]*$"
+_SHOWN = rf"^[^{_CONTROL}]*[^{_CONTROL}{_UNSEEN}][^{_CONTROL}]*$"
+_PADDED = r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_BASE64 = rf"^(?:data:[A-Za-z0-9.+/-]*;base64,)?{_PADDED}$"
 
 _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAT0lEQVR42u3PQQ0AMAgEsGP+baATHOxP"
