@@ -245,7 +245,10 @@ def _made(service: str, seconds: float, named: str, endpoint: str) -> Any:
 
 
 def _parts_of(endpoint: str) -> tuple[str, str, str]:
-    """The scheme, the place and the host of an endpoint; of none, those of the public API."""
+    """The scheme, the place and the host of an endpoint; of none, those of the public API.
+
+    解析接口地址。
+    """
     if not endpoint:
         return "https", "", ""
     try:
@@ -260,7 +263,10 @@ def _parts_of(endpoint: str) -> tuple[str, str, str]:
 
 
 def _advice(service: str, action: str, code: str) -> str:
-    """What to do about an error, where it is a matter of what was set up."""
+    """What to do about an error, where it is a matter of what was set up.
+
+    针对错误给出处理建议。
+    """
     if code == "AuthFailure.SignatureExpire":
         return "this machine's clock is more than five minutes off"
     if code == "AuthFailure.TokenFailure":

@@ -126,7 +126,10 @@ def _fresh(timestamp: str, date: str, now: float) -> int:
 def _canonical(
     method: str, query: str, headers: Mapping[str, str], signed: list[str], body: bytes
 ) -> str:
-    """The canonical request: what of the request its signature stands for."""
+    """The canonical request: what of the request its signature stands for.
+
+    规范化请求串。
+    """
     if signed != sorted(set(signed)) or not set(_MUST_SIGN) <= set(signed):
         raise Refused(
             "AuthFailure.InvalidAuthorization",
