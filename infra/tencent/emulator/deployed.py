@@ -60,7 +60,8 @@ class Deployed:
     that are unpacked into /opt, in this order. `retries` is how often the platform repeats a failed
     asynchronous invocation, `event_age` (seconds) how long it keeps one. `revision` grows with each
     change of code or configuration, so that who keeps processes knows which are old. `url` is set
-    by the runner of a web function: where it answers HTTP.
+    by the runner of a web function: where it answers HTTP. `more` is what else was set, by the
+    API's own names (Description, ClsTopicId, …), `layer_versions` name and number of each layer.
 
     已部署的函数。
     """
@@ -75,6 +76,7 @@ class Deployed:
     environment: dict[str, str] = field(default_factory=dict)
     code: bytes = b""
     layers: tuple[bytes, ...] = ()
+    layer_versions: tuple[tuple[str, int], ...] = ()
     status: Status = "Creating"
     reason: str = ""
     triggers: dict[str, Trigger] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class Deployed:
     concurrency: int = 1
     revision: int = 0
     url: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 class Runner(Protocol):

@@ -1,0 +1,437 @@
+"""The emulated SCF's control plane: what functions there are, and what may be done to them when.
+
+Like the real one it works asynchronously: a function is Creating or Updating until GetFunction has
+been asked a number of times, and refuses what may not be done meanwhile. State is kept in memory.
+After the API's documents (583/17235 and below) and its list of states (583/115197).
+
+模拟 SCF 的控制面。
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from infra.tencent.emulator import configuration, triggers
+from infra.tencent.emulator.configuration import Objects
+from infra.tencent.emulator.deployed import Deployed, Outcome, Runner, Status, Trigger
+from infra.tencent.emulator.errors import ApiError
+from infra.tencent.emulator.layers import Layers
+
+VERSION = "2018-04-16"
+
+SYNC_BYTES = 6 * 2**20
+ASYNC_BYTES = 128 * 2**10
+_REMEMBERED = 1000
+_MOST_RETRIES = 2
+_EVENT_AGE = (60, 6 * 3600)
+# Of a function that is created as an image; the SDK's models know the first alone (the component
+# toolkit sends the rest).
+_UNDOCUMENTED = frozenset({"DeployMode", "NodeType", "NodeSpec", "DiskSize", "L5Enable"})
+
+
+class Scf:
+    """All functions of an account in one region. Its methods may be called from several threads.
+
+    `runner` runs them; without one an invocation is only noted. `objects` reads code out of
+    buckets, `looks` is how often GetFunction shows that something is still under way. `invoked`
+    holds what was asked to run, as (function, event, waited), in this order.
+
+    一个账号在一个地域内的全部函数。
+    """
+
+    def __init__(
+        self,
+        runner: Runner | None = None,
+        *,
+        objects: Objects | None = None,
+        appid: str = "1250000000",
+        looks: int = 1,
+    ) -> None:
+        self.runner = runner
+        self.functions: dict[tuple[str, str], Deployed] = {}
+        self.invoked: list[tuple[str, Any, bool]] = []
+        self.layers = Layers(objects, appid, looks)
+        self._objects, self._appid, self._looks = objects, appid, looks
+        self._left: dict[tuple[str, str], int] = {}
+        self._failures: dict[str, str] = {}
+        self._outcomes: OrderedDict[str, tuple[str, Outcome | None]] = OrderedDict()
+        self._lock = threading.RLock()
+        self._actions: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "CreateFunction": self._create,
+            "GetFunction": self._get,
+            "ListFunctions": self._list,
+            "UpdateFunctionCode": self._update_code,
+            "UpdateFunctionConfiguration": self._update_configuration,
+            "DeleteFunction": self._delete,
+            "CreateTrigger": self._create_trigger,
+            "UpdateTrigger": self._update_trigger,
+            "DeleteTrigger": self._delete_trigger,
+            "ListTriggers": self._list_triggers,
+            "GetFunctionEventInvokeConfig": self._get_retries,
+            "UpdateFunctionEventInvokeConfig": self._update_retries,
+            "PublishLayerVersion": self.layers.publish,
+            "GetLayerVersion": self.layers.get,
+            "ListLayerVersions": self.layers.list_versions,
+            "DeleteLayerVersion": self.layers.delete,
+            "GetRequestStatus": self._request_status,
+        }
+
+    def do(self, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what is asked; the answer without its request id. Raises `ApiError`.
+
+        执行一个操作。
+        """
+        _check_parameters(action, given)
+        if action in ("Invoke", "InvokeFunction"):
+            return self._invoke(action, given)  # outside the lock: it takes as long as it takes
+        if action not in self._actions:
+            raise ApiError("InvalidAction", f"{action} is not known here")
+        with self._lock:
+            return self._actions[action](given)
+
+    def fail_next(self, name: str, reason: str) -> None:
+        """The next creation or update of a function will not do: it ends in CreateFailed or
+        UpdateFailed.
+
+        使下一次创建或更新失败。
+        """
+        self._failures[name] = reason
+
+    def ended(self, name: str, outcome: Outcome) -> None:
+        """Note how an invocation ended that nobody waited for: its runner tells.
+
+        记录异步调用的结果。
+        """
+        with self._lock:
+            self._outcomes[outcome.request_id] = name, outcome
+            while len(self._outcomes) > _REMEMBERED:
+                self._outcomes.popitem(last=False)
+
+    def _create(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """CreateFunction: check all that is said of it, then begin to make it.
+
+        创建函数。
+        """
+        name = configuration.check_name(given.get("FunctionName"))
+        key = str(given.get("Namespace", "default")), name
+        if key[0] != "default":
+            raise ApiError("ResourceNotFound.Namespace", f"there is no namespace {key[0]}")
+        if key in self.functions:
+            raise ApiError("ResourceInUse.FunctionName", f"there is a function {name}")
+        kind = given.get("Type", "Event")
+        if kind not in ("Event", "HTTP"):
+            raise ApiError("InvalidParameterValue.Type", "Event or HTTP")
+        function = Deployed(name, key[0], kind, runtime=str(given.get("Runtime", "Python2.7")))
+        image = given.get("Code", {}).get("ImageConfig")
+        if function.runtime not in configuration.RUNTIMES and image is None:
+            raise ApiError("InvalidParameterValue.Runtime", f"{function.runtime} is not known")
+        if kind == "Event" and image is None and "Handler" not in given:
+            raise ApiError("InvalidParameterValue.Handler", "an event function has a handler")
+        configuration.apply(function, given)
+        if "Layers" in given:
+            function.layer_versions, function.layers = self.layers.of(given["Layers"])
+        if image is None:
+            function.code = configuration.code_of(given, self._objects, self._appid)
+        else:
+            function.more["ImageConfig"] = image
+        self.functions[key] = function
+        self._begin(function, "Creating")
+        return {}
+
+    def _get(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        function = self._found(given)
+        shown = _shown(function)
+        self._step(function)
+        return shown
+
+    def _list(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        space = str(given.get("Namespace", "default"))
+        found = sorted(one.name for one in self.functions.values() if one.namespace == space)
+        found = [name for name in found if str(given.get("SearchKey", "")) in name]
+        listed = [_listed(self.functions[space, name]) for name in _page(found, given)]
+        return {"Functions": listed, "TotalCount": len(found)}
+
+    def _update_code(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        function = self._steady(given, "FunctionNameStatusError")
+        packed = configuration.code_of(given, self._objects, self._appid)
+        if function.kind == "Event" and not given.get("Handler"):
+            raise ApiError("InvalidParameterValue.Handler", "the handler is told again with code")
+        configuration.apply(function, {k: given[k] for k in ("Handler",) if k in given})
+        function.code = packed
+        self._begin(function, "Updating")
+        return {}
+
+    def _update_configuration(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        function = self._steady(given, "FunctionStatusError")
+        if given.get("Runtime", function.runtime) != function.runtime:
+            raise ApiError("InvalidParameterValue.Runtime", "a function's runtime never changes")
+        layers = self.layers.of(given["Layers"]) if "Layers" in given else None
+        configuration.apply(function, given)
+        if layers is not None:
+            function.layer_versions, function.layers = layers
+        self._begin(function, "Updating")
+        return {}
+
+    def _delete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """DeleteFunction: it is gone some looks later, with its triggers.
+
+        删除函数。
+        """
+        function = self._found(given)
+        if function.status in ("Creating", "Updating", "Deleting"):
+            raise ApiError(
+                "FailedOperation.DeleteFunction", f"the function is {function.status.lower()}"
+            )
+        function.status = "Deleting"
+        self._left[function.namespace, function.name] = self._looks
+        if self.runner is not None:
+            self.runner.removed(function)
+        return {}
+
+    def _create_trigger(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """CreateTrigger: no two functions may want one event of one object.
+
+        创建触发器。
+        """
+        function = self._steady(given, "CreateTrigger")
+        trigger = triggers.parse(given)
+        for other in self.functions.values():
+            if any(triggers.overlap(trigger, one) for one in other.triggers.values()):
+                raise ApiError(
+                    "ResourceInUse.Cos", f"{other.name} has a trigger for the same objects"
+                )
+        triggers.add(function, trigger)
+        self._changed(function)
+        return {"TriggerInfo": triggers.shown(function, trigger, number=False)}
+
+    def _update_trigger(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        function = self._steady(given, "UpdateTrigger")
+        if given.get("Type") not in triggers.CHANGEABLE:
+            raise ApiError("InvalidParameterValue.Type", "such a trigger cannot be changed")
+        before = triggers.found(function, given)
+        function.triggers[before.name] = triggers.parse(given, before)
+        self._changed(function)
+        return {}
+
+    def _delete_trigger(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        function = self._steady(given, "DeleteTrigger")
+        del function.triggers[triggers.found(function, given).name]
+        self._changed(function)
+        return {}
+
+    def _list_triggers(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        function = self._found(given)
+        listed: list[Trigger] = _page(list(function.triggers.values()), given)
+        return {
+            "Triggers": [triggers.shown(function, one) for one in listed],
+            "TotalCount": len(function.triggers),
+        }
+
+    def _get_retries(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        function = self._found(given)
+        retries = [{"RetryNum": function.retries}]
+        return {"AsyncTriggerConfig": {"RetryConfig": retries, "MsgTTL": function.event_age}}
+
+    def _update_retries(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """UpdateFunctionEventInvokeConfig: how often and how long events are tried again.
+
+        更新异步重试配置。
+        """
+        function = self._found(given)
+        if function.kind == "HTTP":
+            raise ApiError(
+                "UnsupportedOperation.UpdateFunctionEventInvokeConfig", "of event functions alone"
+            )
+        config = given.get("AsyncTriggerConfig", {})
+        try:
+            retries, age = config["RetryConfig"][0]["RetryNum"], config["MsgTTL"]
+        except (KeyError, IndexError, TypeError):
+            raise ApiError(
+                "InvalidParameterValue.AsyncTriggerConfig", "RetryConfig and MsgTTL are meant"
+            ) from None
+        if retries not in range(_MOST_RETRIES + 1):
+            raise ApiError("LimitExceeded.RetryNum", f"0 to {_MOST_RETRIES}")
+        if age not in range(_EVENT_AGE[0], _EVENT_AGE[1] + 1):
+            raise ApiError("LimitExceeded.MsgTTL", "a minute to six hours")
+        function.retries, function.event_age = retries, age
+        self._changed(function)
+        return {}
+
+    def _invoke(self, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a function, or see to it that it is run; the answer's `Result`.
+
+        调用函数。
+        """
+        wait = action == "InvokeFunction" or given.get("InvocationType", "RequestResponse") == (
+            "RequestResponse"
+        )
+        if not wait and given.get("InvocationType") != "Event":
+            raise ApiError("InvalidParameterValue", "InvocationType is RequestResponse or Event")
+        text = given.get("Event" if action == "InvokeFunction" else "ClientContext") or "{}"
+        if not isinstance(text, str) or len(text.encode()) > (SYNC_BYTES if wait else ASYNC_BYTES):
+            raise ApiError("InvalidParameter.RequestTooLarge", "6 MB, or 128 KB asynchronously")
+        try:
+            event = json.loads(text)
+        except ValueError:
+            raise ApiError("InvalidParameter.Payload", "the event is no JSON") from None
+        with self._lock:
+            function = self._found(given)
+            if function.kind == "HTTP":
+                raise ApiError("UnsupportedOperation", "a web function is called by its URL")
+            if function.status in ("Creating", "CreateFailed", "Deleting"):
+                raise ApiError("FailedOperation.FunctionStatusError", "it is not active")
+            self.invoked.append((function.name, event, wait))
+        outcome = Outcome(str(uuid4()))
+        if self.runner is not None:
+            outcome = self.runner.invoke(function, event, wait=wait)
+        with self._lock:
+            if wait:
+                self.ended(function.name, outcome)
+            else:  # its end may have been told before its beginning
+                self._outcomes.setdefault(outcome.request_id, (function.name, None))
+        return {"Result": _result(function, outcome, waited=wait)}
+
+    def _request_status(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """GetRequestStatus: of an invocation that is not known, nothing.
+
+        查询调用状态。
+        """
+        function = self._found(given)
+        request_id = str(given.get("FunctionRequestId", ""))
+        name, outcome = self._outcomes.get(request_id, ("", None))
+        if name != function.name:
+            return {"TotalCount": 0, "Data": []}
+        code = 1 if outcome is None else 0 if outcome.error is None else -1
+        said = outcome or Outcome(request_id)
+        status = {
+            "FunctionName": name,
+            "RequestId": request_id,
+            "RetCode": code,
+            "RetMsg": said.error or said.result,
+            "Duration": round(said.seconds * 1000, 3),
+            "RetryNum": 0,
+        }
+        return {"TotalCount": 1, "Data": [status]}
+
+    def _found(self, given: Mapping[str, Any]) -> Deployed:
+        key = str(given.get("Namespace", "default")), str(given.get("FunctionName", ""))
+        function = self.functions.get(key)
+        if function is None:
+            raise ApiError("ResourceNotFound.FunctionName", f"there is no function {key[1]}")
+        return function
+
+    def _steady(self, given: Mapping[str, Any], code: str) -> Deployed:
+        """A function to which something may be done now."""
+        function = self._found(given)
+        if function.status not in ("Active", "UpdateFailed"):
+            raise ApiError(
+                f"FailedOperation.{code}", f"{function.name} is {function.status.lower()}"
+            )
+        return function
+
+    def _begin(self, function: Deployed, status: Status) -> None:
+        function.status, function.reason = status, ""
+        self._left[function.namespace, function.name] = self._looks
+        function.revision += 1
+        self._changed(function)
+
+    def _step(self, function: Deployed) -> None:
+        """One look has been taken: what is under way has come so much further.
+
+        推进函数状态。
+        """
+        key = function.namespace, function.name
+        if key not in self._left:
+            return
+        self._left[key] -= 1
+        if self._left[key] > 0:
+            return
+        del self._left[key]
+        if function.status == "Deleting":
+            del self.functions[key]
+            return
+        reason = self._failures.pop(function.name, "")
+        failed: Status = "CreateFailed" if function.status == "Creating" else "UpdateFailed"
+        function.status, function.reason = (failed if reason else "Active"), reason
+
+    def _changed(self, function: Deployed) -> None:
+        if self.runner is not None:
+            self.runner.changed(function)
+
+
+def _check_parameters(action: str, given: Mapping[str, Any]) -> None:
+    """Whether the SDK's model of the action has every parameter that was sent."""
+    from tencentcloud.scf.v20180416 import models
+
+    model = getattr(models, f"{action}Request", None)
+    known = {name.lstrip("_") for name in vars(model())} if model else set()
+    if unknown := sorted(set(given) - known - _UNDOCUMENTED):
+        raise ApiError("UnknownParameter", f"{action} has no parameter {unknown[0]}")
+
+
+def _page(found: list[Any], given: Mapping[str, Any]) -> list[Any]:
+    offset, limit = int(given.get("Offset", 0)), int(given.get("Limit", 20))
+    return found[offset : offset + limit]
+
+
+def _listed(function: Deployed) -> dict[str, Any]:
+    return {
+        "FunctionName": function.name,
+        "Namespace": function.namespace,
+        "Type": function.kind,
+        "Runtime": function.runtime,
+        "Status": function.status,
+        "Description": function.more.get("Description", ""),
+    }
+
+
+def _shown(function: Deployed) -> dict[str, Any]:
+    """A function as GetFunction shows it.
+
+    函数的返回形式。
+    """
+    reasons = [{"ErrorCode": "FailedOperation", "ErrorMessage": function.reason}]
+    variables = [{"Key": key, "Value": value} for key, value in function.environment.items()]
+    layers = [{"LayerName": n, "LayerVersion": v} for n, v in function.layer_versions]
+    return {
+        **replace(function).more,
+        **_listed(function),
+        "Handler": function.handler,
+        "Timeout": function.timeout,
+        "InitTimeout": function.init_timeout,
+        "MemorySize": function.memory,
+        "Environment": {"Variables": variables},
+        "VpcConfig": {"VpcId": "", "SubnetId": "", **function.vpc},
+        "Role": function.role,
+        "Layers": layers,
+        "CodeSize": len(function.code),
+        "FunctionVersion": "$LATEST",
+        "StatusReasons": reasons if function.reason else [],
+        "Triggers": [triggers.shown(function, one) for one in function.triggers.values()],
+    }
+
+
+def _result(function: Deployed, outcome: Outcome, *, waited: bool) -> dict[str, Any]:
+    """An invocation's `Result`; who did not wait learns its id alone.
+
+    调用结果的返回形式。
+    """
+    if not waited:
+        return {"FunctionRequestId": outcome.request_id}
+    milliseconds = round(outcome.seconds * 1000, 3)
+    return {
+        "FunctionRequestId": outcome.request_id,
+        "InvokeResult": 0 if outcome.error is None else 1,
+        "RetMsg": outcome.result,
+        "ErrMsg": outcome.error or "",
+        "Log": outcome.log[-4096:],
+        "Duration": milliseconds,
+        "BillDuration": milliseconds,
+        "MemUsage": function.memory * 2**20,
+    }
