@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,15 @@ def parse(event: Any) -> Event:
     """What happened, from the event's JSON; anything unknown counts as a wake-up.
 
     Shapes: EventBridge Scheduler ("detail-type": "Scheduled Event"), S3 by way of EventBridge
-    ("Object Created", the key as it is), S3 notifications ("Records" with URL-encoded keys), `WAKE`
-    and `help_event`. EventBridge's older rules send the same "detail-type" as its Scheduler.
+    ("Object Created", the key as it is), S3 notifications ("Records" with URL-encoded keys), SCF's
+    timer ("Type": "Timer") and COS's notifications ("Records", see `_cos_key`), `WAKE` and
+    `help_event`. EventBridge's older rules send the same "detail-type" as its Scheduler.
 
     解析事件。
     """
     if not isinstance(event, Mapping):
         return Wake()
-    if event.get("detail-type") == "Scheduled Event":
+    if event.get("detail-type") == "Scheduled Event" or event.get("Type") == "Timer":
         return Timer()
     if event.get("detail-type") == "Object Created":
         return ObjectsCreated(_rule_keys(event))
@@ -83,7 +85,7 @@ def parse(event: Any) -> Event:
         return Help(tuple(name for name in known if isinstance(name, str)))
     records = event.get("Records")
     if isinstance(records, list):
-        keys = [_s3_key(record) for record in records]
+        keys = [_record_key(record) for record in records]
         return ObjectsCreated(tuple(key for key in keys if key))
     return Wake()
 
@@ -96,8 +98,77 @@ def _rule_keys(event: Mapping[str, Any]) -> tuple[str, ...]:
     return (key,) if isinstance(key, str) and key else ()
 
 
-def _s3_key(record: Any) -> str:
+def _record_key(record: Any) -> str:
+    """The key of one record of a bucket; "" if it tells of no new object."""
+    if not isinstance(record, Mapping):
+        return ""
+    told = record.get("cos")
+    if isinstance(told, Mapping):
+        return _cos_key(told) if _is_new(record.get("event")) else ""
     try:
-        return unquote_plus(record["s3"]["object"]["key"])
+        return unquote_plus(record["s3"]["object"]["key"]) if _is_new(record) else ""
     except (KeyError, TypeError, AttributeError):
         return ""
+
+
+def _is_new(told: Any) -> bool:
+    """Whether it is an object's creation; buckets tell of removals and restores as well."""
+    name = told.get("eventName") if isinstance(told, Mapping) else None
+    return not isinstance(name, str) or "ObjectCreated" in name
+
+
+_QUOTED = re.compile(r'(?:[!"$&->@-~]|%[0-9A-Fa-f]{2})+')
+"""A path that may be percent-encoded; others have spaces, or a lone percent sign."""
+
+
+def _cos_key(told: Mapping[str, Any]) -> str:
+    """The key in a record of COS; "" without one.
+
+    It stands there as `/<appid>/<bucket>/<key>`, after a slash alone in older events, and again as
+    the path of the object's URL. No page says whether either is percent-encoded (in events that
+    people have shown the URL is, strictly, and the key is not): what both can be read as is the
+    key, the URL being taken for encoded where it may be.
+
+    读取 COS 事件中的对象键。
+    """
+    named, bucket = told.get("cosObject"), told.get("cosBucket")
+    if not isinstance(named, Mapping) or not isinstance(named.get("key"), str):
+        return ""
+    written = named["key"]
+    readings = [_without_bucket(one, bucket) for one in (written, *_decoded(written, "replace"))]
+    paths = _paths(named.get("url"))
+    if not written:
+        return paths[0] if paths else ""
+    return next((path for path in paths if path in readings), readings[0])
+
+
+def _paths(url: Any) -> tuple[str, ...]:
+    """What the path of a URL can be read as, the likeliest first; none of what is no URL.
+
+    URL 路径的各种读法。
+    """
+    if not isinstance(url, str):
+        return ()
+    path = url.partition("://")[2].partition("/")[2]
+    if _QUOTED.fullmatch(path):
+        try:
+            decoded, as_form = _decoded(path, "strict")
+            return (decoded, path, as_form)
+        except UnicodeDecodeError:
+            pass
+    return (path,) if path else ()
+
+
+def _decoded(text: str, errors: str) -> tuple[str, str]:
+    return unquote(text, errors=errors), unquote_plus(text, errors=errors)
+
+
+def _without_bucket(key: str, bucket: Any) -> str:
+    """A key without the account and bucket, or the slash, that COS writes before it: once."""
+    if isinstance(bucket, Mapping):
+        account, name = str(bucket.get("appid")), str(bucket.get("name"))
+        for called in (name, name.removesuffix(f"-{account}")):
+            place = f"/{account}/{called}/"
+            if key.startswith(place):
+                return key[len(place) :]
+    return key.removeprefix("/")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,60 @@ OBJECTS = """
   ]
 }
 """
+SCF_TIMER = """
+{
+  "Type": "Timer",
+  "TriggerName": "EveryMinute",
+  "Time": "2026-11-21T21:00:00Z",
+  "Message": ""
+}
+"""
+COS_OBJECT = """
+{
+  "Records": [
+    {
+      "cos": {
+        "cosSchemaVersion": "1.0",
+        "cosObject": {
+          "url": "http://maquette-1250000000.cos.ap-guangzhou.myqcloud.com/incoming/J/3-0-model.glb",
+          "meta": {
+            "x-cos-request-id": "NWMxOWY4MGFfMjViMjU4NjRfMTUyMV8yNzhhZjM=",
+            "Content-Type": "model/gltf-binary",
+            "ETag": "\\"0d7316832fef232e5dcdcf81f39bfdba\\"",
+            "x-cos-storage-class": "Standard"
+          },
+          "vid": "",
+          "key": "/1250000000/maquette/incoming/J/3-0-model.glb",
+          "size": 1029
+        },
+        "cosBucket": {
+          "region": "gz",
+          "name": "maquette",
+          "appid": "1250000000",
+          "cosRegion": "ap-guangzhou",
+          "s3Region": "ap-guangzhou"
+        },
+        "cosNotificationId": "unkown"
+      },
+      "event": {
+        "eventName": "cos:ObjectCreated:CompleteMultipartUpload",
+        "eventVersion": "1.0",
+        "eventTime": 1795294800,
+        "eventSource": "qcs::cos",
+        "requestParameters": {
+          "requestSourceIP": "192.168.15.101",
+          "requestHeaders": {
+            "Authorization": "q-sign-algorithm=sha1&q-ak=AKID&q-sign-time=1795294740;1795298400"
+          }
+        },
+        "eventQueue": "qcs:0:scf:ap-guangzhou:appid/1250000000:default.postprocess.$LATEST",
+        "reservedInfo": "",
+        "reqid": 179398952
+      }
+    }
+  ]
+}
+"""
 
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -102,6 +157,136 @@ def record(key: Any) -> dict[str, Any]:
 
 def test_a_schedule_is_a_timer() -> None:
     assert parse(json.loads(SCHEDULER)) == Timer()
+
+
+def cos_record(written: Any, path: Any = None, *, event: str = "Put") -> dict[str, Any]:
+    """COS's record of an object: its key as the event has it, and the path of its URL."""
+    url = f"http://maquette-1250000000.cos.ap-guangzhou.myqcloud.com/{path}"
+    return {
+        "cos": {
+            "cosObject": {"key": written, **({} if path is None else {"url": url})},
+            "cosBucket": {"name": "maquette", "appid": "1250000000", "region": "gz"},
+        },
+        "event": {"eventName": f"cos:ObjectCreated:{event}"},
+    }
+
+
+@pytest.mark.parametrize("message", ["", "poll", "{}", None])
+def test_a_timer_of_scf_is_a_timer_whatever_its_message_says(message: str | None) -> None:
+    assert parse({**json.loads(SCF_TIMER), "Message": message}) == Timer()
+
+
+def test_a_new_object_of_cos_is_named_without_its_account_and_bucket() -> None:
+    assert parse(json.loads(COS_OBJECT)) == ObjectsCreated(("incoming/J/3-0-model.glb",))
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "key"),
+    [
+        # What people have logged: the URL is encoded, and strictly; the key is not.
+        ("!!!", "%21%21%21", "!!!"),
+        ("incoming/J/a chair.glb", "incoming/J/a%20chair.glb", "incoming/J/a chair.glb"),
+        ("incoming/J/木椅.glb", "incoming/J/%E6%9C%A8%E6%A4%85.glb", "incoming/J/木椅.glb"),
+        ("incoming/J/🪑.glb", "incoming/J/%F0%9F%AA%91.glb", "incoming/J/🪑.glb"),
+        ("incoming/J/100%.glb", "incoming/J/100%25.glb", "incoming/J/100%.glb"),
+        ("incoming/J/100%25.glb", "incoming/J/100%2525.glb", "incoming/J/100%25.glb"),
+        ("incoming/J/1+1.glb", "incoming/J/1%2B1.glb", "incoming/J/1+1.glb"),
+        ("incoming/J/1+1.glb", "incoming/J/1+1.glb", "incoming/J/1+1.glb"),
+        ("incoming/J/a?b#c&d.glb", "incoming/J/a%3Fb%23c%26d.glb", "incoming/J/a?b#c&d.glb"),
+        ("incoming//a.glb", "incoming//a.glb", "incoming//a.glb"),
+        # Neither is.
+        ("incoming/J/a chair.glb", "incoming/J/a chair.glb", "incoming/J/a chair.glb"),
+        ("incoming/J/木椅.glb", "incoming/J/木椅.glb", "incoming/J/木椅.glb"),
+        ("incoming/J/100%.glb", "incoming/J/100%.glb", "incoming/J/100%.glb"),
+        ("incoming/J/100%ab.glb", "incoming/J/100%ab.glb", "incoming/J/100%ab.glb"),
+        ("incoming/J/a?b#c.glb", "incoming/J/a?b#c.glb", "incoming/J/a?b#c.glb"),
+        # Both are.
+        ("incoming/J/a%20chair.glb", "incoming/J/a%20chair.glb", "incoming/J/a chair.glb"),
+        ("incoming/J/%E6%9C%A8.glb", "incoming/J/%E6%9C%A8.glb", "incoming/J/木.glb"),
+        ("incoming/J/100%25.glb", "incoming/J/100%25.glb", "incoming/J/100%.glb"),
+        ("incoming%2FJ%2Fa.glb", "incoming%2FJ%2Fa.glb", "incoming/J/a.glb"),
+        # The key is, in one way or the other, and the URL is not, or in its own way.
+        ("incoming/J/%E6%9C%A8.glb", "incoming/J/木.glb", "incoming/J/木.glb"),
+        ("incoming/J/a+chair.glb", "incoming/J/a%20chair.glb", "incoming/J/a chair.glb"),
+        ("incoming/J/a+chair.glb", "incoming/J/a chair.glb", "incoming/J/a chair.glb"),
+        ("incoming/J/a chair.glb", "incoming/J/a+chair.glb", "incoming/J/a chair.glb"),
+        # No URL, or one that says something else: the key as it stands.
+        ("incoming/J/a+b%20c.glb", None, "incoming/J/a+b%20c.glb"),
+        ("incoming/J/a.glb", "", "incoming/J/a.glb"),
+        ("incoming/J/a.glb", "elsewhere.glb", "incoming/J/a.glb"),
+        # What stands before a key is taken off once.
+        ("1250000000/maquette/a.glb", "1250000000/maquette/a.glb", "1250000000/maquette/a.glb"),
+        ("/1250000000/maquette/a.glb", "/1250000000/maquette/a.glb", "/1250000000/maquette/a.glb"),
+        ("a/1250000000/maquette/b", "a/1250000000/maquette/b", "a/1250000000/maquette/b"),
+    ],
+)
+def test_a_key_of_cos_is_what_key_and_url_can_both_be_read_as(
+    written: str, path: str | None, key: str
+) -> None:
+    record = cos_record(f"/1250000000/maquette/{written}", path)
+    assert parse({"Records": [record]}) == ObjectsCreated((key,))
+
+
+def test_a_key_of_cos_that_is_encoded_with_what_stands_before_it_is_read() -> None:
+    written = "%2F1250000000%2Fmaquette%2Fincoming%2FJ%2F%E6%9C%A8.glb"
+    record = cos_record(written, "incoming/J/%E6%9C%A8.glb")
+    assert parse({"Records": [record]}) == ObjectsCreated(("incoming/J/木.glb",))
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        {"name": "maquette-1250000000", "appid": "1250000000"},
+        {"name": "maquette", "appid": 1250000000},
+        {"name": "maquette-1250000000", "appid": 1250000000},
+    ],
+)
+def test_the_account_may_be_a_number_and_stand_in_the_buckets_name(bucket: Any) -> None:
+    record = cos_record("/1250000000/maquette/incoming/a b", "incoming/a%20b")
+    record["cos"]["cosBucket"] = bucket
+    assert parse({"Records": [record]}) == ObjectsCreated(("incoming/a b",))
+
+
+def test_an_older_event_of_cos_has_a_slash_alone_before_the_key() -> None:
+    record = cos_record("/test.jpg")
+    record["cos"]["cosObject"]["url"] = "Origin server URL for accessing files"
+    assert parse({"Records": [record]}) == ObjectsCreated(("test.jpg",))
+
+
+def test_a_record_of_cos_without_a_key_is_named_by_its_url() -> None:
+    event = {"Records": [cos_record("", "incoming/J/%E6%9C%A8.glb"), cos_record("")]}
+    assert parse(event) == ObjectsCreated(("incoming/J/木.glb",))
+
+
+@pytest.mark.parametrize("name", ["Put", "Post", "Copy", "CompleteMultipartUpload", "Origin", "*"])
+def test_however_an_object_of_cos_came_to_be_it_is_new(name: str) -> None:
+    record = cos_record("/1250000000/maquette/a.glb", "a.glb", event=name)
+    assert parse({"Records": [record]}) == ObjectsCreated(("a.glb",))
+
+
+@pytest.mark.parametrize(
+    "name", ["cos:ObjectRemove:Delete", "cos:ObjectRemove:*", "cos:ObjectRestore:Completed"]
+)
+def test_what_is_gone_or_back_from_the_archive_is_no_new_object(name: str) -> None:
+    gone = {**cos_record("/1250000000/maquette/a.glb"), "event": {"eventName": name}}
+    assert parse({"Records": [gone]}) == ObjectsCreated(())
+    removed = {**record("a.glb"), "eventName": "ObjectRemoved:Delete"}
+    assert parse({"Records": [removed]}) == ObjectsCreated(())
+
+
+def test_records_of_cos_come_several_at_once_and_broken_ones_are_passed_over() -> None:
+    broken: list[Any] = [
+        {"cos": {}},
+        {"cos": None},
+        {"cos": {"cosObject": "a"}},
+        cos_record(None, "a"),
+        cos_record(7),
+        cos_record(["a"]),
+    ]
+    good = [cos_record("/1250000000/maquette/a", "a"), cos_record("/1250000000/maquette/b", "b")]
+    without_event = {"cos": cos_record("/1250000000/maquette/c", "c")["cos"], "event": 3}
+    event = {"Records": [*broken, *good, without_event]}
+    assert parse(event) == ObjectsCreated(("a", "b", "c"))
 
 
 def test_a_new_object_is_named_by_its_key() -> None:
@@ -175,8 +360,18 @@ shapes = st.fixed_dictionaries(
         "detail": any_json | st.builds(lambda item: {"object": item}, any_json),
         "Records": any_json
         | st.lists(
-            any_json | st.builds(record, any_json) | st.builds(lambda s3: {"s3": s3}, any_json)
+            any_json
+            | st.builds(record, any_json)
+            | st.builds(lambda s3: {"s3": s3}, any_json)
+            | st.builds(cos_record, any_json, any_json)
+            | st.builds(lambda cos, event: {"cos": cos, "event": event}, any_json, any_json)
+            | st.builds(
+                lambda item, bucket: {"cos": {"cosObject": item, "cosBucket": bucket}},
+                st.fixed_dictionaries({"key": any_json, "url": any_json}),
+                any_json,
+            )
         ),
+        "Type": any_json | st.just("Timer"),
         "maquette": any_json | st.just("help"),
         "providers": any_json,
     },
@@ -186,3 +381,10 @@ shapes = st.fixed_dictionaries(
 @given(any_json | shapes)
 def test_no_json_whatever_raises(event: Any) -> None:
     assert isinstance(parse(event), Timer | Wake | Help | ObjectsCreated)
+
+
+@given(st.text(min_size=1))
+def test_a_key_of_cos_is_read_back_whatever_its_characters_are(key: str) -> None:
+    written = key.encode("utf-8", "replace").decode()
+    record = cos_record(f"/1250000000/maquette/{written}", quote(written, safe="/"))
+    assert parse({"Records": [record]}) == ObjectsCreated((written,))
