@@ -43,12 +43,20 @@ _NOT_ABOVE = (
 SCHEMES: Mapping[str, tuple[str, ...]] = {
     "store_url": ("dynamodb", "sqlite"),
     "bucket_url": ("file", "s3"),
-    "wake_url": ("", "lambda"),
-    "secrets_url": ("", "secretsmanager", "ssm"),
+    "wake_url": ("", "lambda", "scf"),
+    "secrets_url": ("", "secretsmanager", "ssm", "tencent-ssm"),
 }
 """What the URLs of parts may begin with; `shared.wiring` has an adapter for each."""
 _NAMED = ("dynamodb", "s3", "lambda")
 _PATHS = ("file", "secretsmanager", "ssm")
+_FORMS: Mapping[str, tuple[str, str]] = {
+    "scf": (r"scf://[A-Za-z][\w-]*(\?namespace=[\w-]+)?", "scf://PREFIX[?namespace=NAME]"),
+    "tencent-ssm": (
+        r"tencent-ssm:///[A-Za-z0-9][\w-]*(\?version=[\w.-]+)?",
+        "tencent-ssm:///NAME[?version=NAME], with three slashes",
+    ),
+}
+"""URLs of one form alone: an expression for it, and how it is written."""
 
 # As browsers write an origin: no path, not even its slash, and the host in lower case.
 _ORIGIN = re.compile(r"https?://(?:[^\s/?#@:\[\]*A-Z]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -90,7 +98,7 @@ class Settings(BaseModel):
     bucket_url: str
     wake_url: str = ""
     secrets_url: str = ""
-    metrics: Literal["off", "emf"] = "off"
+    metrics: Literal["off", "cls", "emf"] = "off"
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = "http://127.0.0.1:8000"
     link_secret: Secrets
     origin_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
@@ -188,6 +196,9 @@ class Settings(BaseModel):
             raise ValueError(f"write it as {parts.scheme}://NAME")
         if parts.scheme in _PATHS and (parts.netloc or not parts.path.strip("/")):
             raise ValueError(f"write it as {parts.scheme}:///PATH, with three slashes")
+        expression, form = _FORMS.get(parts.scheme, (".*", ""))
+        if not re.fullmatch(expression, value, re.ASCII | re.DOTALL):
+            raise ValueError(f"write it as {form}")
         return value
 
     @field_validator("cors_origins")

@@ -51,6 +51,7 @@ from shared.providers.guarded import Guarded
 from shared.providers.limits import ToldLimits
 from shared.providers.registry import PROVIDERS
 from shared.records import Unreadable
+from shared.secret_values import SecretsUnavailable
 from shared.store.base import Store
 from shared.store.tables import OLD_LANES
 from shared.waiting import Waiters, held
@@ -166,23 +167,37 @@ def _lambda(settings: Settings) -> Waker:
     return LambdaWake(urlsplit(settings.wake_url).netloc)
 
 
-WAKERS: dict[str, Callable[[Settings], Waker]] = {"": lambda _: _Timers(), "lambda": _lambda}
+def _scf(settings: Settings) -> Waker:
+    from shared.tencent.wake import ScfWake
+
+    return ScfWake.at(settings.wake_url)
+
+
+WAKERS: dict[str, Callable[[Settings], Waker]] = {
+    "": lambda _: _Timers(),
+    "lambda": _lambda,
+    "scf": _scf,
+}
 """How functions are woken, by the scheme of `wake_url`."""
 
 
 def _aws_secrets(url: str) -> Mapping[str, str]:
-    from shared.aws.secrets import SecretsUnavailable, read
+    from shared.aws.secrets import read
 
-    try:
-        return read(url)
-    except SecretsUnavailable as error:
-        raise config.SettingsError([f"MAQUETTE_SECRETS_URL: {error}"]) from None
+    return read(url)
+
+
+def _tencent_secrets(url: str) -> Mapping[str, str]:
+    from shared.tencent.secrets import read
+
+    return read(url)
 
 
 SECRETS: dict[str, Callable[[str], Mapping[str, str]]] = {
     "": lambda _: {},
     "secretsmanager": _aws_secrets,
     "ssm": _aws_secrets,
+    "tencent-ssm": _tencent_secrets,
 }
 """Where settings that are secret are read from, by the scheme of `secrets_url`."""
 
@@ -193,7 +208,17 @@ def _emf(settings: Settings, clock: Clock) -> Metrics:
     return Gathered(Emf(settings.stage), clock.now)
 
 
-METRICS: dict[str, Callable[[Settings, Clock], Metrics]] = {"off": lambda *_: OFF, "emf": _emf}
+def _cls(settings: Settings, clock: Clock) -> Metrics:
+    from shared.tencent.cls import Cls
+
+    return Gathered(Cls(settings.stage), clock.now)
+
+
+METRICS: dict[str, Callable[[Settings, Clock], Metrics]] = {
+    "off": lambda *_: OFF,
+    "cls": _cls,
+    "emf": _emf,
+}
 """Where measurements go, by the setting `metrics`."""
 
 
@@ -510,7 +535,11 @@ def _environment() -> dict[str, str]:
     """The process's environment, which goes first, above the secrets kept elsewhere."""
     url = os.environ.get("MAQUETTE_SECRETS_URL", "")
     # One that is not known is named with all other faults.
-    secrets = SECRETS.get(urlsplit(url).scheme, SECRETS[""])(url)
+    read = SECRETS.get(url.partition(":")[0], SECRETS[""])
+    try:
+        secrets = read(url)
+    except SecretsUnavailable as error:
+        raise config.SettingsError([f"MAQUETTE_SECRETS_URL: {error}"]) from None
     return {**secrets, **{name: value for name, value in os.environ.items() if value}}
 
 
@@ -523,7 +552,8 @@ def _secrets(settings: Settings) -> Iterator[str]:
                 yield from (text, text.partition(":")[2], text.removeprefix("whsec_"))
     for credentials in _credentials(settings).values():
         yield from (one.secret.get_secret_value() for one in credentials)
-    yield urlsplit(settings.store_url).password or ""
+    password = urlsplit(settings.store_url).password or ""
+    yield from (password, unquote(password))  # as the URL spells it, and as the driver sends it
 
 
 def _credentials(settings: Settings) -> dict[str, Sequence[Credential]]:

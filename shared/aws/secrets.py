@@ -5,19 +5,12 @@
 
 from __future__ import annotations
 
-import json
 from urllib.parse import urlsplit
 
 from shared.aws.clients import client
+from shared.secret_values import SecretsUnavailable, by_variable
 
 _SECONDS = 5.0
-
-
-class SecretsUnavailable(Exception):
-    """The secrets cannot be read; the message says which, and never what they are.
-
-    无法读取密钥。
-    """
 
 
 def read(url: str) -> dict[str, str]:
@@ -54,7 +47,4 @@ def _parameters(path: str) -> dict[str, str]:
 
 def _secret(name: str) -> dict[str, str]:
     answer = client("secretsmanager", seconds=_SECONDS).get_secret_value(SecretId=name)
-    values = json.loads(answer["SecretString"])
-    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
-        raise ValueError("not a JSON object of texts")
-    return values
+    return by_variable(answer["SecretString"])

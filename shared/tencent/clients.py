@@ -31,6 +31,8 @@ VERSIONS = {
 }
 """The version of each service's API that the calls here are written for."""
 
+_PERMISSIONS = {"Invoke": "InvokeFunction"}
+"""What allows an action, where it has another name (document 583/18014)."""
 _PART = "cloud's API"
 _AGAIN = frozenset({"ClientNetworkError", "ServerNetworkError", "InternalError"})
 _TOO_OFTEN = "RequestLimitExceeded"
@@ -272,7 +274,7 @@ def _advice(service: str, action: str, code: str) -> str:
     if code == "AuthFailure.TokenFailure":
         return "the session token has run out, or belongs to another key"
     if code.startswith(("UnauthorizedOperation", "AuthFailure.UnauthorizedOperation")):
-        return f"the role or key must be allowed {service}:{action}"
+        return f"the role or key must be allowed {service}:{_PERMISSIONS.get(action, action)}"
     if code.startswith("AuthFailure"):
         return "see TENCENTCLOUD_SECRETID, or TENCENTCLOUD_SECRET_ID, and the key beside it"
     if code.startswith("UnsupportedRegion"):

@@ -68,8 +68,27 @@ WRONG: dict[str, list[str]] = {
     "preview": ["yes", "Off"],
     "store_url": ["", "redis://cache", "maquette.db", "dynamodb:///table", "http://[::1"],
     "bucket_url": ["", "ftp://files", "/a/folder", "s3:bucket", "file://bucket/x", "file://"],
-    "wake_url": ["sqs://queue", "maquette-dev", "lambda://"],
-    "secrets_url": ["vault://secrets", "ssm://maquette/dev", "secretsmanager://"],
+    "wake_url": [
+        "sqs://queue",
+        "maquette-dev",
+        "lambda://",
+        "scf://",
+        "scf://maquette-dev/poll",
+        "scf://maquette-dev?namespace=",
+        "scf://maquette-dev?region=ap-guangzhou",
+        "scf://maquette-dev?namespace=a&namespace=b",
+        "scf://user@maquette-dev",
+    ],
+    "secrets_url": [
+        "vault://secrets",
+        "ssm://maquette/dev",
+        "secretsmanager://",
+        "tencent-ssm://maquette-dev",
+        "tencent-ssm:///",
+        "tencent-ssm:///maquette/dev",
+        "tencent-ssm:///maquette-dev?version=",
+        "tencent-ssm:///maquette-dev?stage=dev",
+    ],
     "public_url": ["maquette.example", "ftp://maquette.example", "https://maquette.example/?a=1"],
     "link_secret": ["", HIDDEN, f"{LINK},{HIDDEN}", f"{LINK},{LINK}", ","],
     "cors_origins": [
@@ -281,6 +300,20 @@ def test_names_of_others_are_not_ours_to_refuse() -> None:
         del services[name]
     assert faults_of({**GOOD, **services, **theirs, "MAQUETTE_HOME": "/x"}) is None
     assert {name.upper() for name in GpuSettings.model_fields} == misspelt._SERVICE
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wake_url", "scf://maquette-dev"),
+        ("wake_url", "scf://maquette-dev?namespace=shop_1"),
+        ("secrets_url", "tencent-ssm:///maquette-dev"),
+        ("secrets_url", "tencent-ssm:///maquette-dev?version=v1.2"),
+        ("metrics", "cls"),
+    ],
+)
+def test_what_tencent_cloud_calls_for_is_taken(name: str, value: str) -> None:
+    assert getattr(config.load({**DEPLOYED, variable_of(name): value}), name) == value
 
 
 def test_the_schemes_are_those_that_there_is_an_adapter_for() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,24 +10,17 @@ from typing import Any
 import pytest
 
 from infra.tencent.emulator import tc3
-from infra.tencent.emulator.tc3 import Key
 from shared import skew
 from shared.tencent import clients
 from shared.tencent.clients import EndpointWrong, RegionMissing, TencentError, call
 from shared.tencent.credentials import CredentialsMissing
 from tests.receivers import Behaviour, Receiver, answer, cut_off, give, hang, nonsense, reset
-
-KEYS = {"test-id": Key("test-key-of-the-emulator"), "next-id": Key("next-key", "next-token")}
+from tests.unit.tencent.api import Api, set_up
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    for name in list(os.environ):
-        if name.startswith(("TENCENT", "HTTP_PROXY", "http_proxy")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TENCENTCLOUD_SECRETID", "test-id")
-    monkeypatch.setenv("TENCENTCLOUD_SECRETKEY", "test-key-of-the-emulator")
-    monkeypatch.setenv("TENCENTCLOUD_REGION", "ap-guangzhou")
+    set_up(monkeypatch)
     monkeypatch.setattr(time, "sleep", lambda seconds: pauses.append(seconds))
     pauses.clear()
     skew.forget()
@@ -48,25 +40,6 @@ def said(content_type: str = "application/json", **response: Any) -> Behaviour:
 
 def failed(code: str, content_type: str = "application/json") -> Behaviour:
     return said(content_type, Error={"Code": code, "Message": "in words"})
-
-
-class Api(Receiver):
-    """The API, which `call` is led to by the environment."""
-
-    def __enter__(self) -> Api:
-        super().__enter__()
-        os.environ["TENCENT_ENDPOINT"] = self.url("")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        del os.environ["TENCENT_ENDPOINT"]
-        super().__exit__(*error)
-
-    def callers(self) -> list[tc3.Caller]:
-        return [
-            tc3.verify("POST", one.headers, one.body, KEYS, now=time.time())
-            for one in self.requests
-        ]
 
 
 def test_a_call_is_signed_and_its_answer_is_what_the_api_said() -> None:
@@ -161,8 +134,8 @@ def test_a_call_goes_out_once_unless_more_is_said_and_what_is_wrong_is_not_repea
         ("AuthFailure.SignatureExpire", "clock"),
         ("AuthFailure.TokenFailure", "session token"),
         ("AuthFailure.SecretIdNotFound", "TENCENTCLOUD_SECRET_ID"),
-        ("AuthFailure.UnauthorizedOperation", "scf:Invoke"),
-        ("UnauthorizedOperation.CAM", "scf:Invoke"),
+        ("AuthFailure.UnauthorizedOperation", "scf:InvokeFunction"),
+        ("UnauthorizedOperation.CAM", "scf:InvokeFunction"),
         ("UnsupportedRegion", "TENCENTCLOUD_REGION"),
     ],
 )
