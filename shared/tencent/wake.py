@@ -58,6 +58,10 @@ class ScfWake:
         self._invoke("poll", help_event(provider))
 
     def _invoke(self, function: str, event: Mapping[str, Any]) -> None:
+        """Send an event to a function without waiting for what becomes of it.
+
+        异步调用一个函数。
+        """
         call(
             "scf",
             "Invoke",

@@ -91,6 +91,10 @@ class Ssm:
             return perform(parameters)
 
     def _create(self, parameters: Mapping[str, Any]) -> Answer:
+        """Make a secret with its first version; the second of two is told that it exists.
+
+        创建凭据。
+        """
         name = _text(parameters, "SecretName", _NAME)
         version = _text({"VersionId": FIRST_VERSION, **parameters}, "VersionId", _VERSION_ID)
         value = _value(parameters)
@@ -114,6 +118,10 @@ class Ssm:
         }
 
     def _put(self, parameters: Mapping[str, Any]) -> Answer:
+        """Put a further version beside those that there are.
+
+        新增一个版本。
+        """
         secret = self._kept(parameters)
         version = _text(parameters, "VersionId", _VERSION_ID)
         value = _value(parameters)
@@ -166,6 +174,10 @@ class Ssm:
         return {"SecretName": secret.name}
 
     def _delete(self, parameters: Mapping[str, Any]) -> Answer:
+        """Delete a secret at once, or after some days in which it can be restored.
+
+        删除凭据。
+        """
         secret = self._kept(parameters)
         days = _number(parameters, "RecoveryWindowInDays")
         if days > 30:
