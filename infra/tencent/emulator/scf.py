@@ -24,6 +24,7 @@ from infra.tencent.emulator.errors import ApiError
 from infra.tencent.emulator.layers import Layers
 
 VERSION = "2018-04-16"
+REGION = "ap-guangzhou"
 
 SYNC_BYTES = 6 * 2**20
 ASYNC_BYTES = 128 * 2**10
@@ -82,7 +83,7 @@ class Scf:
             "GetRequestStatus": self._request_status,
         }
 
-    def do(self, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Do what is asked; the answer without its request id. Raises `ApiError`.
 
         执行一个操作。
@@ -207,6 +208,8 @@ class Scf:
                     "ResourceInUse.Cos", f"{other.name} has a trigger for the same objects"
                 )
         triggers.add(function, trigger)
+        if trigger.kind == "http" and self.runner is None:
+            function.url = f"https://{self._appid}-{len(self.functions)}.{REGION}.tencentscf.com"
         self._changed(function)
         return {"TriggerInfo": triggers.shown(function, trigger, number=False)}
 

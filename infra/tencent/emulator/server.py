@@ -17,10 +17,11 @@ from uuid import uuid4
 
 from infra.tencent.emulator import tc3
 from infra.tencent.emulator.errors import ApiError, Dropped
+from infra.tencent.emulator.scf import REGION
 from infra.tencent.emulator.tc3 import Caller, Key, Refused
 
 SECRET_ID, SECRET_KEY = "test-id", "test-key-of-the-emulator"
-REGION, APPID = "ap-guangzhou", "1250000000"
+APPID = "1250000000"
 REQUEST_BYTES = 10 * 2**20
 """What a signed JSON request may hold in all ("request structure", 1278/46710)."""
 
@@ -34,8 +35,9 @@ class Service(Protocol):
     一个云产品。
     """
 
-    def do(self, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what is asked; the answer without its request id. Raises `ApiError`.
+    def answer(self, action: str, parameters: Mapping[str, Any], /) -> dict[str, Any]:
+        """Do what is asked; the answer without its request id. Raises `ApiError` or
+        `Refused`.
 
         执行一个操作。
         """
@@ -133,7 +135,7 @@ class CloudApi:
             self.calls[f"{caller.service}:{caller.action}"] += 1
         if self.before is not None:
             self.before(caller, given)
-        answer = service.do(caller.action, given)
+        answer = service.answer(caller.action, given)
         if self.after is not None:
             self.after(caller, given)
         return answer
