@@ -23,9 +23,6 @@ ROOT = Path(__file__).resolve().parents[3]
 LAYERS = {"Dependencies": ("api", "poll", "callback"), "Modelling": ("postprocess",)}
 """Which functions' packages a layer holds; every function has one layer."""
 
-ABSENT = ("sqlalchemy", "greenlet")
-"""Packages that nothing imports on AWS, where records are kept in DynamoDB."""
-
 SERVICES = ("dynamodb", "lambda", "s3", "secretsmanager", "ssm", "sts")
 """What boto3 is used for; its descriptions of all other services are half of the packages."""
 
@@ -77,7 +74,7 @@ def _check(runtime: str) -> None:
 def _function(name: str, target: Path) -> None:
     """Its own code and what the functions share; nothing else of the checkout."""
     for part in (f"functions/{name}", "shared"):
-        hidden = shutil.ignore_patterns("__pycache__", "requirements.txt")
+        hidden = shutil.ignore_patterns("__pycache__", "requirements*.txt")
         shutil.copytree(ROOT / part, target / part, ignore=hidden, dirs_exist_ok=True)
     shutil.copy(ROOT / "functions" / "__init__.py", target / "functions")
     _compile(target, "/var/task")
@@ -94,6 +91,10 @@ def _layer(name: str, target: Path, runtime: str, architecture: str) -> None:
 
 
 def _install(functions: tuple[str, ...], target: Path, version: str, machine: str) -> None:
+    """Put the packages of these functions into a folder, as wheels for Lambda; raises PackError.
+
+    把这些函数的依赖包装入目录。
+    """
     command = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-input"]
     command += ["--disable-pip-version-check", "--no-compile", "--target", str(target)]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}"]
@@ -101,6 +102,7 @@ def _install(functions: tuple[str, ...], target: Path, version: str, machine: st
     command += [f"--platform=manylinux2014_{machine}"]
     for function in functions:
         command += ["-r", str(ROOT / "functions" / function / "requirements.txt")]
+    command += ["-r", str(ROOT / "shared" / "aws" / "requirements.txt")]
     if subprocess.run(command, check=False).returncode:
         raise PackError("the packages could not be installed; see above")
 
@@ -110,10 +112,8 @@ def _needless(packages: Path) -> Iterator[Path]:
 
     列出运行时用不到的文件。
     """
-    for name in ("bin", "include", "lib64", "share", *ABSENT):
+    for name in ("bin", "include", "lib64", "share"):
         yield from packages.glob(name)
-    for name in ABSENT:
-        yield from packages.glob(f"{name}-*.dist-info")
     yield from packages.rglob("tests")
     yield from packages.rglob("*.pyi")
     for notes in packages.glob("*.dist-info"):

@@ -37,6 +37,15 @@ case "$*" in
 esac
 """
 
+REQUIREMENTS = (
+    "requirements.txt",
+    "shared/requirements.txt",
+    "shared/tencent/requirements.txt",
+    "functions/api/requirements.txt",
+    "functions/api/requirements-web.txt",
+    "infra/local/requirements.txt",
+)
+
 
 @pytest.fixture
 def checkout() -> Iterator[Path]:
@@ -46,11 +55,9 @@ def checkout() -> Iterator[Path]:
     (folder / "scripts").mkdir()
     for name in ("_venv", "run"):
         shutil.copy(ROOT / "scripts" / name, folder / "scripts" / name)
-    for name in ("requirements.txt", "shared/requirements.txt", "functions/api/requirements.txt"):
+    for name in REQUIREMENTS:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("rich\n")
-    (folder / "infra" / "local").mkdir(parents=True)
-    (folder / "infra" / "local" / "requirements.txt").write_text("rich\n")
     (folder / "bin").mkdir()
     for name in ("python3", "python3.13", "python3.12", "python3.11", "python3.10"):
         (folder / "bin" / name).write_text(FAKE)
@@ -93,6 +100,16 @@ def test_the_first_run_installs_and_says_so_and_the_next_one_only_starts(checkou
     assert not (checkout / ".venv" / ".install.log").exists()
     second = run(checkout)
     assert (second.returncode, second.stdout, second.stderr) == (0, STARTED, "")
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_what_a_requirements_file_says_anew_is_installed(checkout: Path, name: str) -> None:
+    run(checkout)
+    (checkout / name).write_text("rich\nmarkdown\n")
+    again = run(checkout)
+    assert (again.returncode, again.stdout) == (0, STARTED), again.stderr
+    assert "Installing the packages" in again.stderr
+    assert run(checkout).stderr == ""
 
 
 def test_a_script_works_through_symbolic_links(checkout: Path, tmp_path: Path) -> None:
