@@ -1,0 +1,344 @@
+"""Runs deployed functions on this machine: the data plane of the emulated SCF.
+
+Event functions are processes that answer one event at a time and are kept while they are warm; a
+web function is a server that its `scf_bootstrap` starts. Asynchronous events wait in a queue, are
+tried again as often as the function says, and are dropped when they are too old.
+
+在本机运行已部署的函数。
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from infra.tencent.emulator import cron, events, web
+from infra.tencent.emulator.deployed import Deployed, Outcome, Trigger
+from infra.tencent.emulator.events import Created, Region
+from infra.tencent.emulator.installing import BadCode, Installed, Shelf
+from infra.tencent.emulator.instances import (
+    Died,
+    EventInstance,
+    StartError,
+    TimedOut,
+    WebInstance,
+)
+from infra.tencent.emulator.lanes import RETRY_SECONDS, Lane
+from infra.tencent.emulator.pools import NoInstance, Pool
+
+AT_ONCE = 4
+"""Instances of one function; an account has hundreds, a machine two processors."""
+_SECOND = timedelta(seconds=1)
+
+Name = tuple[str, str]
+"""A function's namespace and name."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What every function finds around it: the region, the role's keys and, here alone, where the
+    emulated services are. The keys are asked for at each invocation, as they change.
+
+    函数所处的平台。
+    """
+
+    region: Region = field(default_factory=Region)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    keys: Callable[[], Mapping[str, str]] = dict
+    packages: str = sysconfig.get_paths()["purelib"]
+    """A folder of packages behind the function's own and its layers'; none, if empty."""
+
+
+class Running:
+    """A `Runner`. Use it as a context manager: leaving it ends every instance at once.
+
+    `say` is given every line that a function writes, with the function's name before it;
+    `retry_seconds` lies between two tries of a failed asynchronous event, whose age `monotonic`
+    tells.
+
+    运行已部署的函数。
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        *,
+        at_once: int = AT_ONCE,
+        retry_seconds: float = RETRY_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.platform = platform
+        self._say = say
+        self._at_once = at_once
+        self._retry_seconds = retry_seconds
+        self._monotonic = monotonic
+        self._folder = tempfile.TemporaryDirectory(prefix="maquette-scf-")
+        self._shelf = Shelf(Path(self._folder.name))
+        self._temporary = Path(self._folder.name, "tmp")
+        self._temporary.mkdir()
+        self._functions: dict[Name, Deployed] = {}
+        self._pools: dict[Name, tuple[int, Pool[Any]]] = {}
+        self._lanes: dict[Name, Lane] = {}
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything at once, as a machine's end does; twice is harmless.
+
+        立即结束一切。
+        """
+        self._over.set()
+        with self._lock:
+            pools = [pool for _, pool in self._pools.values()]
+        for pool in pools:
+            pool.close()
+        self._folder.cleanup()
+
+    def changed(self, function: Deployed) -> None:
+        """A function was made, or it is another one now: warm instances of older code end.
+
+        函数已创建或变更。
+        """
+        with self._lock:
+            name = _name(function)
+            self._functions[name] = function
+            revision, pool = self._pools.get(name, (0, None))
+            if pool is not None and revision != function.revision:
+                del self._pools[name]
+                pool.retire()
+
+    def removed(self, function: Deployed) -> None:
+        """A function is gone; what its instances do they may still end.
+
+        函数已删除。
+        """
+        with self._lock:
+            name = _name(function)
+            self._functions.pop(name, None)
+            _, pool = self._pools.pop(name, (0, None))
+            if pool is not None:
+                pool.retire()
+
+    def invoke(self, function: Deployed, event: Any, *, wait: bool) -> Outcome:
+        """Give an event function an event; without `wait` only to see that it is taken.
+
+        调用函数。
+        """
+        request_id = str(uuid4())
+        if wait:
+            return self._run(function, event, request_id)
+        with self._lock:
+            lane = self._lanes.setdefault(_name(function), self._new_lane())
+        lane.send(function, event, request_id)
+        return Outcome(request_id)
+
+    def request(self, function: Deployed, request: web.Request) -> web.Response:
+        """Have a web function answer an HTTP request, within its time-out.
+
+        由 Web 函数处理请求。
+        """
+        request_id = str(uuid4())
+        try:
+            return self._asked(function, request, request_id)
+        except TimedOut:
+            words = f"Invoking task timed out after {function.timeout} seconds"
+            refused = web.refusal(433, "InvokeTimeout", words, request_id)
+        except NoInstance as error:
+            refused = web.refusal(429, "ResourceLimitReached", str(error), request_id)
+        except (StartError, BadCode) as error:
+            refused = web.refusal(446, "ContainerStartFailed", str(error), request_id)
+        except Died:
+            refused = web.refusal(439, "UserProcessExit", "its process ended", request_id)
+        if not self._over.is_set():
+            self._note(function, f"ERROR RequestId: {request_id} {refused.body.decode()}")
+        return refused
+
+    def created(self, one: Created) -> None:
+        """Tell the functions that have a trigger for it of a new object.
+
+        通知新对象。
+        """
+        region = self.platform.region
+        for function, trigger in self._triggers("cos"):
+            if events.wanted(trigger, one, region):
+                moment = datetime.now(timezone.utc)
+                event = events.created(one, region, moment, str(uuid4()))
+                self.invoke(function, event, wait=False)
+
+    def tick(self, moment: datetime) -> None:
+        """Fire the timers of this second (UTC).
+
+        触发这一秒的定时器。
+        """
+        for function, trigger in self._triggers("timer"):
+            if cron.parse(trigger.description).fires(moment):
+                self.invoke(function, events.timer(trigger, moment), wait=False)
+
+    def start_timers(self) -> None:
+        """Have the timers fire from now on, in the background.
+
+        启动定时器。
+        """
+        threading.Thread(target=self._tick_on, name="timers", daemon=True).start()
+
+    def warm(self, function: Deployed) -> None:
+        """Start an instance of a function, so that the first one who needs it finds it warm.
+
+        预热函数。
+        """
+        try:
+            self._pool(function).start_one()
+        except (NoInstance, StartError, BadCode) as error:
+            if not self._over.is_set():
+                self._note(function, f"an instance did not start: {error}")
+
+    def pids(self) -> dict[str, set[int]]:
+        """The processes of every function's instances, by the function's name.
+
+        各函数的进程。
+        """
+        with self._lock:
+            pools = {name: pool for (_, name), (_, pool) in self._pools.items()}
+        return {name: {one.pid for one in pool.instances()} for name, pool in pools.items()}
+
+    def _tick_on(self) -> None:
+        last = _whole_second()
+        while not self._over.wait(1.0 - datetime.now(timezone.utc).microsecond / 1e6):
+            now = _whole_second()
+            # A machine that slept does not make up for hours, one that was busy for a moment does.
+            last = max(last, now - timedelta(seconds=59))
+            while last < now:
+                last += _SECOND
+                self.tick(last)
+
+    def _triggers(self, kind: str) -> list[tuple[Deployed, Trigger]]:
+        with self._lock:
+            return [
+                (function, trigger)
+                for function in self._functions.values()
+                for trigger in list(function.triggers.values())
+                if trigger.kind == kind and trigger.enabled
+            ]
+
+    def _asked(self, function: Deployed, request: web.Request, request_id: str) -> web.Response:
+        """The response of an instance; raises what keeps it from giving one."""
+        region, keys = self.platform.region, self.platform.keys()
+        added = {**events.headers(function, region, request_id), **web.key_headers(keys)}
+        late: TimedOut | None = None
+        with self._pool(function).lent(function.timeout) as instance:
+            try:
+                return web.ask(instance.port, request, added, function.timeout)
+            except TimedOut as error:
+                if function.concurrency == 1:
+                    raise
+                late = error  # others are being answered by this very instance: it stays
+        raise late
+
+    def _run(self, function: Deployed, event: Any, request_id: str) -> Outcome:
+        """Run an event function once; its error is part of the outcome."""
+        context = events.context(function, self.platform.region, request_id)
+        begun, result, said = time.monotonic(), "", ""
+        error: str | None
+        try:
+            with self._pool(function).lent(function.timeout) as instance:
+                begun = time.monotonic()
+                keys = self.platform.keys()
+                reply = instance.call(request_id, event, context, keys, function.timeout)
+                result, error, said = reply.result, reply.error, instance.log()
+        except TimedOut:
+            error = f"Invoking task timed out after {function.timeout} seconds"
+        except Died:
+            error = "its process ended before it answered"
+        except (NoInstance, StartError, BadCode) as fault:
+            error = str(fault)
+        seconds = time.monotonic() - begun
+        if not self._over.is_set():
+            if error is not None:
+                self._note(function, f"ERROR RequestId: {request_id} {error}")
+            self._note(
+                function, f"Report RequestId: {request_id} Duration:{round(seconds * 1000)}ms"
+            )
+        return Outcome(request_id, result, error, seconds, said)
+
+    def _new_lane(self) -> Lane:
+        return Lane(
+            self._run,
+            self._note,
+            self._over,
+            at_once=self._at_once,
+            retry_seconds=self._retry_seconds,
+            monotonic=self._monotonic,
+        )
+
+    def _note(self, function: Deployed, line: str) -> None:
+        self._say(f"[{function.name}] {line}")
+
+    def _pool(self, function: Deployed) -> Pool[Any]:
+        """The pool of a function as it is now."""
+        with self._lock:
+            if self._over.is_set():
+                raise NoInstance("the platform is stopping")
+            name = _name(function)
+            revision, pool = self._pools.get(name, (0, None))
+            if pool is None or revision != function.revision:
+                if pool is not None:
+                    pool.retire()
+                pool = self._new_pool(function)
+                self._pools[name] = function.revision, pool
+            return pool
+
+    def _new_pool(self, function: Deployed) -> Pool[Any]:
+        installed = self._installed(function)
+        web_function = function.kind == "HTTP"
+
+        def start() -> EventInstance | WebInstance:
+            kind = WebInstance if web_function else EventInstance
+            made = kind(installed, lambda line: self._note(function, line))
+            try:
+                made.wait_until_ready(function.init_timeout)
+            except BaseException:
+                made.end()
+                raise
+            return made
+
+        slots = function.concurrency if web_function else 1
+        return Pool(start, at_once=self._at_once, slots=slots)
+
+    def _installed(self, function: Deployed) -> Installed:
+        """The function's code, layers and environment, as its instances find them."""
+        platform = self.platform
+        paths = (function.environment.get("PYTHONPATH", ""), platform.packages)
+        environ = {
+            **function.environment,
+            **events.environment(function, platform.region),
+            **platform.environ,
+            **platform.keys(),
+            "PYTHONPATH": ":".join(filter(None, paths)),
+            "TMPDIR": str(self._temporary),
+        }
+        code, layers = self._shelf.place((function.code,)), self._shelf.place(function.layers)
+        return Installed(function.name, function.handler, code, layers, environ)
+
+
+def _whole_second() -> datetime:
+    return datetime.now(timezone.utc).replace(microsecond=0)
+
+
+def _name(function: Deployed) -> Name:
+    return function.namespace, function.name
