@@ -6,6 +6,7 @@ SCF 触发函数时给出的事件与上下文。
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -114,17 +115,20 @@ def wanted(trigger: Trigger, one: Created, region: Region) -> bool:
     return covers and one.key.startswith(starts) and one.key.endswith(ends)
 
 
-def context(function: Deployed, region: Region, request_id: str) -> dict[str, Any]:
-    """The context of an event function, a dict (document 583/9210).
+def context(
+    function: Deployed, region: Region, request_id: str, keys: Mapping[str, str]
+) -> dict[str, Any]:
+    """The context of an event function, a dict with the role's keys of now (document 583/9210).
 
     调用上下文。
     """
+    environ = {**function.environment, **environment(function, region), **keys}
     return {
         "memory_limit_in_mb": function.memory,
         "time_limit_in_ms": function.timeout * 1000,
         "request_id": request_id,
-        "environment": json.dumps(function.environment),
-        "environ": ";".join(f"{name}={value}" for name, value in function.environment.items()),
+        "environment": json.dumps(environ),
+        "environ": ";".join(f"{name}={value}" for name, value in environ.items()),
         "function_version": "$LATEST",
         "function_name": function.name,
         "namespace": function.namespace,

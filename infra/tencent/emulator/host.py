@@ -40,7 +40,10 @@ def main() -> None:
 
 
 def _asked() -> Iterator[dict[str, Any]]:
-    """What is asked, as it comes in; the process ends with its source, whatever it does then."""
+    """What is asked, as it comes in; the process ends with its source, whatever it does then.
+
+    逐个读取请求；输入结束时进程随之结束。
+    """
     source = os.fdopen(os.dup(0), encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -67,7 +70,6 @@ def _answered(handler: Callable[[Any, Any], Any], ask: dict[str, Any]) -> dict[s
 
     处理一个事件。
     """
-    os.environ.update(ask["environ"])
     print(f"START RequestId: {ask['id']}", flush=True)
     try:
         return {"result": json.dumps(handler(ask["event"], ask["context"]))}

@@ -123,14 +123,13 @@ class EventInstance:
         request_id: str,
         event: Any,
         context: Mapping[str, Any],
-        environ: Mapping[str, str],
         seconds: float,
     ) -> Reply:
-        """Give it an event, with what is new in its environment; raises `TimedOut` or `Died`.
+        """Give it an event and its context; raises `TimedOut` or `Died`.
 
         处理一个事件。
         """
-        ask = {"id": request_id, "event": event, "context": context, "environ": dict(environ)}
+        ask = {"id": request_id, "event": event, "context": context}
         self._process.tail.clear()
         try:
             self._process.say(json.dumps(ask))
@@ -237,6 +236,10 @@ class WebInstance:
         self._process.end()
 
     def _launch(self) -> Process:
+        """Start its program on another port; raises `StartError` where there is none to start.
+
+        启动进程。
+        """
         self.port = _free_port()
         program = self._installed.code / "scf_bootstrap"
         if not os.access(program, os.X_OK):

@@ -83,7 +83,10 @@ class Lane:
             self._attempt(function, one)
 
     def _attempt(self, function: Deployed, one: Waiting) -> None:
-        """Run an event once; if it fails it waits again, for as often as the function says."""
+        """Run an event once; if it fails it waits again, for as often as the function says.
+
+        执行一次，失败则按次数重试。
+        """
         if self._monotonic() - one.born > function.event_age:
             self._note(function, f"{one.request_id} is dropped: it is too old")
             return

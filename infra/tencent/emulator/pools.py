@@ -149,6 +149,10 @@ class Pool(Generic[T]):
         return self._started(mark)
 
     def _started(self, mark: object) -> T:
+        """A new instance, lent; `mark` stands for it while it starts.
+
+        启动一个新实例。
+        """
         made: T | None = None
         try:
             made = self._make()

@@ -88,6 +88,10 @@ class Process:
             self._seen.wait_for(lambda: self._over or line in self.tail, seconds)
 
     def _read(self) -> None:
+        """Hand on every line of its output, until that ends.
+
+        逐行转交输出。
+        """
         assert self.popen.stdout is not None
         with self.popen.stdout as output:
             for raw in output:

@@ -237,7 +237,10 @@ class Running:
             ]
 
     def _asked(self, function: Deployed, request: web.Request, request_id: str) -> web.Response:
-        """The response of an instance; raises what keeps it from giving one."""
+        """The response of an instance; raises what keeps it from giving one.
+
+        由实例作出的应答。
+        """
         region, keys = self.platform.region, self.platform.keys()
         added = {**events.headers(function, region, request_id), **web.key_headers(keys)}
         late: TimedOut | None = None
@@ -251,15 +254,18 @@ class Running:
         raise late
 
     def _run(self, function: Deployed, event: Any, request_id: str) -> Outcome:
-        """Run an event function once; its error is part of the outcome."""
-        context = events.context(function, self.platform.region, request_id)
+        """Run an event function once; its error is part of the outcome.
+
+        运行一次事件函数。
+        """
         begun, result, said = time.monotonic(), "", ""
         error: str | None
         try:
             with self._pool(function).lent(function.timeout) as instance:
                 begun = time.monotonic()
                 keys = self.platform.keys()
-                reply = instance.call(request_id, event, context, keys, function.timeout)
+                context = events.context(function, self.platform.region, request_id, keys)
+                reply = instance.call(request_id, event, context, function.timeout)
                 result, error, said = reply.result, reply.error, instance.log()
         except TimedOut:
             error = f"Invoking task timed out after {function.timeout} seconds"
@@ -290,7 +296,10 @@ class Running:
         self._say(f"[{function.name}] {line}")
 
     def _pool(self, function: Deployed) -> Pool[Any]:
-        """The pool of a function as it is now."""
+        """The pool of a function as it is now.
+
+        函数当前版本的实例池。
+        """
         with self._lock:
             if self._over.is_set():
                 raise NoInstance("the platform is stopping")
@@ -304,6 +313,10 @@ class Running:
             return pool
 
     def _new_pool(self, function: Deployed) -> Pool[Any]:
+        """A pool that starts instances of a function's code as it is now; raises `BadCode`.
+
+        新建实例池。
+        """
         installed = self._installed(function)
         web_function = function.kind == "HTTP"
 
@@ -321,7 +334,10 @@ class Running:
         return Pool(start, at_once=self._at_once, slots=slots)
 
     def _installed(self, function: Deployed) -> Installed:
-        """The function's code, layers and environment, as its instances find them."""
+        """The function's code, layers and environment, as its instances find them.
+
+        准备函数的代码与环境。
+        """
         platform = self.platform
         paths = (function.environment.get("PYTHONPATH", ""), platform.packages)
         environ = {

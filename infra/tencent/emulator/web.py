@@ -103,6 +103,10 @@ def refusal(status: int, code: str, words: str, request_id: str) -> Response:
 
 
 def _send(connection: HTTPConnection, request: Request, added: Mapping[str, str]) -> None:
+    """Send a request with the platform's headers, and without the caller's own of that name.
+
+    发送请求。
+    """
     query = f"?{request.query}" if request.query else ""
     target = f"{request.path}{query}"
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)

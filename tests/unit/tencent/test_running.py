@@ -145,7 +145,8 @@ def test_a_functions_environment_holds_nothing_of_this_process(
 
 def test_the_roles_keys_are_new_at_every_invocation_of_a_warm_process(running: Running) -> None:
     one = function()
-    ids = [answered(running, one, {})["environ"]["TENCENTCLOUD_SECRETID"] for _ in range(2)]
+    contexts = [answered(running, one, {})["context"] for _ in range(2)]
+    ids = [json.loads(it["environment"])["TENCENTCLOUD_SECRETID"] for it in contexts]
     assert ids[0] != ids[1]
 
 
