@@ -19,11 +19,13 @@ import pytest
 from functions.callback.handler import handler as callback
 from functions.poll.handler import handler as poll
 from functions.postprocess.handler import handler as postprocess
+from infra.paths import ROOT
 from shared import observability, wiring
 from shared.clock import Deadline
 from shared.jobs import polling
 from shared.metrics import CLAIMS_LOST
 from shared.providers.base import RateLimited
+from tests import cls
 from tests.emf import Point, read, totals
 from tests.functions.gateway import get, post_json
 from tests.functions.house import Build, House, created
@@ -92,6 +94,31 @@ def test_a_jobs_whole_way_is_measured_exactly(
     assert max(ages(found, "step")) == 2.5  # between its creation and the poll
     assert not {point.name for point in found} & {"ProviderErrors", "ClaimsLost"}
     assert {point["stage"] for point in found} == {"local"}
+
+
+def test_the_queries_for_cls_find_a_jobs_whole_way(
+    build_house: Build, capfd: pytest.CaptureFixture[str]
+) -> None:
+    house = build_house(metrics="cls", stage="local")
+    with Receiver(answer(200)) as receiver:
+        job = house.job(carried_out(house, callback_url=receiver.url()))
+    topic = [cls.delivered(line) for line in capfd.readouterr().out.splitlines()]
+    queries = json.loads((ROOT / "infra/tencent/cls/queries.json").read_text("utf-8"))
+    known = {one["name"]: one["query"].replace("{stage}", "local") for one in queries}
+    seconds = (job.finished_at - job.created_at) / 1000 if job.finished_at else 0
+    size = sum(artifact.bytes for artifact in job.artifacts)
+    times = {"kind": "text-to-3d", "jobs": 1, "p50": seconds, "p95": seconds}
+    assert cls.run(known["job-seconds"], topic) == [times]
+    way = ["queued", "submitting", "running", "storing", "processing", "succeeded"]
+    entered = {row["status"]: row["jobs"] for row in cls.run(known["jobs-entered"], topic)}
+    assert entered == dict.fromkeys(way, 1)
+    assert cls.run(known["bytes-stored"], topic) == [{"kind": "text-to-3d", "bytes": size}]
+    assert cls.run(known["deliveries"], topic) == [{"result": "delivered", "tries": 1}]
+    assert cls.run(known["queues-behind"], topic) == [{"seconds": 2.5}]
+    assert cls.run(known["jobs-failed"], topic) == []
+    assert cls.run(known["deliveries-dead"], topic) == [{"dead": None}]
+    calls = {row["operation"]: row["calls"] for row in cls.run(known["provider-seconds"], topic)}
+    assert calls == dict.fromkeys(["prepare", "submit", "check", "download"], 1)
 
 
 def ages(found: list[Point], queue: str) -> list[float]:
