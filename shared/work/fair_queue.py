@@ -59,6 +59,9 @@ class Caps:
 _FIRST_GUESS = 50.0
 """How many milliseconds one is thought to take before anything is known of its host or owner."""
 
+_REMEMBERED = 16
+"""How many of the last ones make up what is usual; more where more run at once."""
+
 _SOONEST = 500
 _LATEST = 5 * 60_000
 
@@ -163,7 +166,10 @@ class FairQueue(Generic[T]):
         """
         for level in _levels(self._key_of(item)):
             took = now - self._air[level].pop(id(item))
-            self._pace[level] = 0.8 * self._pace.get(level, took) + 0.2 * took
+            usual = self._pace.get(level, took)
+            # One that stalled says little of a level where many run at once.
+            share = 1 / max(_REMEMBERED, self._caps.in_air[len(level)])
+            self._pace[level] = usual + share * (took - usual)
 
     def empty(self) -> list[T]:
         """Take out all that still wait.
@@ -197,16 +203,23 @@ class FairQueue(Generic[T]):
         return [one for one in levels if self._held[one] + promised[one] >= caps[len(one)]]
 
     def _turn(self, level: Level, now: int) -> int:
-        step = self._pace_of(level, now) / self._caps.in_air[len(level)]
+        step = self._step(level, now)
         queue_ends = now + self._caps.waiting[len(level)] * step
         moment = max(self._horizon.get(level, 0.0), queue_ends, now + _SOONEST) + step
         self._horizon[level] = min(moment, now + _LATEST)
         return round(self._horizon[level])
 
-    def _pace_of(self, level: Level, now: int) -> float:
-        """Milliseconds one takes; one that has been in the air for longer is news, too."""
-        oldest = min(self._air.get(level, {}).values(), default=now)
-        return max(self._pace.get(level, _FIRST_GUESS), now - oldest)
+    def _step(self, level: Level, now: int) -> float:
+        """Milliseconds between one that ends and the next.
+
+        Every place in the air gives one in the usual time, except those that have held theirs for
+        longer already: one that stalls costs its own place, not everybody's. While nothing has
+        ended yet, the longest so far is the usual one.
+        """
+        flying = [now - since for since in self._air.get(level, {}).values()]
+        usual = self._pace.get(level) or max([_FIRST_GUESS, *flying])
+        free = self._caps.in_air[len(level)] - len(flying)
+        return 1 / (free / usual + sum(1 / max(usual, age) for age in flying))
 
 
 def _levels(key: Key) -> tuple[Level, Level, Level]:

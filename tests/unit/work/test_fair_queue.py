@@ -146,6 +146,54 @@ def test_a_host_that_does_not_answer_is_known_to_be_slow_before_its_first_answer
     assert later(queues, "anna", "a", NOW + 4000) == 14_000
 
 
+def stalled(queues: FairQueue[Item]) -> int:
+    """One of a quick host is in the air for 15 s by now, the time that is given back, and all
+    others took 50 ms."""
+    fill(queues, "anna", "a", 2)
+    _, quick = started(queues)
+    queues.finish(quick, NOW + 50)
+    return NOW + 15_000
+
+
+def test_one_that_stalls_puts_off_nobody_who_can_pass_it() -> None:
+    queues = queue()
+    now = stalled(queues)
+    # Before anything is started beside it, as when one claim fills the queue, and after that.
+    fill(queues, "anna", "a", 6)
+    assert (later(queues, "anna", "a", now) or 0) <= 1000
+    assert queues.start(now) is not None
+    fill(queues, "anna", "a")
+    assert (later(queues, "anna", "a", now) or 0) <= 1000
+    for owner in ("ben", "carl"):
+        fill(queues, owner, "b", 2)
+    # Nobody else waits for that host: these have no place because all places are taken.
+    assert (later(queues, "dora", "d", now) or 0) <= 1000
+
+
+def test_those_that_all_stall_are_waited_for_however_quick_they_were() -> None:
+    queues = queue()
+    now = stalled(queues)
+    fill(queues, "anna", "a", 7)
+    assert queues.start(NOW + 50) is not None
+    # Six places, two at a time, each of which takes 15 s by now.
+    assert later(queues, "anna", "a", now) in range(52_000, 53_000)
+
+
+def test_one_that_stalled_is_soon_forgotten_by_those_who_share_the_air_with_it() -> None:
+    queues = queue(Caps())
+    for owner in "abcd":
+        fill(queues, owner, "quick", 4)
+        for item in [queues.start(NOW) for _ in range(4)]:
+            assert item is not None
+            queues.finish(item, NOW + 50)
+    fill(queues, "anna", "slow")
+    [slow] = started(queues)
+    queues.finish(slow, NOW + 15_000)
+    for number in range(Caps().held):
+        fill(queues, f"owner{number}", "quick")
+    assert (later(queues, "ben", "quick", NOW + 15_000) or 0) <= 1000
+
+
 def test_nobody_is_put_off_for_longer_than_five_minutes() -> None:
     queues = queue()
     fill(queues, "anna", "a", 6)
