@@ -107,6 +107,15 @@ class Deadline:
         end = time.monotonic() + seconds
         return cls(lambda: end - time.monotonic())
 
+    def within(self, seconds: float) -> Deadline:
+        """One that ends so many real seconds from now, or with this one if that is sooner: this one
+        may be brought forward meanwhile, where a process is asked to stop.
+
+        取“若干秒后”与本截止时间中较早的一个，后者可能被提前。
+        """
+        own = Deadline.after(seconds)
+        return Deadline(lambda: min(own.remaining(), self.remaining()))
+
     def check(self, need: float = 0.0) -> None:
         """Raise `OutOfTime` unless more than `need` seconds are left.
 

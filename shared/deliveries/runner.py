@@ -208,7 +208,11 @@ class DeliverySource:
         with context.job(delivery.job_id):
             outcome = self._outcome(delivery)
             try:
-                self._settle(delivery, outcome)
+                if outcome.status is None and self._deadline.remaining() <= 0:
+                    # Cut short as this worker is stopped: no fault of the receiver's.
+                    self._give_back(delivery)
+                else:
+                    self._settle(delivery, outcome)
             except StoreUnavailable as error:
                 # What is not saved would be sent again: nothing more is, until the store answers.
                 log.warning("a result could not be saved yet: %s", error)

@@ -87,7 +87,7 @@ class Sender:
         投递一次。
         """
         began = self._clock.now()
-        budget = Deadline.after(min(self.limits.total, deadline.remaining()))
+        budget = deadline.within(self.limits.total)
         head = AnswerHead()
         error = None
         try:

@@ -81,7 +81,7 @@ class WebFetcher:
 
         打开一个网络文件并逐块读取。
         """
-        budget = Deadline.after(min(self.limits.total, deadline.remaining()))
+        budget = deadline.within(self.limits.total)
         with ExitStack() as opened:
             with _explained():
                 response = self._follow(owner, url, most, budget, opened)

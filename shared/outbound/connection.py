@@ -27,9 +27,10 @@ class PinnedNetwork(httpcore.NetworkBackend):
     """Connects to the first of these addresses that answers, whatever host is asked for.
 
     `connect` is how many seconds opening a connection may take; each address gets an equal share
-    of what is left of them, so that one that is silent leaves time for the next. `deadline` ends
-    everything, a request's own time-outs each read and write besides. `hear` is given what the
-    other side sends; what it raises ends the request.
+    of what is left of them, so that one that is silent leaves time for the next, and shaking hands
+    for TLS may take as many again. `deadline` ends everything, a request's own time-outs each read
+    and write besides; it may be brought forward meanwhile, which a read notices soon.
+    `hear` is given what the other side sends; what it raises ends the request.
 
     只连接指定地址的网络层。
     """
@@ -72,7 +73,7 @@ class PinnedNetwork(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
                 problem = failure
             else:
-                return _TimedStream(stream, self._deadline, self._hear)
+                return _TimedStream(stream, self._deadline, self._connect, self._hear)
         raise problem
 
 
@@ -80,20 +81,39 @@ class PinnedNetwork(httpcore.NetworkBackend):
 _PIECE = 16 * 1024
 
 
+_GLANCE = 0.5
+"""Seconds that a read waits at most before it looks at the deadline again: a stop brings that
+forward, and the other side may stay silent for as long as it likes."""
+_MOMENT = 0.001
+
+
 class _TimedStream(httpcore.NetworkStream):
     """A stream whose every read and write ends at the deadline; `hear` is given what is read."""
 
     def __init__(
-        self, stream: httpcore.NetworkStream, deadline: Deadline, hear: Callable[[bytes], None]
+        self,
+        stream: httpcore.NetworkStream,
+        deadline: Deadline,
+        connect: float,
+        hear: Callable[[bytes], None],
     ) -> None:
         self._stream = stream
         self._deadline = deadline
+        self._connect = connect
         self._hear = hear
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        piece = self._stream.read(max_bytes, self._left(httpcore.ReadTimeout, timeout))
-        self._hear(piece)
-        return piece
+        wait = Deadline.after(timeout) if timeout is not None else self._deadline
+        while True:
+            left = min(self._left(httpcore.ReadTimeout, timeout), wait.remaining())
+            try:
+                piece = self._stream.read(max_bytes, max(_MOMENT, min(left, _GLANCE)))
+            except httpcore.ReadTimeout:
+                if left <= _GLANCE:
+                    raise
+            else:
+                self._hear(piece)
+                return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
@@ -109,9 +129,9 @@ class _TimedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._left(httpcore.ConnectTimeout, timeout)
+        left = min(self._connect, self._left(httpcore.ConnectTimeout, timeout))
         within = self._stream.start_tls(ssl_context, server_hostname, left)
-        return _TimedStream(within, self._deadline, self._hear)
+        return _TimedStream(within, self._deadline, self._connect, self._hear)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

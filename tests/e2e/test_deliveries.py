@@ -766,6 +766,19 @@ def test_what_was_claimed_and_not_begun_is_handed_back_when_time_is_nearly_up(
     assert len(receiver.requests) == 20
 
 
+@pytest.mark.timeout(30)
+def test_a_message_that_is_in_the_air_as_its_worker_stops_is_due_again_and_was_no_try(
+    store: SqlStore, clock: FakeClock
+) -> None:
+    with Receiver(receivers.hang) as receiver:
+        save(store, make(receiver.url()))
+        ends = Deadline(lambda: 0.0 if receiver.requests else 3600.0)
+        assert runner(store, clock, limits=Limits(total=1000.0)).run(ends) == 1
+    waiting = kept(store)
+    assert (waiting.status, waiting.tries, waiting.claims) == (DeliveryStatus.PENDING, (), 0)
+    assert (waiting.due_at or 0) <= clock.now()
+
+
 def test_nothing_is_begun_that_might_not_end_in_time(store: SqlStore, clock: FakeClock) -> None:
     save(store, make("http://127.0.0.1:1/"))
     assert runner(store, clock, limits=Limits(total=15)).run(Deadline.after(16)) == 0

@@ -51,6 +51,8 @@ def fetch(ports: Ports, job: Job, deadline: Deadline) -> None:
             media_type = "application/octet-stream"
             info = ports.bucket.put_stream(key, hashed(chunks), media_type=media_type)
     except FetchFailed as error:
+        # Where this worker's time is over the failure is its own: no try of the caller's.
+        deadline.check()
         log.warning("%s: %s was not fetched: %s", job.id, role, error.reason)
         failed, at = error, ports.moment()
         code = _TOO_LARGE[media] if isinstance(error, FileTooLarge) else None

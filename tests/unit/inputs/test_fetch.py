@@ -221,6 +221,23 @@ def test_a_read_that_brings_nothing_ends_before_the_whole_fetch_must(serving: Se
     assert (failed.reason, failed.passing) == ("timed out while waiting for the answer", True)
 
 
+@pytest.mark.timeout(30)
+def test_who_is_told_to_stop_in_the_middle_does_not_wait_for_a_server_that_hangs(
+    serving: Serving,
+) -> None:
+    stopped = threading.Event()
+
+    def hang(receiver: Receiver, request: receivers.BaseHTTPRequestHandler) -> None:
+        stopped.set()
+        receivers.hang(receiver, request)
+
+    deadline = Deadline(lambda: 0.0 if stopped.is_set() else 3600.0)
+    patient, url = fetcher(total=3600.0, read=3600.0), serving(hang).url()
+    with pytest.raises(FetchFailed), patient.fetch("caller", url, MOST, deadline):
+        pass
+    assert stopped.is_set()
+
+
 def interim(receiver: Receiver, request: receivers.BaseHTTPRequestHandler) -> None:
     """Interim answers without end."""
     while not receiver.closing.is_set():

@@ -87,6 +87,20 @@ def test_a_url_becomes_an_input_as_if_it_had_been_sent(world: World) -> None:
     assert world.job(job_id).status is Status.SUCCEEDED
 
 
+def test_a_fetch_that_is_cut_short_as_its_worker_stops_is_no_try_and_due_at_once(
+    world: World,
+) -> None:
+    def cut_short() -> bytes:
+        world.clock.advance(3_600_000)
+        raise TimedOut
+
+    world.web.files[URL] = cut_short
+    job = world.step(world.create_of(image=URL))
+    assert job.input.urls["image"].tries == 0
+    assert job.due_at is not None
+    assert job.due_at <= world.clock.now()
+
+
 def test_each_function_is_woken_for_what_is_its_own(world: World) -> None:
     job_id = world.create_of(image=URL)
     world.step(job_id)
