@@ -204,15 +204,18 @@ class DeliverySource:
         repository.save(self._store, replace(delivery, due_at=self._clock.now(), claims=claims))
 
     def _send(self, delivery: Delivery) -> None:
-        """In a thread of the loop: one try and its result."""
+        """In a thread of the loop: one try and its result.
+
+        投递一次并保存结果。
+        """
         with context.job(delivery.job_id):
             outcome = self._outcome(delivery)
+            if outcome.status is None and self._deadline.remaining() <= 0:
+                # Cut short as this worker is stopped: no fault of the receiver's.
+                self._give_back(delivery)
+                return
             try:
-                if outcome.status is None and self._deadline.remaining() <= 0:
-                    # Cut short as this worker is stopped: no fault of the receiver's.
-                    self._give_back(delivery)
-                else:
-                    self._settle(delivery, outcome)
+                self._settle(delivery, outcome)
             except StoreUnavailable as error:
                 # What is not saved would be sent again: nothing more is, until the store answers.
                 log.warning("a result could not be saved yet: %s", error)

@@ -11,8 +11,10 @@ before it has understood every header, and does not count the bytes that are not
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpcore
@@ -84,7 +86,6 @@ _PIECE = 16 * 1024
 _GLANCE = 0.5
 """Seconds that a read waits at most before it looks at the deadline again: a stop brings that
 forward, and the other side may stay silent for as long as it likes."""
-_MOMENT = 0.001
 
 
 class _TimedStream(httpcore.NetworkStream):
@@ -103,17 +104,9 @@ class _TimedStream(httpcore.NetworkStream):
         self._hear = hear
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        wait = Deadline.after(timeout) if timeout is not None else self._deadline
-        while True:
-            left = min(self._left(httpcore.ReadTimeout, timeout), wait.remaining())
-            try:
-                piece = self._stream.read(max_bytes, max(_MOMENT, min(left, _GLANCE)))
-            except httpcore.ReadTimeout:
-                if left <= _GLANCE:
-                    raise
-            else:
-                self._hear(piece)
-                return piece
+        piece = self._waited(max_bytes, self._deadline.within(timeout or math.inf))
+        self._hear(piece)
+        return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
@@ -132,6 +125,13 @@ class _TimedStream(httpcore.NetworkStream):
         left = min(self._connect, self._left(httpcore.ConnectTimeout, timeout))
         within = self._stream.start_tls(ssl_context, server_hostname, left)
         return _TimedStream(within, self._deadline, self._connect, self._hear)
+
+    def _waited(self, max_bytes: int, wait: Deadline) -> bytes:
+        """What comes before `wait` ends."""
+        while (left := wait.remaining()) > 0:
+            with suppress(httpcore.ReadTimeout):
+                return self._stream.read(max_bytes, min(left, _GLANCE))
+        raise httpcore.ReadTimeout("timed out")
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
