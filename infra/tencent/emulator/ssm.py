@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from infra.tencent.emulator.tc3 import Refused
+from infra.tencent.emulator.errors import ApiError
 
 VERSION = "2019-09-23"
 FIRST_VERSION = "SSM_Current"
@@ -76,16 +76,16 @@ class Ssm:
 
     def answer(self, action: str, parameters: Mapping[str, Any]) -> Answer:
         """Do an action, and say what the API's `Response` holds besides its `RequestId`; raises
-        `Refused` with the API's code.
+        `ApiError` with the API's code.
 
         执行一个操作。
         """
         if action not in self._actions:
-            raise Refused("InvalidAction", f"{action} is not known here")
+            raise ApiError("InvalidAction", f"{action} is not known here")
         perform, known = self._actions[action]
         unknown = sorted(set(parameters) - known)
         if unknown:
-            raise Refused("UnknownParameter", f"The parameter `{unknown[0]}` is not recognized.")
+            raise ApiError("UnknownParameter", f"The parameter `{unknown[0]}` is not recognized.")
         with self._lock:
             self._bury()
             return perform(parameters)
@@ -99,7 +99,7 @@ class Ssm:
         version = _text({"VersionId": FIRST_VERSION, **parameters}, "VersionId", _VERSION_ID)
         value = _value(parameters)
         if name in self.secrets:
-            raise Refused("ResourceInUse.SecretExists", f"the secret {name} exists")
+            raise ApiError("ResourceInUse.SecretExists", f"the secret {name} exists")
         secret = Secret(name, self._seconds(), str(parameters.get("Description", "")))
         secret.versions[version] = value
         secret.made[version] = secret.created
@@ -126,9 +126,9 @@ class Ssm:
         version = _text(parameters, "VersionId", _VERSION_ID)
         value = _value(parameters)
         if version in secret.versions:
-            raise Refused("ResourceInUse.VersionIdExists", f"version {version} exists")
+            raise ApiError("ResourceInUse.VersionIdExists", f"version {version} exists")
         if len(secret.versions) >= MOST_VERSIONS:
-            raise Refused("LimitExceeded", f"a secret has at most {MOST_VERSIONS} versions")
+            raise ApiError("LimitExceeded", f"a secret has at most {MOST_VERSIONS} versions")
         secret.versions[version] = value
         secret.made[version] = self._seconds()
         return {"SecretName": secret.name, "VersionId": version}
@@ -159,7 +159,7 @@ class Ssm:
         secret = self._kept(parameters)
         version = self._version(secret, parameters)
         if len(secret.versions) == 1:
-            raise Refused("OperationDenied", "the last version of a secret stays")
+            raise ApiError("OperationDenied", "the last version of a secret stays")
         del secret.versions[version], secret.made[version]
         return {"SecretName": secret.name, "VersionId": version}
 
@@ -181,7 +181,7 @@ class Ssm:
         secret = self._kept(parameters)
         days = _number(parameters, "RecoveryWindowInDays")
         if days > 30:
-            raise Refused("InvalidParameterValue", "RecoveryWindowInDays is 0 to 30")
+            raise ApiError("InvalidParameterValue", "RecoveryWindowInDays is 0 to 30")
         if not days:
             del self.secrets[secret.name]
             return {"SecretName": secret.name, "DeleteTime": self._seconds()}
@@ -204,13 +204,13 @@ class Ssm:
     def _found(self, parameters: Mapping[str, Any]) -> Secret:
         name = _text(parameters, "SecretName", _NAME)
         if name not in self.secrets:
-            raise Refused("ResourceNotFound.SecretNotExist", f"there is no secret {name}")
+            raise ApiError("ResourceNotFound.SecretNotExist", f"there is no secret {name}")
         return self.secrets[name]
 
     def _kept(self, parameters: Mapping[str, Any]) -> Secret:
         secret = self._found(parameters)
         if secret.status == "PendingDelete":
-            raise Refused(
+            raise ApiError(
                 "ResourceUnavailable.ResourcePendingDeleted", f"{secret.name} is to be deleted"
             )
         return secret
@@ -218,13 +218,13 @@ class Ssm:
     def _usable(self, parameters: Mapping[str, Any]) -> Secret:
         secret = self._kept(parameters)
         if secret.status == "Disabled":
-            raise Refused("ResourceUnavailable.ResourceDisabled", f"{secret.name} is disabled")
+            raise ApiError("ResourceUnavailable.ResourceDisabled", f"{secret.name} is disabled")
         return secret
 
     def _version(self, secret: Secret, parameters: Mapping[str, Any]) -> str:
         version = _text(parameters, "VersionId", _VERSION_ID)
         if version not in secret.versions:
-            raise Refused("ResourceNotFound", f"{secret.name} has no version {version}")
+            raise ApiError("ResourceNotFound", f"{secret.name} has no version {version}")
         return version
 
     def _seconds(self) -> int:
@@ -245,16 +245,16 @@ def _described(secret: Secret) -> Answer:
 def _text(parameters: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:
     value = parameters.get(name)
     if value is None or value == "":
-        raise Refused("MissingParameter", f"The request is missing the parameter `{name}`.")
+        raise ApiError("MissingParameter", f"The request is missing the parameter `{name}`.")
     if not isinstance(value, str) or not form.fullmatch(value):
-        raise Refused("InvalidParameterValue", f"{name} is not of the form {form.pattern}")
+        raise ApiError("InvalidParameterValue", f"{name} is not of the form {form.pattern}")
     return value
 
 
 def _number(parameters: Mapping[str, Any], name: str) -> int:
     value = parameters.get(name, 0)
     if type(value) is not int or value < 0:
-        raise Refused("InvalidParameter", f"{name} is a whole number")
+        raise ApiError("InvalidParameter", f"{name} is a whole number")
     return value
 
 
@@ -262,10 +262,10 @@ def _value(parameters: Mapping[str, Any]) -> dict[str, str]:
     """The one value that a call must bring along, as text or as Base64."""
     given = {name: parameters[name] for name in _VALUES if parameters.get(name)}
     if len(given) != 1:
-        raise Refused("InvalidParameter", "either SecretString or SecretBinary is given")
+        raise ApiError("InvalidParameter", "either SecretString or SecretBinary is given")
     ((_, value),) = given.items()
     if not isinstance(value, str):
-        raise Refused("InvalidParameter", "a secret's value is a text")
+        raise ApiError("InvalidParameter", "a secret's value is a text")
     if len(value.encode()) > LARGEST_BYTES:
-        raise Refused("InvalidParameterValue", f"a secret has at most {LARGEST_BYTES} bytes")
+        raise ApiError("InvalidParameterValue", f"a secret has at most {LARGEST_BYTES} bytes")
     return given

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from infra.tencent.emulator import tc3
+from infra.tencent.emulator.errors import ApiError
 from infra.tencent.emulator.ssm import Ssm
 from infra.tencent.emulator.tc3 import Key, Refused
 from tests.receivers import Receiver, give
@@ -54,7 +55,7 @@ def answering(answer: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]) -> 
         try:
             caller = tc3.verify("POST", seen.headers, seen.body, KEYS, now=time.time())
             said = dict(answer(caller.action, json.loads(seen.body)))
-        except Refused as refused:
+        except (ApiError, Refused) as refused:
             said = {"Error": {"Code": refused.code, "Message": refused.message}}
         body = json.dumps({"Response": {**said, "RequestId": "request-1"}}).encode()
         give(body, content_type="application/json")(receiver, request)

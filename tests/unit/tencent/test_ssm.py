@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from infra.tencent.emulator.errors import ApiError
 from infra.tencent.emulator.ssm import LARGEST_BYTES, Ssm
-from infra.tencent.emulator.tc3 import Refused
 
 NAME = "maquette-dev"
 
@@ -32,7 +32,7 @@ def ssm(clock: Clock) -> Ssm:
 
 
 def code(ssm: Ssm, action: str, **parameters: Any) -> str:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(ApiError) as raised:
         ssm.answer(action, parameters)
     return raised.value.code
 
