@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from infra.aws.emulator import Emulator
-from infra.migrations.migrate import upgrade
 from shared import skew
 from shared.aws import clients
 from shared.store.sql.store import SqlStore
+from tests.databases import empty_database
 
 # On CI the same examples every time: a red build is one that can be repeated.
 settings.register_profile(
@@ -46,9 +46,7 @@ def database_url(tmp_path: Path) -> str:
 
     一个空的测试数据库。
     """
-    url = f"sqlite:///{tmp_path / 'maquette.db'}"
-    upgrade(url)
-    return url
+    return empty_database(tmp_path / "maquette.db")
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
-from infra.migrations.migrate import upgrade
 from shared.buckets.base import BucketUnavailable
 from shared.buckets.folder import FolderBucket
 from shared.clock import Deadline, new_id
@@ -45,6 +44,7 @@ from shared.store.base import Record, Store, StoreUnavailable
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, JOBS
 from shared.work.alarm import Alarm
+from tests.databases import empty_database
 from tests.fakes import FakeClock
 from tests.faulty import FaultyProvider, Step, Stopping
 from tests.memory import MemoryBucket, MemoryStore
@@ -304,9 +304,7 @@ def published(world: World, job: Job) -> bool:
 @contextmanager
 def real_world(folder: Path, **more: Any) -> Iterator[World]:
     """A world over SQLite and a folder."""
-    url = f"sqlite:///{folder / 'maquette.db'}"
-    upgrade(url)
-    store = SqlStore(url)
+    store = SqlStore(empty_database(folder / "maquette.db"))
     clock = FakeClock()
     bucket = FolderBucket(folder / "bucket", base_url="http://localhost", secret=b"s", clock=clock)
     try:

@@ -14,12 +14,12 @@ import pytest
 
 from infra.aws import tables
 from infra.aws.emulator import Emulator
-from infra.migrations.migrate import upgrade
 from shared.aws import clients
 from shared.jobs.polling import poll
 from shared.store.dynamodb.store import DynamoStore
 from shared.store.sql.store import SqlStore
 from shared.work.leader import Leader
+from tests.databases import empty_database
 from tests.statements import statements_of
 from tests.wire import Wire
 from tests.worlds import World
@@ -33,9 +33,7 @@ turns."""
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[tuple[Any, Callable[[], Counter[str]]]]:
-    url = f"sqlite:///{folder / 'store.db'}"
-    upgrade(url)
-    store = SqlStore(url)
+    store = SqlStore(empty_database(folder / "store.db"))
     with statements_of(store) as sent:
 
         def asked() -> Counter[str]:

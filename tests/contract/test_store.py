@@ -24,7 +24,6 @@ from hypothesis.stateful import (
 )
 
 from infra.aws import tables
-from infra.migrations.migrate import upgrade
 from shared.store.base import (
     MAX_RECORD,
     Conflict,
@@ -40,6 +39,7 @@ from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS
 from tests.contract.plain import page_of
 from tests.contract.stale import StaleStore
+from tests.databases import empty_database
 from tests.memory import MemoryStore
 
 THREADS = 16
@@ -59,9 +59,7 @@ class Adapter:
 
 @contextmanager
 def sqlite_file(folder: Path) -> Iterator[str]:
-    url = f"sqlite:///{folder / 'store.db'}"
-    upgrade(url)
-    yield url
+    yield empty_database(folder / "store.db")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -23,7 +22,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from infra.migrations.migrate import upgrade
 from shared.clock import Deadline
 from shared.deliveries.model import QUEUE, Delivery, DeliveryStatus, from_record, frozen, to_record
 from shared.deliveries.repository import for_job, next_due, save
@@ -40,6 +38,7 @@ from shared.store.tables import DELIVERIES
 from shared.work.alarm import Alarm
 from shared.work.fair_queue import Caps
 from tests import receivers
+from tests.databases import empty_database
 from tests.fakes import FakeClock
 from tests.receivers import Receiver, answer
 
@@ -55,17 +54,9 @@ def by_name(host: str, port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("database") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def url(tmp_path: Path, empty_database: Path) -> str:
-    shutil.copy(empty_database, tmp_path / "deliveries.db")
-    return f"sqlite:///{tmp_path / 'deliveries.db'}"
+def url(tmp_path: Path) -> str:
+    return empty_database(tmp_path / "deliveries.db")
 
 
 @pytest.fixture

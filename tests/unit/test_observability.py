@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from infra.migrations.migrate import upgrade
 from infra.paths import ROOT
 from shared import observability
+from tests.databases import empty_database
 from tests.local import environment
 
 LINK = "link-secret-of-thirty-two-characters"
@@ -247,8 +247,7 @@ def test_what_is_to_be_hidden_is_in_no_line_whoever_says_it(style: str) -> None:
 def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """All that a bundle says whose provider and whose callers do not answer, at level DEBUG."""
     folder: Path = tmp_path_factory.mktemp("home")
-    url = f"sqlite:///{folder / 'maquette.db'}"
-    upgrade(url)
+    url = empty_database(folder / "maquette.db")
     return said(
         FAILS,
         **environment(
