@@ -105,6 +105,7 @@ class Settings(BaseModel):
     webhook_secrets: Secrets
     api_keys: Secrets = ()
     callback_hosts: Listed = ()
+    input_hosts: Listed = ()
     cors_origins: Listed = ()
 
     providers: Mapping[str, ProviderSettings] = {}
@@ -142,7 +143,8 @@ class Settings(BaseModel):
     wait_seconds: Annotated[int, Field(ge=0, le=25)] = 20
 
     @field_validator(
-        "callback_hosts", "cors_origins", "image_formats", "optional_providers", mode="before"
+        *("callback_hosts", "cors_origins", "image_formats", "input_hosts", "optional_providers"),
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -212,7 +214,7 @@ class Settings(BaseModel):
                 )
         return value
 
-    @field_validator("callback_hosts")
+    @field_validator("callback_hosts", "input_hosts")
     @classmethod
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for number, host in enumerate(value, 1):

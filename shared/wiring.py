@@ -258,7 +258,7 @@ class Bundle:
         from shared.deliveries.send import Sender
 
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
-        sender = Sender(secrets, url_policy(self.settings), self.clock)
+        sender = Sender(secrets, callback_policy(self.settings), self.clock)
         margin = round(self.ports.policy.lease_margin * 1000)
         return DeliveryRunner(
             self.store,
@@ -361,16 +361,27 @@ def keeper(settings: Settings, bucket: Bucket) -> InputKeeper:
     return InputKeeper(bucket, rules)
 
 
-def url_policy(settings: Settings) -> Any:
-    """Which URLs of callers this deployment may call, for webhooks and inputs alike.
+def callback_policy(settings: Settings) -> Any:
+    """Which URLs of callers this deployment may send webhooks to.
 
-    允许访问的地址范围（回调与网络输入）。
+    回调允许访问的地址范围。
     """
+    return _url_policy(settings, settings.callback_hosts)
+
+
+def input_policy(settings: Settings) -> Any:
+    """Which URLs of callers this deployment may fetch inputs from. A host that takes webhooks is
+    not one of itself: whatever it serves, a caller could have fetched.
+
+    网络输入允许访问的地址范围。
+    """
+    return _url_policy(settings, settings.input_hosts)
+
+
+def _url_policy(settings: Settings, hosts: Sequence[str]) -> Any:
     from shared.outbound.url_policy import Policy
 
-    return Policy(
-        stage_is_local=settings.is_local, allowed_hosts=frozenset(settings.callback_hosts)
-    )
+    return Policy(stage_is_local=settings.is_local, allowed_hosts=frozenset(hosts))
 
 
 def build(
@@ -460,7 +471,7 @@ def _fetcher(settings: Settings, wrap: Callable[[str, Any], Any]) -> Callable[[]
     def made() -> Fetcher:
         from shared.inputs.fetch import WebFetcher
 
-        fetcher: Fetcher = wrap("fetcher", WebFetcher(url_policy(settings)))
+        fetcher: Fetcher = wrap("fetcher", WebFetcher(input_policy(settings)))
         return fetcher
 
     return made

@@ -20,7 +20,7 @@ from shared.jobs.kinds import Kind
 from shared.outbound.url_policy import check_url
 from shared.prompt_text import UnusablePrompt, normalised, shows
 from shared.validation import sentence
-from shared.wiring import url_policy
+from shared.wiring import callback_policy
 
 METADATA_BYTES = 16 * 1024
 
@@ -151,7 +151,7 @@ def callback_url_of(url: str | None, settings: Settings) -> str | None:
     检查回调地址。
     """
     if url is not None:
-        check_url(url, url_policy(settings))
+        check_url(url, callback_policy(settings))
     return url
 
 

@@ -20,7 +20,7 @@ from shared.inputs.files import NewFile
 from shared.inputs.references import ArtifactRef, Reference, Sent, UploadRef, UrlRef
 from shared.jobs.kinds import Kind, role_names
 from shared.outbound.url_policy import check_url
-from shared.wiring import url_policy
+from shared.wiring import input_policy
 
 
 def read_inputs(form: Form) -> tuple[Form, dict[str, Reference]]:
@@ -55,7 +55,7 @@ def check_urls(inputs: Mapping[str, Reference], settings: Settings) -> None:
     """
     for role, given in inputs.items():
         if isinstance(given, UrlRef):
-            check_url(given.url, url_policy(settings), role)
+            check_url(given.url, input_policy(settings), role)
 
 
 def files_of(

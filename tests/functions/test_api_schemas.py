@@ -200,6 +200,14 @@ def test_a_callback_url_of_the_usual_form_is_allowed_by_the_pattern() -> None:
         assert not public.search(url)
 
 
+def test_the_document_allows_an_inputs_url_by_the_hosts_listed_for_inputs() -> None:
+    listed = settings_of(stage="prod", callback_hosts="10.0.0.7", input_hosts="files.shop.lan")
+    inputs = re.compile(patterns.input_url(listed)["pattern"])
+    assert inputs.search("http://files.shop.lan/a.png")
+    assert not inputs.search("http://10.0.0.7/a.png")
+    assert inputs.search("https://shop.example.com/a.png")
+
+
 def test_where_no_key_is_needed_the_document_says_so(build_house: Build) -> None:
     build_house(stage="prod", api_keys=KEYS, public_url="https://models.example.com")
     told = get("/openapi.json").json

@@ -110,6 +110,48 @@ def test_what_cannot_be_had_or_used_ends_the_job_unpaid_and_says_why(
     assert "secret" not in json.dumps(job)
 
 
+DEPLOYED = {
+    "stage": "prod",
+    "api_keys": "shop:the-key-of-our-own-shop-0123456789",
+    "public_url": "https://models.example.com",
+}
+OURS = {"authorization": "Bearer the-key-of-our-own-shop-0123456789"}
+
+
+def test_an_input_is_fetched_from_a_host_that_is_listed_for_inputs(
+    build_house: Build, web: Receiver
+) -> None:
+    house = build_house(**DEPLOYED, input_hosts="127.0.0.1")
+    hook = {"prompt": "a cup", "callback_url": web.url("/hook")}
+    assert post_json("/api/v1/models", hook, headers=OURS).error["param"] == "callback_url"
+    asked = {"image": {"url": web.url("/a.jpg")}}
+    made = post_json("/api/v1/models", asked, headers=OURS)
+    house.carry()
+    assert house.job(made.json["id"]).status.value == "succeeded"
+    assert [one.path for one in web.requests] == ["/a.jpg"]
+
+
+def test_no_input_is_fetched_from_a_host_that_is_listed_for_webhooks_alone(
+    build_house: Build, web: Receiver
+) -> None:
+    build_house(**DEPLOYED, callback_hosts="127.0.0.1")
+    asked = {"image": {"url": web.url("/a.jpg")}}
+    assert post_json("/api/v1/models", asked, headers=OURS).error["param"] == "image"
+    hook = {"prompt": "a cup", "callback_url": web.url("/hook")}
+    assert post_json("/api/v1/models", hook, headers=OURS).status == 202
+    assert web.requests == []
+
+
+def test_a_url_taken_while_its_host_was_listed_is_not_fetched_once_it_no_longer_is(
+    build_house: Build, web: Receiver
+) -> None:
+    house = build_house(stage="local", input_hosts="127.0.0.1")
+    made = post_json("/api/v1/models", {"image": {"url": web.url("/a.jpg")}})
+    build_house(**DEPLOYED, callback_hosts="127.0.0.1").carry()
+    assert house.job(made.json["id"]).status.value == "failed"
+    assert web.requests == []
+
+
 def test_a_repeat_under_the_same_key_is_the_same_job_and_another_url_is_not(
     house: House, web: Receiver
 ) -> None:

@@ -108,6 +108,7 @@ WRONG: dict[str, list[str]] = {
         "shop.example/hook",
         "[::1]:80",
     ],
+    "input_hosts": ["*", "https://shop.example", "shop.example:8000", "[::1]:80"],
     "origin_secret": [HIDDEN],
     "webhook_secrets": [
         "",

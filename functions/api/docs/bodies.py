@@ -74,7 +74,7 @@ def add(bundle: Bundle, parts: dict[str, Any]) -> None:
 
     把全部创建任务的请求结构加入文档。
     """
-    parts["UrlReference"]["properties"]["url"] |= patterns.callback_url(bundle.settings)
+    parts["UrlReference"]["properties"]["url"] |= patterns.input_url(bundle.settings)
     parts["Picture"] = _picture(bundle.settings)
     made_here = {name for one in bundle.providers.values() for name in one.options}
     kinds = [kind for kind in KINDS.values() if kind.name in made_here] or [*KINDS.values()]

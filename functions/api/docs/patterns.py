@@ -8,6 +8,7 @@ They allow nothing that the server refuses for its text, and almost all that it 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from shared.config import Settings
@@ -54,7 +55,15 @@ def callback_url(settings: Settings) -> dict[str, Any]:
 
     回调地址：仅凭文本可判断的部分。
     """
-    return {"format": "uri", "maxLength": LONGEST_URL, "pattern": url(settings)}
+    return _url(settings, settings.callback_hosts)
+
+
+def input_url(settings: Settings) -> dict[str, Any]:
+    """A URL that an input may be fetched from, as far as its text can tell.
+
+    网络输入的地址：仅凭文本可判断的部分。
+    """
+    return _url(settings, settings.input_hosts)
 
 
 def file_text(settings: Settings) -> str:
@@ -65,13 +74,14 @@ def file_text(settings: Settings) -> str:
     return rf"^(?:{_INLINE}|https://(?:{_PUBLIC}){_REST})$"
 
 
-def url(settings: Settings) -> str:
-    """The pattern of an https URL with a public host name; those the operator lists go as well.
+def _url(settings: Settings, listed: Sequence[str]) -> dict[str, Any]:
+    """An https URL with a public host name; hosts that the operator lists go as well.
 
     公网 https 地址的正则。
     """
-    hosts = [re.escape(host) for host in settings.callback_hosts if ":" not in host]
+    hosts = [re.escape(host) for host in listed if ":" not in host]
     if settings.is_local:
         hosts += ["localhost", r"127\.0\.0\.1"]
     own = rf"|https?://(?:{'|'.join(hosts)})(?::[1-9][0-9]{{3}})?" if hosts else ""
-    return rf"^(?:https://{_PUBLIC}{own}){_REST}$"
+    pattern = rf"^(?:https://{_PUBLIC}{own}){_REST}$"
+    return {"format": "uri", "maxLength": LONGEST_URL, "pattern": pattern}
