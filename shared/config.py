@@ -42,7 +42,7 @@ _NOT_ABOVE = (
 
 SCHEMES: Mapping[str, tuple[str, ...]] = {
     "store_url": ("dynamodb", "sqlite"),
-    "bucket_url": ("file", "s3"),
+    "bucket_url": ("cos", "file", "s3"),
     "wake_url": ("", "lambda", "scf"),
     "secrets_url": ("", "secretsmanager", "ssm", "tencent-ssm"),
 }
@@ -50,6 +50,7 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
 _NAMED = ("dynamodb", "s3", "lambda")
 _PATHS = ("file", "secretsmanager", "ssm")
 _FORMS: Mapping[str, tuple[str, str]] = {
+    "cos": (r"cos://[a-z0-9][a-z0-9-]*-[0-9]{5,12}", "cos://NAME-APPID"),  # document 436/13312
     "scf": (r"scf://[A-Za-z][\w-]*(\?namespace=[\w-]+)?", "scf://PREFIX[?namespace=NAME]"),
     "tencent-ssm": (
         r"tencent-ssm:///[A-Za-z0-9][\w-]*(\?version=[\w.-]+)?",
@@ -98,6 +99,8 @@ class Settings(BaseModel):
     bucket_url: str
     wake_url: str = ""
     secrets_url: str = ""
+    cos_acl: Literal["private", "public-read"] = "private"
+    cos_encryption: Literal["AES256", "cos/kms", "off"] = "AES256"
     metrics: Literal["off", "cls", "emf"] = "off"
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = "http://127.0.0.1:8000"
     link_secret: Secrets

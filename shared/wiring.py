@@ -128,7 +128,18 @@ def _s3(settings: Settings, outside: Outside) -> Bucket:
     return S3Bucket(urlsplit(settings.bucket_url).netloc)
 
 
-BUCKETS: dict[str, Callable[[Settings, Outside], Bucket]] = {"file": _folder, "s3": _s3}
+def _cos(settings: Settings, outside: Outside) -> Bucket:
+    from shared.buckets.cos import CosBucket
+
+    name = urlsplit(settings.bucket_url).netloc
+    return CosBucket(name, acl=settings.cos_acl, encryption=settings.cos_encryption)
+
+
+BUCKETS: dict[str, Callable[[Settings, Outside], Bucket]] = {
+    "cos": _cos,
+    "file": _folder,
+    "s3": _s3,
+}
 """Bucket adapters by the scheme of `bucket_url`."""
 
 

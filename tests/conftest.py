@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from infra.aws.emulator import Emulator
+from infra.tencent.cos_emulator import CosEmulator
 from shared import skew
 from shared.aws import clients
 from shared.store.sql.store import SqlStore
@@ -83,6 +84,30 @@ def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulato
     clients.forget()
     yield emulator
     clients.forget()
+    skew.forget()
+
+
+@pytest.fixture(scope="session")
+def cos_emulator() -> Iterator[CosEmulator]:
+    """The emulated COS, one for all tests; make buckets of your own name in it.
+
+    全部测试共用的 COS 模拟器。
+    """
+    with CosEmulator() as running:
+        yield running
+
+
+@pytest.fixture
+def cos(cos_emulator: CosEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[CosEmulator]:
+    """The emulated COS, with this process's environment pointing to it.
+
+    让本进程连到 COS 模拟器。
+    """
+    for name in [name for name in os.environ if name.startswith(("COS_", "TENCENT"))]:
+        monkeypatch.delenv(name)
+    for name, value in cos_emulator.environ.items():
+        monkeypatch.setenv(name, value)
+    yield cos_emulator
     skew.forget()
 
 

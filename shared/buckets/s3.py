@@ -35,6 +35,7 @@ from shared.buckets.names import (
     media_type_of,
     put_headers,
 )
+from shared.buckets.parts import in_parts
 
 PART = 8 << 20
 """Bytes kept in memory per object being written. S3 takes 10,000 parts, so 78 GiB; a copy, 5 GiB
@@ -73,7 +74,7 @@ class S3Bucket:
         stored = check_media_type(key, media_type)
         # Not boto3's upload_fileobj: after a part that S3 refuses it reads all the rest of
         # `chunks` (from a provider, gigabytes), and it takes half as much memory again.
-        parts = _in_parts(chunks)
+        parts = in_parts(chunks, PART)
         first, is_last = next(parts)
         if is_last:
             self._call("put_object", key, ContentType=stored, **_whole(first))
@@ -344,23 +345,3 @@ def _answering(operation: str) -> Iterator[None]:
         raise BucketUnavailable(
             f"S3 does not answer {operation}: {type(error).__name__}"
         ) from error
-
-
-def _in_parts(chunks: Iterable[bytes]) -> Iterator[tuple[bytearray, bool]]:
-    """The chunks as parts of `PART` bytes, the last (marked so) shorter or empty.
-
-    A part is good until the next is asked for: each would else be in memory beside the next.
-
-    把数据切成分段。
-    """
-    part = bytearray()
-    for chunk in chunks:
-        left = memoryview(chunk)
-        while left:
-            if len(part) == PART:
-                yield part, False
-                part.clear()
-            taken = left[: PART - len(part)]
-            part += taken
-            left = left[len(taken) :]
-    yield part, True

@@ -19,11 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.tencent.cos_emulator import APPID
 from shared.aws.clients import client
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectInfo, ObjectMissing
+from shared.buckets.cos import CosBucket
 from shared.buckets.folder import FolderBucket, held_headers
 from shared.buckets.names import MEDIA_TYPES, clean_filename, content_disposition, media_type_of
 from shared.buckets.s3 import PART, S3Bucket
+from shared.tencent.cos import client as cos_client
 
 OnCreated = Callable[[ObjectInfo], None] | None
 GLB = "model/gltf-binary"
@@ -88,7 +91,20 @@ def s3(_root: Path) -> Iterator[Bucket]:
     bucket.close()
 
 
-ADAPTERS = [Adapter("folder", folder), Adapter("s3", s3, needs="aws")]
+@contextmanager
+def cos(_root: Path) -> Iterator[Bucket]:
+    name = f"contract-{uuid4().hex}-{APPID}"
+    cos_client(name, seconds=5.0).create_bucket(name)
+    bucket = CosBucket(name)
+    yield bucket
+    bucket.close()
+
+
+ADAPTERS = [
+    Adapter("folder", folder),
+    Adapter("s3", s3, needs="aws"),
+    Adapter("cos", cos, needs="cos"),
+]
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)

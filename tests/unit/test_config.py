@@ -60,6 +60,8 @@ for _name in Settings.model_fields:
     if _name.endswith("_bytes"):
         NUMBERS[_name] = (1, 5 * 2**30, True)
 
+NO_COS = ["cos:bucket", "cos://models", "cos://Models-1250000000", "cos://models-1250000000/x"]
+
 WRONG: dict[str, list[str]] = {
     "stage": ["Prod!", "1st", "x" * 33],
     "log_level": ["LOUD", "debug"],
@@ -67,7 +69,17 @@ WRONG: dict[str, list[str]] = {
     "metrics": ["on", "EMF"],
     "preview": ["yes", "Off"],
     "store_url": ["", "redis://cache", "maquette.db", "dynamodb:///table", "http://[::1"],
-    "bucket_url": ["", "ftp://files", "/a/folder", "s3:bucket", "file://bucket/x", "file://"],
+    "bucket_url": [
+        "",
+        "ftp://files",
+        "/a/folder",
+        "s3:bucket",
+        "file://bucket/x",
+        "file://",
+        *NO_COS,
+    ],
+    "cos_acl": ["public", "public-read-write", "default"],
+    "cos_encryption": ["aes", "KMS"],
     "wake_url": [
         "sqs://queue",
         "maquette-dev",
