@@ -47,16 +47,18 @@ class Platform:
         return min(body_bytes, self.bytes.get(door, body_bytes))
 
 
-_EVENT = LAMBDA_EVENT_BYTES - _ENVELOPE_BYTES
+def _as_event(bytes: int) -> dict[Door, int]:
+    """What an event has room for: it holds bytes as Base64, and JSON as it is."""
+    room = bytes - _ENVELOPE_BYTES
+    return {Door.FORM: room * 3 // 4, Door.JSON: room}
 
-LAMBDA = Platform(
-    "lambda",
-    # An event holds bytes as Base64, and JSON as it is.
-    {Door.FORM: _EVENT * 3 // 4, Door.JSON: _EVENT},
-)
+
+LAMBDA = Platform("lambda", _as_event(LAMBDA_EVENT_BYTES))
 """AWS Lambda, and whatever calls the handler with its events: the local front, the emulated AWS."""
 SCF = Platform("scf", dict.fromkeys(Door, SCF_BODY_BYTES - _ENVELOPE_BYTES))
 """A web function of Tencent Cloud's SCF: the request itself, without an event around it."""
+SCF_EVENT = Platform("scf", _as_event(SCF_BODY_BYTES))
+"""An event function of SCF behind a Function URL or the retired API gateway."""
 SERVER = Platform("server", {})
 """A server of one's own, in a container say: nothing lies before it."""
 
@@ -66,9 +68,9 @@ def platform_of(*, by_event: bool, environ: Mapping[str, str]) -> Platform:
 
     判断请求所在的平台。
     """
-    if by_event:
-        return LAMBDA
-    return SCF if environ.get("TENCENTCLOUD_RUNENV") == "SCF" else SERVER
+    if environ.get("TENCENTCLOUD_RUNENV") == "SCF":
+        return SCF_EVENT if by_event else SCF
+    return LAMBDA if by_event else SERVER
 
 
 WAY_ROUND = (

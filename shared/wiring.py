@@ -499,6 +499,7 @@ def _adapter_of(
 
 
 _current: Bundle | None = None
+_outside = Outside()
 _lock = threading.Lock()
 _BUILD_SECONDS = 8.0
 """How long one request waits for another one that reads the secrets and wires the parts."""
@@ -516,8 +517,17 @@ def current() -> Bundle:
         if _current is None:
             settings = config.load(_environment())
             set_up_logs(settings.log_level, settings.log_format)
-            _current = build(settings)
+            _current = build(settings, _outside)
         return _current
+
+
+def run_in(outside: Outside) -> None:
+    """Say what this process brings along; to be said before `current` wires its bundle.
+
+    指定本进程的运行环境。
+    """
+    global _outside
+    _outside = outside
 
 
 def install(bundle: Bundle | None) -> None:

@@ -1,4 +1,4 @@
-"""HTTP: one API Gateway event in, one answer out.
+"""HTTP: one event of a gateway in, one answer out; AWS's gateways and Tencent's alike.
 
 HTTP 函数的入口。
 """
@@ -25,11 +25,13 @@ _READABLE = {
 """Headers that Mangum takes apart and fails on, if they are `[::1]:8000`, say; none is needed."""
 
 _TEXTS = ["text/", "application/json", "application/problem+json"]
+_UNREADABLE = "This request cannot be read."
 _logger = logging.getLogger("maquette.api")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one request of API Gateway or a Function URL (payload format 2.0 or 1.0).
+    """Answer one request: of AWS's API Gateway or a Function URL (payload format 2.0 or 1.0), of
+    SCF's Function URL, or of Tencent's API gateway of old.
 
     处理一次 HTTP 请求。
     """
@@ -41,17 +43,31 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _answered(event: dict[str, Any], context: Any) -> dict[str, Any]:
     _own_loop()
     try:
-        answer: dict[str, Any] = _adapter()(_plain(event), context)
+        answer: dict[str, Any] = _adapter(_is_of_scf(event))(_plain(event), context)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         # The application answers its own errors: this is an event that no request can be read from.
         _logger.warning("unreadable event: %s", type(error).__name__)
-        return _unreadable()
+        return _unreadable(getattr(error, "told", _UNREADABLE))
     return answer
 
 
-@functools.lru_cache(maxsize=1)
-def _adapter() -> Mangum:
-    return Mangum(app, lifespan="off", text_mime_types=_TEXTS)
+def _is_of_scf(event: dict[str, Any]) -> bool:
+    """Whether the event has one of SCF's shapes: AWS's say more of how it was routed."""
+    return "httpMethod" in event and not {"resource", "version", "routeKey"} & event.keys()
+
+
+@functools.lru_cache(maxsize=2)
+def _adapter(of_scf: bool) -> Mangum:
+    """What reads events and writes answers; SCF's shapes are imported where such an event comes.
+
+    事件适配器。
+    """
+    if not of_scf:
+        return Mangum(app, lifespan="off", text_mime_types=_TEXTS)
+    from functions.api.scf_events import FunctionUrl, OldGateway
+
+    shapes: list[Any] = [FunctionUrl, OldGateway]
+    return Mangum(app, lifespan="off", text_mime_types=_TEXTS, custom_handlers=shapes)
 
 
 def _own_loop() -> None:
@@ -76,12 +92,11 @@ def _plain(event: dict[str, Any]) -> dict[str, Any]:
     return event if len(kept) == len(headers) else {**event, "headers": kept}
 
 
-def _unreadable() -> dict[str, Any]:
+def _unreadable(message: str) -> dict[str, Any]:
     """The answer to an event that is no request Mangum can read.
 
     无法读取的请求的响应。
     """
-    message = "This request cannot be read."
     body = {
         "type": "urn:maquette:problem:bad_request",
         "title": "Bad Request",

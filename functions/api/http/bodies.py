@@ -17,7 +17,7 @@ from fastapi import Depends, Request
 from functions.api.http.multipart import Part, parse
 from shared import limits, wiring
 from shared.errors import InvalidInput, TooLarge, UnsupportedFormat
-from shared.limits import LAMBDA, WAY_ROUND, Door, Platform
+from shared.limits import WAY_ROUND, Door, Platform
 
 JSON_BYTES = 2**20
 """JSON without its pictures; a prompt and metadata need far less than this."""
@@ -63,7 +63,7 @@ async def read(request: Request) -> bytes:
     读取正文，超过上限立即拒绝。
     """
     limit = wiring.current().settings.body_bytes
-    if platform_of(request) is not LAMBDA:  # what an event brings has come through
+    if not _is_event(request):  # what an event brings has come through
         limit = most(request, _door_of(request))
     message = f"The body is larger than {limit} bytes, the most that is taken here. {WAY_ROUND}"
     announced = request.headers.get("content-length", "")
@@ -84,7 +84,11 @@ def platform_of(request: Request) -> Platform:
 
     请求所在的平台。
     """
-    return limits.platform_of(by_event="aws.event" in request.scope, environ=os.environ)
+    return limits.platform_of(by_event=_is_event(request), environ=os.environ)
+
+
+def _is_event(request: Request) -> bool:
+    return "aws.event" in request.scope
 
 
 def most(request: Request, door: Door) -> int:
