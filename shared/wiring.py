@@ -515,7 +515,7 @@ def current() -> Bundle:
     global _current
     with held(_lock, _BUILD_SECONDS):
         if _current is None:
-            settings = config.load(_environment())
+            settings = config.load(environment())
             set_up_logs(settings.log_level, settings.log_format)
             _current = build(settings, _outside)
         return _current
@@ -563,8 +563,12 @@ def deadline_of(context: Any) -> Deadline:
     return Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
 
 
-def _environment() -> dict[str, str]:
-    """The process's environment, which goes first, above the secrets kept elsewhere."""
+def environment() -> dict[str, str]:
+    """The process's environment, which goes first, above the secrets kept elsewhere; raises
+    `SettingsError` where these cannot be read.
+
+    本进程的环境变量与密钥。
+    """
     url = os.environ.get("MAQUETTE_SECRETS_URL", "")
     # One that is not known is named with all other faults.
     read = SECRETS.get(url.partition(":")[0], SECRETS[""])
