@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import mimetypes
 import re
 import unicodedata
 from pathlib import PurePosixPath
@@ -29,6 +30,8 @@ MEDIA_TYPES = {
     ".zip": "application/zip",
 }
 ANY_TYPE = "application/octet-stream"
+_ENDINGS = {media_type: ending for ending, media_type in MEDIA_TYPES.items()}
+"""Of two endings of a type the later one, .jpg and not .jpeg."""
 
 _KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 _PREFIX = re.compile(r"([A-Za-z0-9._-]+/)*[A-Za-z0-9._-]*")
@@ -76,6 +79,16 @@ def media_type_of(key: str) -> str:
     由键的扩展名得到媒体类型。
     """
     return MEDIA_TYPES.get(PurePosixPath(key).suffix.lower(), ANY_TYPE)
+
+
+def extension(media_type: str) -> str:
+    """The file name's ending for a media type, with its dot; ".bin" if there is none.
+
+    Python's own table, which differs between versions and machines, is asked last.
+
+    由媒体类型得到扩展名。
+    """
+    return _ENDINGS.get(media_type) or mimetypes.guess_extension(media_type) or ".bin"
 
 
 def check_media_type(key: str, media_type: str) -> str:

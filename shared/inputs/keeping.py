@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from shared.buckets.base import Bucket, BucketUnavailable, ObjectMissing
-from shared.buckets.names import media_type_of
+from shared.buckets.names import extension, media_type_of
 from shared.buckets.ranges import BucketReader
 from shared.errors import InvalidInput, UnsupportedFormat
 from shared.inputs.content import (
@@ -30,7 +30,6 @@ from shared.inputs.content import (
 )
 from shared.inputs.files import InputFile, NewFile
 from shared.inputs.media import MEDIA_TYPES, Media, media_of
-from shared.media import extension
 
 CHUNK = 1 << 20
 

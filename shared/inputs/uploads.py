@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.buckets.base import Bucket, PresignedPut
+from shared.buckets.names import extension
 from shared.clock import Clock, first_id, new_id, time_of
 from shared.errors import LimitReached, NotFound, Unavailable
-from shared.media import extension
 from shared.records import Codec, Unreadable
 from shared.store.base import Conflict, Record, Store
 from shared.store.tables import UPLOADS

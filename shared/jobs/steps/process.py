@@ -24,13 +24,13 @@ from shared.artifacts.gltf.measure import Inspection, inspect_model
 from shared.artifacts.images.image import BrokenImage, ImageLimits, decode_image, inspect_image
 from shared.artifacts.images.thumbnail import DRAFT
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing
+from shared.buckets.names import extension
 from shared.clock import Deadline, OutOfTime
 from shared.jobs import lifecycle
 from shared.jobs.model import Artifact, Job, ResultFile, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
 from shared.jobs.steps.reading import BrokenFile, copy_checked, open_model
-from shared.media import extension
 from shared.store.base import StoreUnavailable
 from shared.values import replace
 

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Iterator
 
 from shared.buckets.base import BucketUnavailable
+from shared.buckets.names import extension
 from shared.clock import Deadline
 from shared.jobs import lifecycle
 from shared.jobs.model import Job, Status
 from shared.jobs.ports import Ports
 from shared.jobs.saving import apply
-from shared.media import extension
 from shared.providers.base import (
     DownloadFailed,
     Provider,
