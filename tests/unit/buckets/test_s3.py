@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -60,7 +61,9 @@ def bucket(name: str) -> S3Bucket:
 
 @pytest.fixture
 def between(name: str, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
-    """A proxy before the emulator, which all clients of this test talk to."""
+    """A proxy before the emulator, which all clients of this test talk to; between two tries of a
+    request they do not rest."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
     with Between(aws.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         clients.forget()

@@ -209,7 +209,7 @@ def test_hundreds_of_jobs_that_are_refused_cost_next_to_nothing(world: World) ->
         return submit(*args)
 
     world.provider.submit = refuse  # type: ignore[method-assign]
-    ids = [world.create() for _ in range(300)]
+    ids = [world.create() for _ in range(200)]
     ports = world.worker()
     before, begun = world.store.calls.copy(), world.clock.now()
     polling.poll(ports, world.deadline(600), lambda: world.clock.now() < begun + seconds * 1000)

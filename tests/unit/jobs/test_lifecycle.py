@@ -555,7 +555,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 class TestAnyOrder(AnyOrder.TestCase):
-    settings = effort(200, 20_000, 40)
+    settings = effort(120, 20_000, 40)
 
 
 # Facts

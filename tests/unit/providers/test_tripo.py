@@ -553,7 +553,7 @@ LISTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(status=st.sampled_from([200, 200, 200, 400, 404, 429, 500]), data=LISTS | JSON, junk=BODY)
 def test_whatever_is_answered_reading_ends_in_the_family(
     status: int, data: Any, junk: bytes
