@@ -20,6 +20,7 @@ from typing import Any, Literal
 import yaml
 
 from infra.paths import ROOT
+from infra.tencent import environment
 from infra.tencent.variables import VariableError, resolved
 
 FILE = ROOT / "serverless.yml"
@@ -303,7 +304,10 @@ def _environment(where: str, *parts: Mapping[str, Any] | None) -> dict[str, str]
         if isinstance(value, (dict, list)):
             raise ServiceError(f"{where}.environment.{name} is no text")
         made[name] = "" if value is None else str(value)
-    return {name: text for name, text in made.items() if text}
+    kept = {name: text for name, text in made.items() if text}
+    if wrong := environment.fault(kept):
+        raise ServiceError(f"{where}.environment: {wrong}")
+    return kept
 
 
 def _vpc(where: str, given: Mapping[str, Any]) -> dict[str, str]:
