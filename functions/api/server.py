@@ -1,7 +1,7 @@
 """The API as an HTTP server: a web function of SCF, whose requests come as they are, not as events.
 
 `scf_bootstrap` runs `python -m functions.api.server`, and the platform passes requests on to port
-9000 (583/56126). What it says of an invocation comes in headers that it sets itself. The role's
+9000 (583/40688). What it says of an invocation comes in headers that it sets itself. The role's
 keys, which come the same way, are left alone: nobody can tell them from ones that a caller made up,
 and with those the secrets would be a stranger's. So the process uses the keys that its environment
 began with, and ends itself before they do.

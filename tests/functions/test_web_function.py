@@ -223,6 +223,11 @@ def test_a_bootstrap_serves_until_it_is_told_to_stop_and_ends_every_wait(tmp_pat
         job = json.loads(made.read())
         assert made.status == 202, job
         assert made.getheader("x-request-id") == PLATFORM["X-Scf-Request-Id"]
+        # Who is refused hears it, though half of what was sent had not been read by then.
+        beyond = bytes(6_200_000)
+        client.request("POST", "/api/v1/models", beyond, {"content-type": "multipart/form-data"})
+        refused = client.getresponse()
+        assert (refused.status, json.loads(refused.read())["error"]["param"]) == (413, "body")
         waiting = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
         waiting.request("GET", "/health")
         assert waiting.getresponse().read()

@@ -1,7 +1,7 @@
 """What the platform starts in a function's zip: the entry file of its root, and `scf_bootstrap`.
 
 Both are the platform's demand and say nothing of their own: SCF imports an entry from the root of
-the zip alone (583/55593), and starts a web function by a program of that name (583/56126).
+the zip alone (583/55593), and starts a web function by a program of that name (583/40688).
 
 生成函数包根目录中的入口文件与启动脚本。
 """
