@@ -76,7 +76,7 @@ class _Request:
             "raw_path": None,
             "root_path": "",
             "scheme": headers.get("x-forwarded-proto", "https"),
-            "query_string": urlencode(list(_pairs(self._query()))).encode(),
+            "query_string": self._query().encode(),
             "server": (headers.get("host", "scf"), 443),
             "client": (self._client(), 0),
             "asgi": {"version": "3.0", "spec_version": "2.0"},
@@ -103,8 +103,12 @@ class _Request:
             "isBase64Encoded": encoded,
         }
 
-    def _query(self) -> Mapping[str, Any]:
-        return _mapping(self.event.get("queryString"))
+    def _query(self) -> str:
+        for name in ("queryString", "queryStringParameters"):
+            given = self.event.get(name)
+            if given is not None:
+                return given if isinstance(given, str) else urlencode(list(_pairs(given)))
+        return ""
 
     def _client(self) -> str:
         return dict(_headers(self.event)).get(f"{PLATFORM}remote-addr", "")
@@ -142,10 +146,6 @@ class OldGateway(_Request):
             return False
         return "elb" not in told and not {"resource", "version"} & event.keys()
 
-    def _query(self) -> Mapping[str, Any]:
-        given = self.event.get("queryString")
-        return _mapping(self.event.get("queryStringParameters") if given is None else given)
-
     def _client(self) -> str:
         return str(self.event["requestContext"].get("sourceIp") or "")
 
@@ -160,12 +160,12 @@ def _headers(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield _text(name).lower(), _text(line)
 
 
-def _pairs(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _pairs(query: Any) -> Iterator[tuple[str, str]]:
     """The query's pairs; one without a value may be told as true, null or "".
 
     查询参数。
     """
-    for name, value in query.items():
+    for name, value in _mapping(query).items():
         for one in value if isinstance(value, list) else (value,):
             if one is None or one is True:
                 yield _text(name), ""

@@ -152,6 +152,9 @@ def test_a_query_is_read_however_it_is_written(house: House, sent: Sent) -> None
         (None, 200),
         ("", 200),
         ([], 200),
+        ("limit=1&status=queued", 200),
+        ("limit=many", 400),
+        ("\ud800", 400),
     ]
     answered = [sent("GET", "/api/v1/jobs", queryString=query)["statusCode"] for query, _ in given]
     assert answered == [status for _, status in given]
