@@ -5,34 +5,12 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
-
+from infra.keys import MADE, PROVIDERS, first_key, long_secret
 from shared.aws.clients import client
 from shared.aws.secrets import read
-from shared.deliveries.signing import new_secret
-
-
-def _long_secret() -> str:
-    return secrets.token_urlsafe(32)
-
-
-def _first_key() -> str:
-    return f"first:{_long_secret()}"
-
-
-MADE: dict[str, Callable[[], str]] = {
-    "MAQUETTE_API_KEYS": _first_key,
-    "MAQUETTE_LINK_SECRET": _long_secret,
-    "MAQUETTE_WEBHOOK_SECRETS": new_secret,
-}
-"""What a deployment cannot do without, and how each is made."""
 
 ORIGIN = "MAQUETTE_ORIGIN_SECRET"
 """What CloudFront adds to every request, where it stands in front of the API."""
-
-_PROVIDERS = ("TRIPO_API_KEY", "QWEN_IMAGE_BASE_URL")
-"""Any of these makes a provider; the second may be a parameter of the stack instead."""
 
 
 def complete(path: str, *, behind_cloudfront: bool = False) -> list[str]:
@@ -40,7 +18,7 @@ def complete(path: str, *, behind_cloudfront: bool = False) -> list[str]:
 
     补齐缺少的密钥。
     """
-    wanted = {**MADE, ORIGIN: _long_secret} if behind_cloudfront else MADE
+    wanted = {**MADE, ORIGIN: long_secret} if behind_cloudfront else MADE
     made = sorted(set(wanted) - set(read(f"ssm://{path}")))
     for name in made:
         # CloudFormation writes this one into the distribution, and cannot read encrypted ones.
@@ -55,7 +33,7 @@ def missing_provider(path: str) -> bool:
 
     是否没有任何生成服务的密钥。
     """
-    return not set(_PROVIDERS) & set(read(f"ssm://{path}"))
+    return not set(PROVIDERS) & set(read(f"ssm://{path}"))
 
 
 def an_api_key(path: str) -> str:
@@ -63,5 +41,4 @@ def an_api_key(path: str) -> str:
 
     取一个调用方密钥用于检查。
     """
-    first = read(f"ssm://{path}")["MAQUETTE_API_KEYS"].split(",")[0]
-    return first.partition(":")[2]
+    return first_key(read(f"ssm://{path}")["MAQUETTE_API_KEYS"])

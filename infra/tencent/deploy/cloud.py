@@ -1,0 +1,139 @@
+"""The Cloud API as the deployer calls it: reads that are repeated, writes that are not, and waiting
+until a function is at rest.
+
+部署程序对云 API 的调用。
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from infra.tencent.deploy.errors import DeployError
+from shared.tencent.clients import TencentError, call
+
+UNDER_WAY = frozenset({"Creating", "Updating", "Publishing", "Deleting"})
+"""States that end by themselves (583/115197)."""
+GONE = ("ResourceNotFound.Function", "ResourceNotFound.FunctionName")
+"""What GetFunction says of a function that is not there."""
+
+_READ_SECONDS = 15.0
+_WRITE_SECONDS = 120.0
+"""Ten megabytes of code go up in it."""
+_READ_TRIES = 3
+_PAUSE = 0.5
+_LOOKS = 600
+"""How often a function is looked at before it is given up: five minutes."""
+_TOO_MANY = "RequestLimitExceeded"
+_LIMITED_TRIES = 5
+_PAGE = 100
+
+
+class Cloud:
+    """The account, in one region and one namespace of functions. `pause` waits some seconds.
+
+    一个账号的云资源。
+    """
+
+    def __init__(
+        self, namespace: str = "default", *, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.namespace = namespace
+        self._pause = pause
+
+    def read(self, action: str, service: str = "scf", /, **given: Any) -> dict[str, Any]:
+        """Ask something that changes nothing; raises `TencentError`.
+
+        只读调用。
+        """
+        return call(service, action, given, seconds=_READ_SECONDS, tries=_READ_TRIES)
+
+    def write(self, action: str, service: str = "scf", /, **given: Any) -> dict[str, Any]:
+        """Change something, once: sent again only where it was refused for coming too soon after
+        others; raises `TencentError`.
+
+        写调用，不重复发送。
+        """
+        for _ in range(_LIMITED_TRIES):
+            try:
+                return call(service, action, given, seconds=_WRITE_SECONDS)
+            except TencentError as error:
+                if not error.is_a(_TOO_MANY):
+                    raise
+                self._pause(1.0)
+        return call(service, action, given, seconds=_WRITE_SECONDS)
+
+    def function(self, name: str) -> dict[str, Any] | None:
+        """What GetFunction says of a function; None if it is not there.
+
+        查看函数。
+        """
+        try:
+            return self.read("GetFunction", FunctionName=name, Namespace=self.namespace)
+        except TencentError as error:
+            if error.code in GONE:
+                return None
+            raise
+
+    def at_rest(self, name: str) -> dict[str, Any] | None:
+        """A function once nothing is under way any more; None if it is not there. Raises
+        `DeployError` where that takes too long.
+
+        等待函数状态稳定。
+        """
+        for _ in range(_LOOKS):
+            shown = self.function(name)
+            if shown is None or shown["Status"] not in UNDER_WAY:
+                return shown
+            self._pause(_PAUSE)
+        raise DeployError(f"{name} is still {shown['Status'] if shown else ''} after five minutes")
+
+    def active(self, name: str) -> dict[str, Any]:
+        """A function that has become active; raises `DeployError` with the reason where it failed.
+
+        等待函数可用。
+        """
+        shown = self.at_rest(name)
+        if shown is None:
+            raise DeployError(f"{name} is gone; did somebody remove it meanwhile?")
+        if shown["Status"] != "Active":
+            raise DeployError(f"{name} is {shown['Status']}: {reason(shown)}")
+        return shown
+
+    def triggers(self, name: str) -> Iterator[dict[str, Any]]:
+        """A function's triggers, all pages of them.
+
+        列出触发器。
+        """
+        offset = 0
+        while True:
+            page = self.read(
+                "ListTriggers",
+                FunctionName=name,
+                Namespace=self.namespace,
+                Offset=offset,
+                Limit=_PAGE,
+            )
+            found = page.get("Triggers") or []
+            yield from found
+            offset += len(found)
+            if not found or offset >= int(page.get("TotalCount") or 0):
+                return
+
+    def pause(self) -> None:
+        """Wait a moment before looking again.
+
+        稍等。
+        """
+        self._pause(_PAUSE)
+
+
+def reason(shown: dict[str, Any]) -> str:
+    """Why a function is in a failed state, as far as it is told.
+
+    失败原因。
+    """
+    reasons = shown.get("StatusReasons") or []
+    said = "; ".join(str(one.get("ErrorMessage", "")) for one in reasons)
+    return said or str(shown.get("StatusDesc") or "no reason is told")
