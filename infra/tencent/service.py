@@ -26,6 +26,8 @@ from infra.tencent.variables import VariableError, resolved
 FILE = ROOT / "serverless.yml"
 QUALIFIER = "$DEFAULT"
 """What triggers lead to: the alias that stands for the newest code until told otherwise."""
+MIGRATE = "migrate"
+"""The function that brings the tables up to date; it alone may change them, and serves nobody."""
 
 _COMMON = {
     "runtime",
@@ -118,7 +120,8 @@ class Function:
 
 @dataclass(frozen=True)
 class Service:
-    """All that is deployed together: its functions by key, in the order of the file.
+    """All that is deployed together: its functions by key, in the order of the file, and the
+    layers' names in the account by theirs.
 
     一次部署的全部函数。
     """
@@ -126,6 +129,7 @@ class Service:
     stage: str
     region: str
     functions: Mapping[str, Function]
+    layers: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(
@@ -176,7 +180,11 @@ def parse(document: Mapping[str, Any], stage: str) -> Service:
         key: _function(key, f"{name}-{stage}-{key}", shared, given or {}, region)
         for key, given in functions.items()
     }
-    return Service(stage, region, made)
+    layers = {str(key): f"{name}-{stage}-{key}" for key in document.get("layers") or {}}
+    for function in made.values():
+        if missing := sorted(set(function.layers) - set(layers)):
+            raise ServiceError(f"functions.{function.key}.layers: there is no layer {missing[0]}")
+    return Service(stage, region, made, layers)
 
 
 def _function(

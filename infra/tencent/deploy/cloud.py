@@ -6,8 +6,10 @@ until a function is at rest.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from infra.tencent.deploy.errors import DeployError
@@ -28,6 +30,19 @@ _LOOKS = 600
 _TOO_MANY = "RequestLimitExceeded"
 _LIMITED_TRIES = 5
 _PAGE = 100
+
+
+@dataclass(frozen=True)
+class Invoked:
+    """How a call of a function ended: its answer as JSON text, or what it failed with.
+
+    调用结果。
+    """
+
+    request_id: str
+    answer: str
+    error: str
+    log: str
 
 
 class Cloud:
@@ -101,6 +116,31 @@ class Cloud:
             raise DeployError(f"{name} is {shown['Status']}: {reason(shown)}")
         return shown
 
+    def layer_versions(self, name: str) -> list[dict[str, Any]]:
+        """The versions of a layer as they are listed; none where there is no such layer.
+
+        列出层版本。
+        """
+        try:
+            listed = self.read("ListLayerVersions", LayerName=name).get("LayerVersions")
+        except TencentError as error:
+            if error.is_a("ResourceNotFound"):
+                return []
+            raise
+        return list(listed or [])
+
+    def layer_status(self, name: str, number: int) -> str:
+        """The state of a layer's version once it is published or has failed to be.
+
+        等待层发布完成。
+        """
+        for _ in range(_LOOKS):
+            shown = self.read("GetLayerVersion", LayerName=name, LayerVersion=number)
+            if shown["Status"] != "Publishing":
+                return str(shown["Status"])
+            self._pause(_PAUSE)
+        raise DeployError(f"version {number} of the layer {name} is still being published")
+
     def triggers(self, name: str) -> Iterator[dict[str, Any]]:
         """A function's triggers, all pages of them.
 
@@ -120,6 +160,21 @@ class Cloud:
             offset += len(found)
             if not found or offset >= int(page.get("TotalCount") or 0):
                 return
+
+    def invoke(self, name: str, event: Any, *, seconds: float) -> Invoked:
+        """Call an event function and wait for its answer; raises `TencentError`.
+
+        同步调用函数。
+        """
+        given = {"FunctionName": name, "Namespace": self.namespace, "Event": json.dumps(event)}
+        answer = call("scf", "InvokeFunction", {**given, "LogType": "Tail"}, seconds=seconds)
+        result = answer.get("Result") or {}
+        return Invoked(
+            str(result.get("FunctionRequestId") or ""),
+            str(result.get("RetMsg") or ""),
+            str(result.get("ErrMsg") or ""),
+            str(result.get("Log") or ""),
+        )
 
     def pause(self) -> None:
         """Wait a moment before looking again.

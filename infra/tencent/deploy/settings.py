@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from infra.tencent.service import QUALIFIER, Function, Trigger
+from infra.tencent.service import MIGRATE, QUALIFIER, Function, Trigger
 
 PUBLIC_URL = "MAQUETTE_PUBLIC_URL"
 
@@ -24,8 +24,8 @@ _OPTIONAL = ("role", "logs")
 
 @dataclass(frozen=True)
 class Settings:
-    """All of a function that UpdateFunctionConfiguration sets. `code` is the SHA-256 of the code that
-    it belongs to: kept in the description, for the API tells none.
+    """All of a function that UpdateFunctionConfiguration sets. `code` is the SHA-256 of the code
+    that it belongs to: kept in the description, for the API tells none.
 
     函数的全部配置。
     """
@@ -58,13 +58,13 @@ class SeenTrigger:
 def wanted(
     function: Function, code: str, layers: Mapping[str, int], names: Mapping[str, str], url: str
 ) -> Settings:
-    """What a function is to be. `layers` are versions by the layer's key, `names` the layers' names;
-    `url` is the API's, where the function's own environment names none.
+    """What a function is to be. `layers` are versions by the layer's key, `names` the layers'
+    names; `url` is the API's, where the function's own environment names none.
 
     期望的配置。
     """
     environment = dict(function.environment)
-    if url and function.image is None:
+    if url and function.image is None and function.key != MIGRATE:
         environment.setdefault(PUBLIC_URL, url)
     return Settings(
         code=code,
