@@ -41,7 +41,7 @@ _NOT_ABOVE = (
 )
 
 SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "store_url": ("dynamodb", "sqlite"),
+    "store_url": ("dynamodb", "mysql", "sqlite"),
     "bucket_url": ("cos", "file", "s3"),
     "wake_url": ("", "lambda", "scf"),
     "secrets_url": ("", "secretsmanager", "ssm", "tencent-ssm"),
@@ -49,8 +49,15 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
 """What the URLs of parts may begin with; `shared.wiring` has an adapter for each."""
 _NAMED = ("dynamodb", "s3", "lambda")
 _PATHS = ("file", "secretsmanager", "ssm")
+_MYSQL_OPTION = r"(ssl_mode=(REQUIRED|VERIFY_CA|VERIFY_IDENTITY)|ssl_ca=[^\s&#]+)"
 _FORMS: Mapping[str, tuple[str, str]] = {
     "cos": (r"cos://[a-z0-9][a-z0-9-]*-[0-9]{5,12}", "cos://NAME-APPID"),  # document 436/13312
+    "mysql": (
+        r"mysql://[^\s/@:?#]+(:[^\s/@?#]*)?@[^\s/@:?#]+(:\d{1,5})?/[^\s/?#]+"
+        rf"(\?{_MYSQL_OPTION}(&{_MYSQL_OPTION})*)?",
+        "mysql://USER:PASSWORD@HOST:PORT/DATABASE, whatever is no letter and no digit in a name as "
+        "%XX; behind it may stand ?ssl_mode=REQUIRED, VERIFY_CA or VERIFY_IDENTITY, and &ssl_ca=FILE",
+    ),
     "scf": (r"scf://[A-Za-z][\w-]*(\?namespace=[\w-]+)?", "scf://PREFIX[?namespace=NAME]"),
     "tencent-ssm": (
         r"tencent-ssm:///[A-Za-z0-9][\w-]*(\?version=[\w.-]+)?",

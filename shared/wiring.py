@@ -70,7 +70,7 @@ log = logging.getLogger("maquette.wiring")
 T = TypeVar("T")
 
 
-def _sqlite(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
+def _sql(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
     from shared.store.sql.store import SqlStore
 
     return SqlStore(settings.store_url)
@@ -85,7 +85,7 @@ def _dynamodb(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
 
 StoreFactory = Callable[[Settings, Clock, Metrics], Store]
 
-STORES: dict[str, StoreFactory] = {"dynamodb": _dynamodb, "sqlite": _sqlite}
+STORES: dict[str, StoreFactory] = {"dynamodb": _dynamodb, "mysql": _sql, "sqlite": _sql}
 """Store adapters by the scheme of `store_url`."""
 
 

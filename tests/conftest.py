@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, settings
 
 from infra.aws.emulator import Emulator
 from infra.tencent.cos_emulator import CosEmulator
+from infra.tencent.mariadb import Mariadb, MysqlServer, mariadb_lacks
 from shared import skew
 from shared.aws import clients
 from shared.store.sql.store import SqlStore
+from tests import shared_mysql
 from tests.databases import empty_database
 
 # On CI the same examples every time: a red build is one that can be repeated.
@@ -59,6 +61,42 @@ def store(database_url: str) -> Iterator[SqlStore]:
     opened = SqlStore(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MysqlServer]:
+    """A server that speaks MySQL's protocol, one for all tests: `MAQUETTE_TEST_MYSQL_URL`'s, else a
+    private MariaDB. Make databases of your own name in it, or use `mysql_url`.
+
+    全部测试共用的 MySQL 服务器。
+    """
+    if given := os.environ.get("MAQUETTE_TEST_MYSQL_URL"):
+        yield MysqlServer(given)
+    elif lacks := mariadb_lacks():
+        pytest.skip(lacks)
+    else:
+        with Mariadb() as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def mysql_database(mysql: MysqlServer) -> Iterator[None]:
+    """The MySQL database that all tests share is there; `mysql_url` empties it.
+
+    准备全部测试共用的 MySQL 数据库。
+    """
+    name = shared_mysql.share(mysql)
+    yield
+    mysql.drop(name)
+
+
+@pytest.fixture
+def mysql_url(mysql_database: None) -> str:
+    """The URL of a migrated MySQL database that holds nothing: one for all tests, emptied before.
+
+    一个已清空的 MySQL 测试数据库。
+    """
+    return shared_mysql.emptied()
 
 
 @pytest.fixture(scope="session")

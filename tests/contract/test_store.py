@@ -37,6 +37,7 @@ from shared.store.base import (
 from shared.store.dynamodb.store import DynamoStore
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS
+from tests import shared_mysql
 from tests.contract.plain import page_of
 from tests.contract.stale import StaleStore
 from tests.databases import empty_database
@@ -70,6 +71,11 @@ def dynamodb_table(_folder: Path) -> Iterator[str]:
     tables.drop(name)
 
 
+@contextmanager
+def mysql_database(_folder: Path) -> Iterator[str]:
+    yield shared_mysql.emptied()
+
+
 _IN_MEMORY: dict[str, MemoryStore] = {}
 
 
@@ -85,6 +91,7 @@ def in_memory(where: str) -> MemoryStore:
 
 ADAPTERS = [
     Adapter("sqlite", sqlite_file, SqlStore),
+    Adapter("mysql", mysql_database, SqlStore, needs=("mysql_database",)),
     Adapter("memory", memory, in_memory),
     Adapter("dynamodb", dynamodb_table, DynamoStore, needs=("aws",)),
 ]

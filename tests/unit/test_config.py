@@ -68,7 +68,19 @@ WRONG: dict[str, list[str]] = {
     "log_format": ["xml"],
     "metrics": ["on", "EMF"],
     "preview": ["yes", "Off"],
-    "store_url": ["", "redis://cache", "maquette.db", "dynamodb:///table", "http://[::1"],
+    "store_url": [
+        "",
+        "redis://cache",
+        "maquette.db",
+        "dynamodb:///table",
+        "http://[::1",
+        "mysql://db.internal/maquette",
+        "mysql://user:password@db.internal",
+        "mysql://user:pass@word@db.internal/maquette",
+        "mysql://user:password@db.internal:port/maquette",
+        "mysql://user:password@db.internal/maquette?charset=latin1",
+        "mysql://user:password@db.internal/maquette?ssl_mode=DISABLED",
+    ],
     "bucket_url": [
         "",
         "ftp://files",
@@ -323,6 +335,8 @@ def test_names_of_others_are_not_ours_to_refuse() -> None:
         ("secrets_url", "tencent-ssm:///maquette-dev"),
         ("secrets_url", "tencent-ssm:///maquette-dev?version=v1.2"),
         ("metrics", "cls"),
+        ("store_url", "mysql://maquette:p%40ss@10.0.0.5:3306/maquette"),
+        ("store_url", "mysql://maquette@db/maquette?ssl_mode=VERIFY_IDENTITY&ssl_ca=/var/user/ca.pem"),
     ],
 )
 def test_what_tencent_cloud_calls_for_is_taken(name: str, value: str) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from shared import skew
 from shared.store.base import TEXT_LENGTH, Index, Table
+from shared.store.sql import mysql
 from shared.store.tables import TABLES
 
 SCHEMA_VERSION = "0004"
@@ -31,9 +32,6 @@ _MODE_SECONDS = 1.0  # how long the mode of a new SQLite file is asked for again
 _DEADLOCK = 1213  # MySQL's error number
 _POOL: Mapping[str, Any] = {"max_overflow": -1, "pool_size": 16, "pool_use_lifo": True}
 """The one used last first: SQLite's keeps the pages it has read, as long as nobody writes."""
-MYSQL_SECONDS = {"connect_timeout": 3, "read_timeout": 8, "write_timeout": 8}
-"""PyMySQL's own time-outs; by themselves all but the first are endless."""
-_MYSQL_LOCKS = "SET SESSION innodb_lock_wait_timeout = 4, lock_wait_timeout = 4"
 _MYSQL_IDLE_SECONDS = 280  # below the 300 s after which proxies drop an idle connection
 
 
@@ -126,16 +124,17 @@ def connect(url: str) -> sa.Engine:
 
     建立数据库引擎。
     """
-    if sa.make_url(url).get_backend_name() != "sqlite":
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
         return sa.create_engine(
-            url,
+            mysql.driver_url(parsed),
             hide_parameters=True,
             isolation_level="READ COMMITTED",  # a claim must see what others committed meanwhile
             pool_pre_ping=True,
             pool_recycle=_MYSQL_IDLE_SECONDS,
             **_POOL,
             paramstyle="format",  # by their places: statements are kept as text, see `statements`
-            connect_args={**MYSQL_SECONDS, "init_command": _MYSQL_LOCKS},
+            connect_args=mysql.arguments(parsed),
         )
     engine = sa.create_engine(
         url, hide_parameters=True, **_POOL, connect_args={"timeout": BUSY_SECONDS}
