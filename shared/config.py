@@ -56,7 +56,7 @@ _FORMS: Mapping[str, tuple[str, str]] = {
         r"mysql://[^\s/@:?#]+(:[^\s/@?#]*)?@[^\s/@:?#]+(:\d{1,5})?/[^\s/?#]+"
         rf"(\?{_MYSQL_OPTION}(&{_MYSQL_OPTION})*)?",
         "mysql://USER:PASSWORD@HOST:PORT/DATABASE, whatever is no letter and no digit in a name as "
-        "%XX; behind it may stand ?ssl_mode=REQUIRED, VERIFY_CA or VERIFY_IDENTITY, and &ssl_ca=FILE",
+        "%XX; ?ssl_mode=REQUIRED, VERIFY_CA or VERIFY_IDENTITY and &ssl_ca=FILE may follow",
     ),
     "scf": (r"scf://[A-Za-z][\w-]*(\?namespace=[\w-]+)?", "scf://PREFIX[?namespace=NAME]"),
     "tencent-ssm": (

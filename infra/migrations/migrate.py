@@ -112,7 +112,10 @@ def main(arguments: list[str]) -> int:
         print("migrated" if upgrade(arguments[0]) else "nothing to do")
     except (sa.exc.ArgumentError, ImportError):
         # Without the URL: it may hold a password.
-        print("DATABASE-URL is not one of a known kind: sqlite:///FILE", file=sys.stderr)
+        print(
+            "DATABASE-URL is not one of a known kind: sqlite:///FILE or mysql://USER:PASSWORD@HOST/NAME",
+            file=sys.stderr,
+        )
         return 2
     except StoreUnavailable as error:
         print(error, file=sys.stderr)

@@ -31,8 +31,8 @@ _SMALL = ("--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M")
 _FORGETFUL = ("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync")
 """What is committed survives the death of whoever committed it, as always, but not the server's."""
 
-# The server ends when our end of its standard input is closed, by whatever ended us: a shell watches
-# it and then becomes the server, so that the process that we know is the server's own.
+# The server ends when our end of its standard input is closed, by whatever ended us: the shell
+# leaves a watcher of it and becomes the server, so that the process that we know is the server.
 _KEEPER = 'exec 3<&0; { cat >/dev/null; kill -TERM $$; } <&3 & exec 3<&- "$@" </dev/null'
 
 
@@ -89,6 +89,10 @@ class MysqlServer:
         return list(rows)
 
     def _connection(self) -> Any:
+        """A connection to the server, to none of its databases.
+
+        连接服务器。
+        """
         import pymysql  # here: who runs the local platform without MySQL never needs it
 
         parts = urlsplit(self._base)
@@ -106,19 +110,25 @@ class MysqlServer:
 class Mariadb(MysqlServer):
     """A server of our own, empty at the start, gone at the end. Use it as a context manager.
 
-    `options` are the server's own (`--max-allowed-packet=1M`); `log` is where its output goes. Where
-    it is `durable` a commit is on the disk before it is answered; else it is as safe against every
-    death but the server's.
+    `options` are the server's own (`--max-allowed-packet=1M`); `log` is where its output goes, and
+    `folder` where its files lie meanwhile. Where it is `durable` a commit is on the disk before it
+    is answered; else it is as safe against every death but the server's.
 
     一个私有的 MariaDB 服务器。
     """
 
     def __init__(
-        self, options: Sequence[str] = (), log: Path | None = None, *, durable: bool = False
+        self,
+        options: Sequence[str] = (),
+        log: Path | None = None,
+        *,
+        folder: Path | None = None,
+        durable: bool = False,
     ) -> None:
         super().__init__("")
         self._options = (*_SMALL, *(() if durable else _FORGETFUL), *options)
         self._log = log
+        self._within = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -145,7 +155,9 @@ class Mariadb(MysqlServer):
         """
         if lacks := mariadb_lacks():
             raise MariadbError(lacks)
-        self._folder = tempfile.TemporaryDirectory(prefix="maquette-mariadb-")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="maquette-mariadb-", dir=self._within, ignore_cleanup_errors=True
+        )
         folder = Path(self._folder.name)
         log = self._log or folder / "log"
         try:
@@ -206,6 +218,10 @@ class Mariadb(MysqlServer):
             )
 
     def _answers(self, folder: Path) -> bool:
+        """Wait until the server of this folder answers; whether it does.
+
+        等待服务器就绪。
+        """
         import pymysql
 
         assert self._process is not None
@@ -221,6 +237,10 @@ class Mariadb(MysqlServer):
         return False
 
     def _end(self) -> None:
+        """Stop the server, gently first.
+
+        停止服务器。
+        """
         process, self._process = self._process, None
         if process is None:
             return
@@ -245,7 +265,7 @@ def mariadb_lacks() -> str | None:
     if _program(*_SERVERS) is None or _program("mariadb-install-db") is None:
         return (
             "no MariaDB is installed; on Debian and Ubuntu: "
-            "apt-get install --no-install-recommends mariadb-server"
+            "apt-get install --no-install-recommends mariadb-server-core mariadb-client-core"
         )
     return None
 
@@ -263,7 +283,8 @@ def _free_port() -> int:
 
 def _last_words(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
-    return " / ".join(lines[-3:]) or "it said nothing"
+    told = [line for line in lines if "ERROR" in line] or lines
+    return " / ".join(told[-3:]) or "it said nothing"
 
 
 def _quoted(name: str) -> str:

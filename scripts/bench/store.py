@@ -26,7 +26,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from infra.migrations.migrate import upgrade
-from scripts.bench.databases import mariadb, mariadb_lacks, sqlite
+from infra.tencent.mariadb import mariadb_lacks
+from scripts.bench.databases import mariadb, sqlite
 from scripts.bench.harness import load
 from shared.store.base import Lease, Record, Value
 from shared.store.sql.engine import METADATA, connect, writing

@@ -336,7 +336,10 @@ def test_names_of_others_are_not_ours_to_refuse() -> None:
         ("secrets_url", "tencent-ssm:///maquette-dev?version=v1.2"),
         ("metrics", "cls"),
         ("store_url", "mysql://maquette:p%40ss@10.0.0.5:3306/maquette"),
-        ("store_url", "mysql://maquette@db/maquette?ssl_mode=VERIFY_IDENTITY&ssl_ca=/var/user/ca.pem"),
+        (
+            "store_url",
+            "mysql://maquette@db/maquette?ssl_mode=VERIFY_IDENTITY&ssl_ca=/var/user/ca.pem",
+        ),
     ],
 )
 def test_what_tencent_cloud_calls_for_is_taken(name: str, value: str) -> None:

@@ -122,10 +122,12 @@ def note_clock(connection: sa.Connection) -> None:
 def connect(url: str) -> sa.Engine:
     """An engine for the URL, set up so that no commit is lost; connects on first use.
 
+    Raises `sqlalchemy.exc.ArgumentError` for a URL of neither database.
+
     建立数据库引擎。
     """
     parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
+    if parsed.drivername in ("mysql", "mysql+pymysql"):
         return sa.create_engine(
             mysql.driver_url(parsed),
             hide_parameters=True,
@@ -136,6 +138,8 @@ def connect(url: str) -> sa.Engine:
             paramstyle="format",  # by their places: statements are kept as text, see `statements`
             connect_args=mysql.arguments(parsed),
         )
+    if parsed.drivername != "sqlite":
+        raise sa.exc.ArgumentError(f"{parsed.drivername} is neither sqlite nor mysql")
     engine = sa.create_engine(
         url, hide_parameters=True, **_POOL, connect_args={"timeout": BUSY_SECONDS}
     )

@@ -42,7 +42,7 @@ def arguments(url: sa.URL) -> dict[str, Any]:
 
 
 def tls(options: Mapping[str, Any]) -> ssl.SSLContext | None:
-    """How a connection is encrypted by `ssl_mode` and `ssl_ca`, which mean what they mean to MySQL's
+    """How a connection is encrypted by `ssl_mode` and `ssl_ca`, which mean what they do to MySQL's
     own client: REQUIRED asks nothing of the server's certificate, VERIFY_CA who signed it,
     VERIFY_IDENTITY its name as well. None without them. An `ssl_ca` alone means VERIFY_CA.
 

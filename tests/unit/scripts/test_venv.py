@@ -286,8 +286,15 @@ def test_a_reader_that_leaves_early_is_no_failed_start() -> None:
 
 
 @pytest.mark.parametrize("installs", [True, False])
-def test_chromium_is_installed_where_it_may_be_and_its_absence_is_told(
-    tmp_path: Path, installs: bool
+@pytest.mark.parametrize(
+    ("use", "program", "package"),
+    [
+        ("use_chromium", "chromium", "chromium"),
+        ("use_mariadb", "mariadbd", "mariadb-client-core"),
+    ],
+)
+def test_what_debian_has_is_installed_where_it_may_be_and_its_absence_is_told(
+    tmp_path: Path, installs: bool, use: str, program: str, package: str
 ) -> None:
     asked = tmp_path / "asked"
     programs = {
@@ -299,15 +306,17 @@ def test_chromium_is_installed_where_it_may_be_and_its_absence_is_told(
     for name, text in programs.items():
         (tmp_path / name).write_text(f"#!{shutil.which('bash')}\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    command = f'source "{ROOT}/scripts/_venv"; PATH={tmp_path}; use_chromium'
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    command = f'source "{ROOT}/scripts/_venv"; sbin=/nowhere PATH={tmp_path}; {use}'
+    environ = {name: value for name, value in os.environ.items() if "MAQUETTE" not in name}
+    told = {"capture_output": True, "text": True, "timeout": 60, "env": environ}
+    done = subprocess.run(["bash", "-c", command], **told)
     assert done.returncode == 0
     last = asked.read_text().splitlines()[-1].split()
-    assert (last[0], last[-1]) == ("install", "chromium")
-    assert ("WITHOUT CHROMIUM" in done.stderr) is not installs
+    assert (last[0], last[-1]) == ("install", package)
+    assert ("WITHOUT " in done.stderr) is not installs
     # Where it is there already, nobody is asked.
     asked.unlink()
-    (tmp_path / "chromium").write_text("")
-    (tmp_path / "chromium").chmod(0o755)
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    (tmp_path / program).write_text("")
+    (tmp_path / program).chmod(0o755)
+    done = subprocess.run(["bash", "-c", command], **told)
     assert (done.returncode, done.stderr, asked.exists()) == (0, "", False)
