@@ -18,6 +18,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infra.paths import ROOT
@@ -73,6 +74,23 @@ SETTINGS = {
     "TRIPO_API_KEY": "tsk_test",
 }
 """A deployed function's settings; none leads anywhere."""
+START_ON_SCF = """\
+{entry}
+from shared import wiring
+wiring.current()
+"""
+"""The same on Tencent Cloud: its clients are made at their first use."""
+ON_SCF = {
+    **{name: value for name, value in SETTINGS.items() if not name.startswith("AWS_")},
+    "TENCENTCLOUD_RUNENV": "SCF",
+    "TENCENTCLOUD_REGION": "ap-guangzhou",
+    "TENCENTCLOUD_SECRETID": "test",
+    "TENCENTCLOUD_SECRETKEY": "test",
+    "MAQUETTE_STORE_URL": "mysql://maquette:password@127.0.0.1:9/maquette",
+    "MAQUETTE_BUCKET_URL": "cos://maquette-1250000000",
+    "MAQUETTE_WAKE_URL": "scf://maquette-dev",
+    "MAQUETTE_METRICS": "cls",
+}
 
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \| *(\S+)")
 _RUNS = 3
@@ -124,13 +142,13 @@ def main() -> None:
             print(f"{milliseconds:8.1f}{modules:5}  {package}")
 
 
-def environment() -> dict[str, str]:
+def environment(settings: Mapping[str, str] = SETTINGS) -> dict[str, str]:
     """What such a process runs in: nothing of this one's, but the settings above.
 
     子进程的环境变量。
     """
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), **SETTINGS}
+    return {**kept, "PYTHONPATH": str(ROOT), **settings}
 
 
 def _measure(yardstick: str, codes: dict[str, str], rounds: int) -> dict[str, Times]:

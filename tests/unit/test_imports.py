@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import functools
-import subprocess
-import sys
-
 import pytest
 
-from scripts.bench.coldstart import FUNCTIONS, START, YARDSTICK, environment
+from scripts.bench.coldstart import FUNCTIONS, SETTINGS, START, YARDSTICK
+from tests import imports
+from tests.imports import packages
 
 AWS = {"boto3", "botocore", "certifi", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
 PYDANTIC = {
@@ -54,29 +52,12 @@ HEAVY = {
 """What some function needs at some time, but none in order to start."""
 
 
-@functools.cache
 def modules(code: str) -> frozenset[str]:
-    """The modules a fresh process has imported after `code`, run as a deployed function."""
-    listing = "import sys; print(*(name for name, module in sys.modules.items() if module))"
-    names = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{listing}"],
-        env=environment(),
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return frozenset(names.stdout.split())
+    return imports.modules(code, **SETTINGS)
 
 
 def start(function: str) -> frozenset[str]:
     return modules(START.format(name=function))
-
-
-def packages(names: frozenset[str]) -> set[str]:
-    """Top-level packages, without the standard library and what any Python has at its start."""
-    tops = {name.partition(".")[0] for name in names - modules("pass")}
-    # _sysconfigdata__… belongs to the standard library, too, but is named after the machine.
-    return {name for name in tops - sys.stdlib_module_names if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
