@@ -25,13 +25,29 @@ from infra.tencent.cos_signature import Secret
 REGION = "ap-guangzhou"
 APPID = "1250000000"
 BUCKET = f"maquette-{APPID}"
-KEYS = {"test-id": Secret("test-key-of-the-emulator")}
+KEYS = {
+    "test-id": Secret("test-key-of-the-emulator"),
+    "test-temporary-id": Secret("test-temporary-key", "test-token/+="),
+}
+"""The keys of an emulated account, by their ids: a lasting one, and a role's temporary one."""
 PYTHON = ROOT / ".venv-tencent" / "bin" / "python"
 """The emulator's own Python; `use_tool tencent` in the scripts makes it."""
 
 _STOP_SECONDS = 5.0
 
 _log = logging.getLogger("maquette.emulator")
+
+
+def keys_of(name: str, secret: Secret) -> dict[str, str]:
+    """A key as SCF puts it into a function's environment.
+
+    密钥对应的环境变量。
+    """
+    return {
+        "TENCENTCLOUD_SECRETID": name,
+        "TENCENTCLOUD_SECRETKEY": secret.key,
+        "TENCENTCLOUD_SESSIONTOKEN": secret.token or "",
+    }
 
 
 class CosEmulatorError(OSError):
@@ -84,13 +100,7 @@ class CosEmulator:
         访问模拟器所需的环境变量。
         """
         name, secret = next(iter(self._keys.items()))
-        return {
-            "COS_ENDPOINT": self.url,
-            "TENCENTCLOUD_REGION": REGION,
-            "TENCENTCLOUD_SECRETID": name,
-            "TENCENTCLOUD_SECRETKEY": secret.key,
-            **({"TENCENTCLOUD_SESSIONTOKEN": secret.token} if secret.token else {}),
-        }
+        return {"COS_ENDPOINT": self.url, "TENCENTCLOUD_REGION": REGION, **keys_of(name, secret)}
 
     def start(self) -> None:
         """Start it and wait until it answers; raises `CosEmulatorError`.

@@ -33,6 +33,8 @@ _DROPPED = ("connection", "date", "server", "content-length", "access-control-",
 _CONDITIONS = ("content-disposition", "content-language", "if-")
 _DUMMY = "AWS4-HMAC-SHA256 Credential=cos/20260101/us-east-1/s3/aws4_request, Signature=0"
 _ENCRYPTIONS = {"cos/kms": "aws:kms"}
+_GIVEN_BACK = {value: name for name, value in _ENCRYPTIONS.items()}
+_GROUPS = (b"http://acs.amazonaws.com/groups/", b"http://cam.qcloud.com/groups/")
 _CODES = {"MalformedXML": "MalformedXML", "NotImplemented": "InvalidArgument"}
 _INITIATED = re.compile(rb"(<UploadId>([^<]*)</UploadId>.*?<Initiated>)[^<]*", re.DOTALL)
 
@@ -241,14 +243,15 @@ class Gate:
         told: list[Any] = []
         body = b"".join(self._behind(environ, lambda *given: told.extend(given)))
         headers = [
-            (re.sub("^x-amz-", "x-cos-", name, flags=re.IGNORECASE), value)
+            (re.sub("^x-amz-", "x-cos-", name, flags=re.IGNORECASE), _GIVEN_BACK.get(value, value))
             for name, value in told[1]
             if not name.lower().startswith(_DROPPED)
             or (name.lower() == "content-length" and request.asked.method == "HEAD")
         ]
-        return _Answer(
-            int(told[0].split()[0]), headers, re.sub(rb' xmlns="[^"]*"', b"", body, count=1)
-        )
+        if request.action.endswith("ACL"):
+            body = body.replace(*_GROUPS)
+        status = int(told[0].split()[0])
+        return _Answer(status, headers, re.sub(rb' xmlns="[^"]*"', b"", body, count=1))
 
 
 def _handed_on(request: Taken) -> Iterable[tuple[str, str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ _TOKEN = "x-cos-security-token"
 _ENCRYPTION = "x-cos-server-side-encryption"
 _EVERYBODY = ("AllUsers", "AuthenticatedUsers", "anyone")
 """How an access list names those who need no permission of ours (document 436/30752)."""
-_BUSY = ("RequestTimeout", "SlowDown", "RequestLimitExceeded")
+_MAY_PASS = ("InternalError", "RequestLimitExceeded", "RequestTimeout", "SlowDown")
+"""Codes that may come with a status below 500 as well, with 200 even (document 436/7730)."""
 
 _log = logging.getLogger("maquette.buckets")
 
@@ -181,7 +183,7 @@ class CosBucket:
             page = self._ask("list_objects", Prefix=prefix, Marker=marker, MaxKeys=asked)
             keys = [item["Key"] for item in page.get("Contents", ())]
             found += keys
-            if len(found) >= limit or page.get("IsTruncated") != "true":
+            if len(found) >= limit or not _goes_on(page):
                 return tuple(found)
             marker = page.get("NextMarker") or keys[-1]
 
@@ -199,7 +201,7 @@ class CosBucket:
                         "abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"]
                     )
                     count += 1
-            if page.get("IsTruncated") != "true":
+            if not _goes_on(page):
                 break
             place = {
                 "KeyMarker": page["NextKeyMarker"],
@@ -418,14 +420,22 @@ class _Sent:
 
 
 class _Body:
-    """A `Reader` of an answer's body. One that is cut short raises: urllib3 counts the bytes."""
+    """A `Reader` of an answer's body. One that is cut short raises: urllib3 counts the bytes, but
+    says so once."""
 
     def __init__(self, body: Any) -> None:
         self._body = body
+        self._fault: BucketUnavailable | None = None
 
     def read(self, size: int = -1, /) -> bytes:
-        with _answering("get_object"):
-            found: bytes = self._body.read(None if size < 0 else size)
+        if self._fault is not None:
+            raise self._fault
+        try:
+            with _answering("get_object"):
+                found: bytes = self._body.read(None if size < 0 else size)
+        except BucketUnavailable as fault:
+            self._fault = fault
+            raise
         return found
 
     def close(self) -> None:
@@ -447,7 +457,7 @@ class _NoAnswer(BucketUnavailable):
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, _Refused):
-        return error.status >= 500 or error.code in _BUSY
+        return error.status >= 500 or error.code in _MAY_PASS
     return isinstance(error, _NoAnswer)
 
 
@@ -474,11 +484,23 @@ def _answering(operation: str) -> Iterator[None]:
 
 
 def _refused(operation: str, error: Any) -> _Refused:
-    """A refusal by its code, which an answer without COS's XML does not have."""
+    """A refusal by its code, or by its status where the answer has no code.
+
+    得到 COS 的错误码。
+    """
     status = int(error.get_status_code())
-    told = error.get_digest_msg()
-    code = told.get("code") if isinstance(told, dict) else None
-    return _Refused(operation, str(code or f"HTTP {status}"), status)
+    told = error.get_origin_msg()  # the SDK reads it only where no field is missing
+    text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+    code = re.search(r"<Code>([A-Za-z0-9.]+)</Code>", text)
+    return _Refused(operation, code[1] if code else str(status), status)
+
+
+def _goes_on(page: Mapping[str, Any]) -> bool:
+    """Whether more follows a page of a list. An answer that does not say so is no list."""
+    told = page.get("IsTruncated")
+    if told not in ("true", "false"):
+        raise _NoAnswer("COS does not answer with a list")
+    return bool(told == "true")
 
 
 def _allowed_to_all(told: Mapping[str, Any]) -> set[str]:
