@@ -117,6 +117,14 @@ class Function:
     image: Mapping[str, Any] | None = None
     node: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def serves(self) -> bool:
+        """Whether callers reach the API at this function's URL.
+
+        是否为 API 函数。
+        """
+        return self.image is None and any(one.kind == "http" for one in self.triggers)
+
 
 @dataclass(frozen=True)
 class Service:

@@ -196,11 +196,14 @@ class Deployment:
         )
 
     def _migrate(self, step: Step) -> None:
-        """Have the tables brought up to date; nothing else may change before that."""
+        """Have the tables brought up to date; no other function changes before that.
+
+        升级表结构。
+        """
         name = _of(step).name
-        answer = self._cloud.invoke(name, {}, seconds=_MIGRATE_SECONDS)
-        if answer.error:
-            raise DeployError(f"{name} failed, and nothing else was changed: {answer.error}")
+        invoked = self._cloud.invoke(name, {}, seconds=_MIGRATE_SECONDS)
+        if fault := invoked.error or _failure(invoked.answer):
+            raise DeployError(f"{name} failed, and no other function was touched: {fault}")
 
     def _untrigger(self, step: Step) -> None:
         """Take a trigger away; a bucket's is found by its description as well.
@@ -308,6 +311,20 @@ class Deployment:
 def _of(step: Step) -> Function:
     assert step.function is not None
     return step.function
+
+
+def _failure(text: str) -> str:
+    """What `migrate` says that it failed with; nothing where it says that it did not.
+
+    读取迁移函数报告的错误。
+    """
+    try:
+        told = json.loads(text)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or "status" not in told:
+        return f"it answered {text[:200] or 'nothing'}"
+    return str(told.get("message") or "no reason") if told["status"] == "failed" else ""
 
 
 def _is_empty(value: Any) -> bool:

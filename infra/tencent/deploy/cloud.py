@@ -176,6 +176,21 @@ class Cloud:
             str(result.get("Log") or ""),
         )
 
+    def send(self, name: str, event: Any) -> str:
+        """Have a function called without waiting for its answer; the invocation's id. Raises
+        `TencentError`.
+
+        异步调用函数。
+        """
+        answer = self.write(
+            "Invoke",
+            FunctionName=name,
+            Namespace=self.namespace,
+            InvocationType="Event",
+            ClientContext=json.dumps(event),
+        )
+        return str((answer.get("Result") or {}).get("FunctionRequestId") or "")
+
     def pause(self) -> None:
         """Wait a moment before looking again.
 

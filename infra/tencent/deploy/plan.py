@@ -64,25 +64,17 @@ def plan(service: Service, packages: Packages, state: State) -> list[Step]:
 
 
 def deployable(service: Service) -> list[Function]:
-    """The functions that are deployed: `migrate` first, then those of the function URL, then the
-    others. One that is an image is left out where no image is named.
+    """The functions that are deployed: `migrate` first, then the API, which knows the address of
+    all, then the others. One that is an image is left out where no image is named.
 
     需要部署的函数，按顺序排列。
     """
 
     def order(function: Function) -> int:
-        return 0 if function.key == MIGRATE else 1 if function.kind == "HTTP" else 2
+        return 0 if function.key == MIGRATE else 1 if function.serves else 2
 
     there = [one for one in service.functions.values() if one.image is None or _uri(one)]
     return sorted(there, key=order)
-
-
-def serves(function: Function) -> bool:
-    """Whether callers reach the API at this function's URL.
-
-    是否为 API 函数。
-    """
-    return function.image is None and any(one.kind == "http" for one in function.triggers)
 
 
 def own_url(service: Service) -> str:
@@ -90,7 +82,7 @@ def own_url(service: Service) -> str:
 
     配置中指定的公开地址。
     """
-    named = {one.environment.get(PUBLIC_URL, "") for one in deployable(service) if serves(one)}
+    named = {one.environment.get(PUBLIC_URL, "") for one in deployable(service) if one.serves}
     return next(iter(named - {""}), "")
 
 
@@ -125,7 +117,7 @@ class _Planner:
             if function.key == MIGRATE:
                 yield Step("migrate", f"{function.name}: bring the tables up to date", function)
         for function in functions:
-            if not serves(function):
+            if not function.serves:
                 yield from self._triggers(function)
         yield from self._pruned(used)
 
@@ -135,7 +127,7 @@ class _Planner:
         单个函数的步骤。
         """
         code = self._packages.code(function)
-        url = self._url if serves(function) else self._url or LATER
+        url = self._url if function.serves else self._url or LATER
         then = wanted(function, code, self._layers, self._service.layers, url)
         now = self._state.functions.get(function.key)
         if now is not None and now.failed:
@@ -147,7 +139,7 @@ class _Planner:
                 yield Step("retries", f"{function.name}: {_tries(function)}", function)
         else:
             yield from self._changed(function, now, differences(now.settings, then))
-        if serves(function):
+        if function.serves:
             yield from self._triggers(function)
             if not self._url:
                 yield Step("configure", f"{function.name}: tell it its own URL", function)

@@ -52,6 +52,7 @@ class Version:
 @dataclass(frozen=True)
 class State:
     """Functions and layers by their keys in serverless.yml; those that are not there are left out.
+    `url` is the API's function URL, empty until there is one.
 
     现状。
     """
@@ -59,15 +60,7 @@ class State:
     functions: Mapping[str, Seen]
     layers: Mapping[str, tuple[Version, ...]]
     secrets: list[Secret] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        """The function URL of a web function, where there is one by now.
-
-        现有的函数 URL。
-        """
-        urls = [one.url for seen in self.functions.values() for one in seen.triggers if one.url]
-        return urls[0] if urls else ""
+    url: str = ""
 
 
 def look(service: Service, cloud: Cloud) -> State:
@@ -81,7 +74,13 @@ def look(service: Service, cloud: Cloud) -> State:
         if shown is not None:
             functions[key] = _function(function, shown, cloud)
     layers = {key: _versions(name, cloud) for key, name in service.layers.items()}
-    return State(functions, layers, secrets.look(service, cloud))
+    urls = [
+        one.url
+        for key, found in functions.items()
+        for one in found.triggers
+        if one.url and service.functions[key].serves
+    ]
+    return State(functions, layers, secrets.look(service, cloud), urls[0] if urls else "")
 
 
 def version_of(versions: tuple[Version, ...], zipped: str) -> int | None:

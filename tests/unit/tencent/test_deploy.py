@@ -113,16 +113,27 @@ def test_the_tables_are_migrated_before_any_other_code_changes(
     assert told.index("bring the tables up to date") < first
 
 
-def test_nothing_else_changes_where_the_migration_fails(account: Account, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "answer", "words"),
+    [
+        ("no such module", None, "no such module"),
+        (None, {"status": "failed", "message": "no rights"}, "no rights"),
+        (None, {"errorMessage": "?"}, "it answered"),
+        (None, "", "it answered"),
+    ],
+)
+def test_nothing_else_changes_where_the_migration_fails(
+    account: Account, tmp_path: Path, error: str | None, answer: Any, words: str
+) -> None:
     of = service()
     account.deploy(of, packages(tmp_path, of))
     zips = packages(tmp_path, of, "2")
-    account.runner.error = "no rights"
-    with pytest.raises(DeployError, match="no rights"):
+    account.runner.error, account.runner.answer = error, answer
+    with pytest.raises(DeployError, match=words):
         account.deploy(of, zips)
     assert account.function("migrate").code == packed("migrate 2")
     assert account.function("poll").code == packed("poll 1")
-    account.runner.error = None
+    account.runner.error, account.runner.answer = None, {"status": "unchanged"}
     account.deploy(of, zips)
     assert account.function("poll").code == packed("poll 2")
 
