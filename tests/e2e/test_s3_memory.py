@@ -1,4 +1,4 @@
-"""A file of 512 MB, and sixteen files at once, pass through the S3 bucket in constant memory.
+"""A file of 256 MB, and sixteen files at once, pass through the S3 bucket in constant memory.
 
 Over TLS, as on AWS, where botocore treats bodies in a way of its own. The emulator would keep all
 of it in memory, so a server that speaks just as much S3 as this needs counts the bytes instead.
@@ -111,7 +111,7 @@ class SinkHandler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("files", "size", "most"), [(1, 512 * MIB, 64), (16, 20 * MIB, 256)])
+@pytest.mark.parametrize(("files", "size", "most"), [(1, 256 * MIB, 64), (16, 20 * MIB, 256)])
 def test_files_pass_through_in_constant_memory(
     tmp_path: Path, files: int, size: int, most: int
 ) -> None:
