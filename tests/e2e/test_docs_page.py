@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -58,17 +59,15 @@ def test_the_page_runs_under_its_policy_fits_the_screen_and_is_clean_for_axe(
     assert page.url == f"{bundle_url}/docs"
     page.evaluate(judge)
     is_sound("body")
+    turn(page, 1280, "dark")
+    is_sound("body")
     make_a_model(page, photo)
+    is_sound(MODEL)
+    turn(page, 390, "light")
     is_sound(MODEL)
     page.locator("#operations-jobs-list_jobs .opblock-summary-control").click()
     page.locator("#operations-jobs-list_jobs .opblock-body").wait_for()
     is_sound("#operations-jobs-list_jobs")
-    # The same page, on a wide screen at night.
-    page.set_viewport_size({"width": 1280, "height": 844})
-    page.emulate_media(color_scheme="dark")
-    is_sound("body")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.emulate_media(color_scheme="light")
     page.locator("section.models .models-control").first.click()
     page.locator("section.models .json-schema-2020-12").first.wait_for()
     is_sound("section.models")
@@ -79,6 +78,12 @@ def test_the_page_runs_under_its_policy_fits_the_screen_and_is_clean_for_axe(
     assert {url.rpartition("/docs")[0] for url in asked if "/docs" in url} == {bundle_url}
     assert all(url.startswith(("data:", bundle_url)) for url in asked)
     page.close()
+
+
+def turn(page: Page, width: int, scheme: Literal["dark", "light"]) -> None:
+    """The same page on a screen of another width, by day or at night."""
+    page.set_viewport_size({"width": width, "height": 844})
+    page.emulate_media(color_scheme=scheme)
 
 
 def make_a_model(page: Page, photo: Path) -> None:
