@@ -33,6 +33,8 @@ KEYS = {
 PYTHON = ROOT / ".venv-tencent" / "bin" / "python"
 """The emulator's own Python; `use_tool tencent` in the scripts makes it."""
 
+SMALLEST_PART = 1 << 20
+"""COS's own; S3's is five times that."""
 _STOP_SECONDS = 5.0
 
 _log = logging.getLogger("maquette.emulator")
@@ -62,7 +64,8 @@ class CosEmulator:
 
     `url` is its address, `environ` what the bucket's adapter needs to reach it. `on_created` is
     called for each new object, one after the other, in a thread of this emulator's; what it raises
-    is logged. `keys` are those that it knows; `log` is where its output goes.
+    is logged. `keys` are those that it knows; `log` is where its output goes; but for the last, no
+    part of an upload may have fewer bytes than `smallest_part`.
 
     一个 COS 模拟器。
     """
@@ -73,10 +76,12 @@ class CosEmulator:
         *,
         keys: Mapping[str, Secret] = KEYS,
         log: Path | None = None,
+        smallest_part: int = SMALLEST_PART,
     ) -> None:
         self._on_created = on_created or (lambda created: None)
         self._keys = dict(keys)
         self._log = log
+        self._smallest_part = smallest_part
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: threading.Thread | None = None
         self.url = ""
@@ -163,6 +168,7 @@ class CosEmulator:
         environ["COS_EMULATOR_KEYS"] = json.dumps(
             {name: [secret.key, secret.token] for name, secret in self._keys.items()}
         )
+        environ["S3_UPLOAD_PART_MIN_SIZE"] = str(self._smallest_part)
         log = subprocess.DEVNULL if self._log is None else self._log.open("ab")
         try:
             return subprocess.Popen(

@@ -21,7 +21,6 @@ from infra.tencent.cos_signature import Secret
 REQUESTS = "/_emulator/requests"
 """Where whoever wants to see it finds what was asked so far, as JSON."""
 
-_SMALLEST_PART = 1 << 20  # COS's; S3's is five times that
 _output = threading.Lock()
 
 
@@ -43,7 +42,6 @@ def main() -> None:
 
     运行模拟器。
     """
-    os.environ["S3_UPLOAD_PART_MIN_SIZE"] = str(_SMALLEST_PART)
     from moto.moto_server.werkzeug_app import create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 

@@ -98,7 +98,7 @@ def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
         assert command.wait(110) == 0, command.said + command.output
     runs, killed = _counted(command.output)
     assert 2 <= killed < runs
-    told = re.search(r"photo, events x1, one job: (\d+) requests to AWS \((.+)\)", command.output)
+    told = re.search(r"photo, events x1, one job: (\d+) requests \((.+)\)", command.output)
     assert told is not None
     requests = {name: int(number) for name, number in re.findall(r"(\S+) (\d+)", told[2])}
     assert sum(requests.values()) == int(told[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +183,37 @@ class LocalPlace:
         删除案例的文件。
         """
         shutil.rmtree(self._home / case, ignore_errors=True)
+
+
+class Telling:
+    """A bucket that tells of each object once it is stored, as S3's notifications do.
+
+    有新对象时发出通知的存储桶。
+    """
+
+    def __init__(self, bucket: Any, created: Callable[[ObjectInfo], None]) -> None:
+        self._bucket, self._created = bucket, created
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._bucket, attribute)
+
+    def put_stream(self, key: str, chunks: Iterable[bytes], *, media_type: str) -> ObjectInfo:
+        """Store an object, then tell of it.
+
+        写入对象并通知。
+        """
+        info: ObjectInfo = self._bucket.put_stream(key, chunks, media_type=media_type)
+        self._created(info)
+        return info
+
+    def copy(self, source: str, target: str) -> ObjectInfo:
+        """Copy an object, then tell of the copy.
+
+        复制对象并通知。
+        """
+        info: ObjectInfo = self._bucket.copy(source, target)
+        self._created(info)
+        return info
 
 
 def _keys(bucket: Path, folder: str) -> tuple[str, ...]:

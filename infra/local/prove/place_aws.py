@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from infra.aws import tables
 from infra.aws.emulator import Emulator
 from infra.local.prove.crash import Plan
-from infra.local.prove.place import Addresses, Left, Row, Wrap
+from infra.local.prove.place import Addresses, Left, Row, Telling, Wrap
 from shared.aws import clients
 from shared.buckets import s3 as s3_bucket
 from shared.buckets.base import ObjectInfo
@@ -147,37 +147,6 @@ class _Requests:
 
     def _answered(self, **_: Any) -> None:
         self._plan.end(self._mine.place)
-
-
-class Telling:
-    """A bucket that tells of each object once it is stored, as S3's notifications do.
-
-    有新对象时发出通知的存储桶。
-    """
-
-    def __init__(self, bucket: Any, created: Callable[[ObjectInfo], None]) -> None:
-        self._bucket, self._created = bucket, created
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(self._bucket, attribute)
-
-    def put_stream(self, key: str, chunks: Iterable[bytes], *, media_type: str) -> ObjectInfo:
-        """Store an object, then tell of it.
-
-        写入对象并通知。
-        """
-        info: ObjectInfo = self._bucket.put_stream(key, chunks, media_type=media_type)
-        self._created(info)
-        return info
-
-    def copy(self, source: str, target: str) -> ObjectInfo:
-        """Copy an object, then tell of the copy.
-
-        复制对象并通知。
-        """
-        info: ObjectInfo = self._bucket.copy(source, target)
-        self._created(info)
-        return info
 
 
 def _keys(bucket: str, prefix: str) -> tuple[str, ...]:

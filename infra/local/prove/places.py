@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from infra.local.prove.place import LocalPlace, Place
 from infra.local.prove.place_aws import AwsPlace
+from infra.local.prove.place_tencent import TencentPlace
 
-PLACES: dict[str, type[Place]] = {"aws": AwsPlace, "local": LocalPlace}
+PLACES: dict[str, type[Place]] = {"aws": AwsPlace, "local": LocalPlace, "tencent": TencentPlace}
 """Each place by its name."""

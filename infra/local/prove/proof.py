@@ -4,7 +4,8 @@ For each way of asking and each number of times that events arrive, one run coun
 then, for every call, a run is killed before it and another after it, and other workers go on.
 Every job must end, with at most one create in the generator's log, a whole result in the bucket
 and a webhook that verifies. The generator is Tripo's stand-in, or a real Qwen-Image service on a
-tiny model (`--provider qwen-image`). On AWS (`--cloud aws`, emulated) a call is a single request.
+tiny model (`--provider qwen-image`). On AWS (`--cloud aws`, emulated) a call is a single request,
+on Tencent Cloud (`--cloud tencent`) a single SQL statement, commit or request to COS.
 
 在每一次外部调用的前后杀死进程，验证任务不丢、不重复付费。
 """
@@ -117,9 +118,10 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="every scenario")
     parser.add_argument(
         "--cloud",
-        choices=("local", "aws"),
+        choices=PLACES,
         default="local",
-        help="where store and bucket are: this machine's disk, or an emulated AWS (local)",
+        help="where store and bucket are: this machine's disk, an emulated AWS, or a MariaDB and "
+        "an emulated COS of Tencent Cloud (local)",
     )
     parser.add_argument(
         "--events", type=int, action="append", choices=(0, 1, 2), help="default: 0, 1 and 2"

@@ -52,7 +52,7 @@ def report(tally: Tally) -> int:
     for label, requests in tally.requests.items():
         if requests:
             by_operation = ", ".join(f"{name} {count}" for name, count in requests.most_common())
-            print(f"{label}, one job: {requests.total()} requests to AWS ({by_operation})")
+            print(f"{label}, one job: {requests.total()} requests ({by_operation})")
     for figure, count in tally.figures.items():
         print(f"  {count:5d}  {figure}")
     for line in tally.told:
