@@ -71,6 +71,30 @@ _ORIGIN = re.compile(r"https?://(?:[^\s/?#@:\[\]*A-Z]+|\[[0-9a-f:.]+\])(?::[0-9]
 _HOST = re.compile(r"[\w.-]+")
 
 
+def checked_url(setting: str, value: str) -> str:
+    """The URL of a part, `store_url` say; raises `ValueError`, in words that hold nothing of it,
+    where its scheme is not known or its form is not the scheme's.
+
+    检查地址的协议与写法。
+    """
+    known = SCHEMES[setting]
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise ValueError("is no URL") from None
+    if parts.scheme not in known or (value and not parts.scheme):
+        choices = ", ".join(f"{name}:" for name in known if name)
+        raise ValueError(f"{parts.scheme!r} is not known; choose from {choices}")
+    if parts.scheme in _NAMED and not parts.netloc:
+        raise ValueError(f"write it as {parts.scheme}://NAME")
+    if parts.scheme in _PATHS and (parts.netloc or not parts.path.strip("/")):
+        raise ValueError(f"write it as {parts.scheme}:///PATH, with three slashes")
+    expression, form = _FORMS.get(parts.scheme, (".*", ""))
+    if not re.fullmatch(expression, value, re.ASCII | re.DOTALL):
+        raise ValueError(f"write it as {form}")
+    return value
+
+
 class SettingsError(Exception):
     """One or more settings are wrong; `faults` names each, never its secret value.
 
@@ -192,26 +216,7 @@ class Settings(BaseModel):
     @field_validator("store_url", "bucket_url", "wake_url", "secrets_url")
     @classmethod
     def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
-        """Refuse a URL of a scheme that nothing here serves.
-
-        检查地址的协议。
-        """
-        known = SCHEMES[str(info.field_name)]
-        try:
-            parts = urlsplit(value)
-        except ValueError:
-            raise ValueError("is no URL") from None
-        if parts.scheme not in known or (value and not parts.scheme):
-            choices = ", ".join(f"{name}:" for name in known if name)
-            raise ValueError(f"{parts.scheme!r} is not known; choose from {choices}")
-        if parts.scheme in _NAMED and not parts.netloc:
-            raise ValueError(f"write it as {parts.scheme}://NAME")
-        if parts.scheme in _PATHS and (parts.netloc or not parts.path.strip("/")):
-            raise ValueError(f"write it as {parts.scheme}:///PATH, with three slashes")
-        expression, form = _FORMS.get(parts.scheme, (".*", ""))
-        if not re.fullmatch(expression, value, re.ASCII | re.DOTALL):
-            raise ValueError(f"write it as {form}")
-        return value
+        return checked_url(str(info.field_name), value)
 
     @field_validator("cors_origins")
     @classmethod

@@ -12,12 +12,13 @@ import logging
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
 from infra.migrations.migrate import upgrade
 from shared import observability, wiring
-from shared.config import SettingsError
+from shared.config import SettingsError, checked_url
 from shared.store.base import StoreUnavailable
 from shared.store.sql.engine import SCHEMA_VERSION
 
@@ -42,6 +43,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
             changed = upgrade(_url())
         except (SettingsError, StoreUnavailable) as error:
             return _failed(str(error))
+        except OSError as error:  # a certificate that is not there, say
+            return _failed(f"the database cannot be reached: {error}")
         except sa.exc.SQLAlchemyError as error:
             # Without the statement, and what SQLAlchemy writes around it.
             return _failed(f"the database cannot be migrated: {getattr(error, 'orig', error)}")
@@ -66,16 +69,15 @@ def _url() -> str:
     数据库地址。
     """
     given = wiring.environment().get(VARIABLE, "")
+    password = given.rpartition("@")[0].rpartition(":")[2]
+    observability.hide([password, unquote(password)])
     try:
-        url = sa.make_url(given)
-    except (sa.exc.ArgumentError, ValueError):
-        url = sa.URL.create("none")
-    observability.hide([given.rpartition("@")[0].rpartition(":")[2], str(url.password or "")])
-    if url.get_backend_name() not in ("mysql", "sqlite"):
-        # Without the URL: it may hold a password.
-        known = "mysql://USER:PASSWORD@HOST:3306/DATABASE"
-        raise SettingsError([f"{VARIABLE} must name the database to migrate: {known}"])
-    return given
+        url = checked_url("store_url", given)
+    except ValueError as error:
+        raise SettingsError([f"{VARIABLE}: {error}"]) from None
+    if urlsplit(url).scheme == "dynamodb":
+        raise SettingsError([f"{VARIABLE}: DynamoDB has no tables to migrate"])
+    return url
 
 
 def _set_up_logs(environ: Mapping[str, str]) -> None:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -18,9 +20,12 @@ import sqlalchemy as sa
 from functions.migrate import handler as function
 from infra.paths import ROOT
 from infra.tencent.build.entries import ENTRY, entry, parts
+from infra.tencent.mariadb import MysqlServer
 from shared import observability, wiring
-from shared.store.base import StoreUnavailable
+from shared.store.base import Lease, Record, StoreUnavailable
 from shared.store.sql.engine import SCHEMA_VERSION, connect, schema_version
+from shared.store.sql.store import SqlStore
+from shared.store.tables import JOBS
 from shared.tencent.runtime import context_of
 
 PASSWORD = "a-p%40ssword-nobody-may-read"
@@ -90,16 +95,24 @@ def test_a_database_that_is_newer_than_the_code_is_left_as_it_is(database: str) 
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["", f"dynamodb://user:{PASSWORD}@table", f"mysql:/user:{PASSWORD}@h:x", f"oh:{PASSWORD}@["],
+    ("url", "says"),
+    [
+        ("", "is not known"),
+        (f"dynamodb://user:{PASSWORD}@table", "has no tables"),
+        (f"mysql:/user:{PASSWORD}@h:x", "mysql://USER:PASSWORD@HOST"),
+        (f"mysql://user:{PASSWORD}@/maquette", "mysql://USER:PASSWORD@HOST"),
+        (f"postgresql://user:{PASSWORD}@h/maquette", "is not known"),
+        (f"mysql://[user:{PASSWORD}@h/maquette", "is no URL"),
+    ],
 )
 def test_a_url_that_names_no_database_is_told_without_its_password(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAQUETTE_STORE_URL", url)
     answer = invoke()
     assert answer["status"] == "failed"
-    assert "MAQUETTE_STORE_URL must name the database" in answer["message"]
+    assert answer["message"].startswith("MAQUETTE_STORE_URL: ")
+    assert says in answer["message"]
     assert PASSWORD not in json.dumps(answer)
 
 
@@ -111,6 +124,7 @@ def test_a_url_that_names_no_database_is_told_without_its_password(
             f"CREATE TABLE {PASSWORD}", {}, Exception(f"command denied, {PASSWORD}")
         ),
         sa.exc.NoSuchModuleError(f"no driver, {PASSWORD}"),
+        FileNotFoundError(f"no certificate, {PASSWORD}"),
     ],
 )
 def test_a_failure_is_told_in_words_and_without_the_password(
@@ -143,3 +157,50 @@ def test_its_zip_holds_all_that_it_needs(tmp_path: Path) -> None:
         text=True,
     )
     assert json.loads(done.stdout) == {"status": "migrated", "schema": SCHEMA_VERSION}
+
+
+@pytest.fixture
+def users(mysql: MysqlServer) -> Iterator[Callable[[str], str]]:
+    """By a user's name the URL of a MySQL database without tables: `owner` may do everything there,
+    `worker` what the functions may."""
+    name = f"maquette_migrate_{os.getpid()}"
+    parts = urlsplit(mysql.url(name))
+    mysql.create(name)
+    for user, rights in (("owner", "ALL"), ("worker", "SELECT, INSERT, UPDATE, DELETE")):
+        mysql.run(
+            f"CREATE USER {user}_{name}@'%' IDENTIFIED BY '{unquote(PASSWORD)}'",
+            f"GRANT {rights} ON {name}.* TO {user}_{name}@'%'",
+        )
+    yield lambda user: parts._replace(
+        netloc=f"{user}_{name}:{PASSWORD}@{parts.hostname}:{parts.port}"
+    ).geturl()
+    mysql.run(f"DROP USER owner_{name}@'%', worker_{name}@'%'")
+    mysql.drop(name)
+
+
+def test_on_mysql_the_others_need_no_right_to_change_tables(
+    users: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = []
+    for user in ("worker", "owner", "owner", "worker"):
+        monkeypatch.setenv("MAQUETTE_STORE_URL", users(user))
+        statuses.append(invoke())
+    refused, *rest = statuses
+    assert refused["status"] == "failed"
+    assert "denied" in refused["message"]
+    assert PASSWORD not in json.dumps(refused)
+    assert [one["status"] for one in rest] == ["migrated", "unchanged", "unchanged"]
+    store = SqlStore(users("worker"))
+    try:
+        store.check()
+        record = Record("A", {"id": "A"}, {"queue": "poll", "lane": 1}, due_at=1)
+        store.put(JOBS, record)
+        taken = store.claim(
+            *(JOBS, "due", {"queue": "poll", "lane": 1}),
+            now=2,
+            lease=lambda _: Lease(9, counted=True),
+            limit=1,
+        )
+        assert [one.due_at for one in taken] == [9]
+    finally:
+        store.close()
