@@ -10,6 +10,7 @@ import py_compile
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from infra.paths import ROOT
@@ -20,8 +21,8 @@ FOLDERS = ("functions", "shared")
 _CACHE = "__pycache__"
 
 
-def code(root: Path = ROOT) -> bytes:
-    """The zip's bytes.
+def code(root: Path = ROOT, folders: Sequence[str] = FOLDERS) -> bytes:
+    """The zip's bytes, of these folders and what makes them packages.
 
     Its compiled files are those of the running Python. They are valid whatever the times of the
     unpacked sources are; others would be compiled anew at each cold start.
@@ -33,7 +34,7 @@ def code(root: Path = ROOT) -> bytes:
         tempfile.TemporaryDirectory() as aside,
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
-        for path in _files(root):
+        for path in _files(root, folders):
             name = path.relative_to(root)
             archive.write(path, name)
             if path.suffix == ".py":
@@ -42,9 +43,11 @@ def code(root: Path = ROOT) -> bytes:
     return packed.getvalue()
 
 
-def _files(root: Path) -> list[Path]:
-    found = (path for folder in FOLDERS for path in sorted((root / folder).rglob("*")))
-    return [path for path in found if path.is_file() and _CACHE not in path.parts]
+def _files(root: Path, folders: Sequence[str]) -> list[Path]:
+    above = {root / one / "__init__.py" for folder in folders for one in Path(folder).parents}
+    packages = sorted(path for path in above if path.is_file())
+    found = (path for folder in folders for path in sorted((root / folder).rglob("*")))
+    return packages + [path for path in found if path.is_file() and _CACHE not in path.parts]
 
 
 def _compiled(path: Path, name: Path, aside: str) -> bytes:

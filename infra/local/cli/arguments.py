@@ -64,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
         "--cloud",
         choices=CLOUDS,
         default="local",
-        help="where the functions run: in this process, or as AWS Lambda functions of an emulated "
-        "AWS that is gone afterwards (local)",
+        help="where the functions run: in this process, or as functions of an emulated AWS or "
+        "Tencent Cloud that is gone afterwards (local)",
     )
     made.add_argument("--open", action="store_true", help="open what was made, once it is there")
     made.add_argument("--json", action="store_true", help="print the jobs as one JSON object")

@@ -80,7 +80,9 @@ def _serve(options: argparse.Namespace) -> int:
             return _parent(options.workers, listener, home, made, stop, servers, secured)
         on_signals(stop, say=_say)
         machine = assemble(options.cloud, home, made, stop)
-        kept = shown(str(home.folder)) if machine.lasting else "the emulated AWS, until this stops"
+        kept = shown(str(home.folder))
+        if not machine.lasting:
+            kept = f"{CLOUDS[options.cloud]}, until this stops"
         ready = partial(_greet, home, listener, machine.settings, kept, secured)
         left = _run(machine, listener, ready, servers, secured.server if secured else None)
         return leave(0, left, servers)
@@ -125,7 +127,9 @@ def _run(
         # What is there by now stays: to look through it again and again finds nothing.
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        front = Front(machine.gateway, machine.stop, files, machine.settings)
+        front = Front(
+            machine.gateway, machine.stop, files, machine.settings, platform=machine.platform
+        )
         serve(front, listener, machine.stop, lambda: _up(ready, machine, servers), secured)
         if files is not None:
             files.close()
@@ -275,14 +279,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--cloud",
         choices=CLOUDS,
         default="local",
-        help="where the functions run: in this process, or as AWS Lambda functions of an emulated "
-        "AWS, with its DynamoDB and S3; all of that is gone when this stops (local)",
+        help="where the functions run: in this process; as AWS Lambda functions of an emulated "
+        "AWS, with its DynamoDB and S3; or as functions of an emulated Tencent Cloud, with MariaDB "
+        "and its COS. All of an emulated cloud is gone when this stops (local)",
     )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--certificate", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.cloud != "local" and options.workers > 1:
-        parser.error("--workers is for --cloud local; on AWS each function has its own processes")
+        parser.error(
+            "--workers is for --cloud local; in a cloud each function has its own processes"
+        )
     return options
 
 

@@ -117,7 +117,7 @@ def resource(answer: Future[HttpAnswer]) -> dict[str, Any]:
     try:
         given = answer.result()
     except EventTooLarge:
-        message = "The request makes an event beyond AWS Lambda's 6 MB."
+        message = "The request is beyond the 6 MB that the platform takes."
         raise Refused({"message": message, "code": "event_too_large"}) from None
     found: dict[str, Any] = json.loads(given.body or b"{}")
     if given.status >= 400:

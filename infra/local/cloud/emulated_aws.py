@@ -18,30 +18,23 @@ from time import time
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import urlopen
-
-from pydantic import SecretStr
 
 from infra.aws import stack
 from infra.aws.emulator import Emulator
-from infra.local.cloud import payloads, results
+from infra.local.cloud import emulated, payloads, results
+from infra.local.cloud.emulated import ANSWER_SECONDS, HOPS, parted
 from infra.local.cloud.home import VARIABLE, Home
 from infra.local.cloud.payloads import EventTooLarge, HttpAnswer, HttpRequest
 from infra.local.cloud.stop import Stop
 from shared.aws import clients
 from shared.clock import SystemClock
-from shared.limits import LAMBDA_EVENT_BYTES
+from shared.limits import LAMBDA, LAMBDA_EVENT_BYTES
 from shared.notices import Notices
 from shared.store.dynamodb.store import DynamoStore
 
 log = logging.getLogger("maquette.local")
 
 _LOG = "aws.log"
-_PIECE = 1 << 20
-_ANSWER_SECONDS = 35.0
-"""A little more than API Gateway's own patience, 30 seconds."""
-_HOPS = frozenset(("connection", "date", "expect", "keep-alive", "te", "transfer-encoding"))
-"""Headers about one connection, of which there are two here."""
 _THE_STACKS = frozenset(
     f"MAQUETTE_{name}"
     for name in (
@@ -67,6 +60,7 @@ class EmulatedMachine:
     """
 
     lasting = False
+    platform = LAMBDA
 
     def __init__(
         self, home: Home, made: Mapping[str, str], stop: Stop, *, http_threads: int = 32
@@ -90,7 +84,7 @@ class EmulatedMachine:
             opened.enter_context(self._emulator)
             opened.callback(self.gateway.close)
             _talk_to(self._emulator)
-            outputs = stack.deploy(*self._parted())
+            outputs = stack.deploy(*parted(self.settings, self._environ, _THE_STACKS))
             self._table = outputs["TableName"]
             self.url = self._emulator.url + stack.api_path(outputs)
             self.gateway.open(self.url)
@@ -142,40 +136,7 @@ class EmulatedMachine:
 
         下载成果文件并给出路径。
         """
-        for artifact in job["artifacts"]:
-            path = folder / Path(artifact["name"]).name
-            try:
-                self._fetch(artifact["url"], path)
-            except (OSError, ValueError) as error:
-                log.warning("%s could not be fetched: %s", artifact["url"], error)
-                artifact["path"] = None
-            else:
-                artifact["path"] = str(path.absolute())
-
-    def _fetch(self, link: str, path: Path) -> None:
-        """Copy what a permanent link leads to into a file.
-
-        下载一个成果。
-        """
-        parts = urlsplit(link.removeprefix(self.settings.public_url))
-        headers = (("host", "localhost"),)
-        answer = self.gateway.request(HttpRequest("GET", parts.path, parts.query, headers)).result()
-        place = dict(answer.headers).get("location")
-        if place is None:
-            raise ValueError(f"the answer is {answer.status}")
-        with urlopen(place, timeout=_ANSWER_SECONDS) as source:
-            results.write(iter(lambda: source.read(_PIECE), b""), path)
-
-    def _parted(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The settings for the functions' environments, and those that are secrets."""
-        plain: dict[str, str] = {}
-        secret: dict[str, str] = {}
-        for variable, value in self.settings.by_variable().items():
-            if variable in self._environ and variable not in _THE_STACKS:
-                found = secret if _is_secret(value) else plain
-                found[variable] = self._environ[variable]
-        # Or the template would make up an address at amazonaws.com.
-        return {**plain, "MAQUETTE_PUBLIC_URL": self.settings.public_url}, secret
+        emulated.place(job, folder, self.gateway, self.settings.public_url)
 
 
 class HttpApi:
@@ -227,7 +188,7 @@ class HttpApi:
             raise EventTooLarge
         if request.method == "OPTIONS":
             return _invoked(event)
-        connection = HTTPConnection(self._place, timeout=_ANSWER_SECONDS)
+        connection = HTTPConnection(self._place, timeout=ANSWER_SECONDS)
         try:
             query = f"?{request.query}" if request.query else ""
             connection.putrequest(
@@ -237,20 +198,20 @@ class HttpApi:
                 skip_accept_encoding=True,
             )
             for name, value in request.headers:
-                if name not in _HOPS and name != "content-length":
+                if name not in HOPS and name != "content-length":
                     connection.putheader(name, value.encode("latin-1"))
             connection.putheader("content-length", str(len(request.body)))
             connection.endheaders(request.body)
             answer = connection.getresponse()
             headers = ((name.lower(), value) for name, value in answer.getheaders())
-            kept = tuple((name, value) for name, value in headers if name not in _HOPS)
+            kept = tuple((name, value) for name, value in headers if name not in HOPS)
             return HttpAnswer(answer.status, kept, answer.read())
         finally:
             connection.close()
 
 
 def _invoked(event: Mapping[str, Any]) -> HttpAnswer:
-    function = clients.client("lambda", seconds=_ANSWER_SECONDS, tries=1)
+    function = clients.client("lambda", seconds=ANSWER_SECONDS, tries=1)
     answer = function.invoke(FunctionName=f"{stack.NAME}-api", Payload=json.dumps(event).encode())
     return payloads.http_answer(json.loads(answer["Payload"].read()))
 
@@ -261,9 +222,3 @@ def _talk_to(emulator: Emulator) -> None:
         del os.environ[name]
     os.environ.update(emulator.environ)
     clients.forget()
-
-
-def _is_secret(value: Any) -> bool:
-    return isinstance(value, SecretStr) or (
-        isinstance(value, tuple) and any(isinstance(item, SecretStr) for item in value)
-    )

@@ -33,7 +33,7 @@ from infra.local.cloud.payloads import (
 )
 from infra.local.cloud.stop import GRACE, Stop
 from shared.config import Settings
-from shared.limits import LAMBDA, LAMBDA_EVENT_BYTES, WAY_ROUND, Door
+from shared.limits import LAMBDA, LAMBDA_EVENT_BYTES, SCF, SCF_BODY_BYTES, WAY_ROUND, Door, Platform
 
 log = logging.getLogger("maquette.local")
 
@@ -48,11 +48,13 @@ _BEGIN = 4.0
 can be sent again; together with the store's own patience an answer comes within 15 s."""
 _LOOK = 0.5
 _KEEP_ALIVE = 75
+_MOST = {LAMBDA.name: LAMBDA_EVENT_BYTES, SCF.name: SCF_BODY_BYTES}
+"""Bytes of a body that a platform may take, whatever it is."""
 
 
 class Front:
     """The ASGI application before the functions and the bucket; by `settings` its own errors know
-    which pages may read them.
+    which pages may read them, by `platform` how much a request may hold.
 
     请求的入口。
     """
@@ -65,12 +67,14 @@ class Front:
         settings: Settings | None = None,
         *,
         begin_seconds: float = _BEGIN,
+        platform: Platform = LAMBDA,
     ) -> None:
         self._gateway = gateway
         self._stop = stop
         self._files = files
         self._settings = settings
         self._begin = begin_seconds
+        self._platform = platform
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -93,9 +97,9 @@ class Front:
 
         转交请求并等待应答。
         """
-        body = await _read(receive, LAMBDA_EVENT_BYTES)
+        body = await _read(receive, _MOST[self._platform.name])
         if body is None:
-            return _too_large()
+            return _too_large(self._platform)
         request = _request(scope, body)
         work = self._gateway.request(request)
         answer = asyncio.wrap_future(work)
@@ -113,7 +117,7 @@ class Front:
         try:
             return answer.result()
         except EventTooLarge:
-            return _too_large()
+            return _too_large(self._platform)
         except AnswerTooLarge as error:
             log.error("%s %s: %s", request.method, request.path, error)
             return Problem(502, "answer_too_large", f"{error}; ask for less at once.")
@@ -251,7 +255,17 @@ async def _send(send: Send, answer: HttpAnswer) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def _too_large() -> Problem:
+def _too_large(platform: Platform) -> Problem:
+    """What a platform says of a request that it cannot take at all.
+
+    请求过大。
+    """
+    if platform is SCF:
+        message = (
+            f"The request has more than {SCF_BODY_BYTES // 10**6} MB, the most that SCF takes: "
+            f"a body may have {SCF.bytes[Door.FORM]} bytes. {WAY_ROUND}"
+        )
+        return Problem(413, "event_too_large", message, "body")
     message = (
         f"The request makes an event of more than {LAMBDA_EVENT_BYTES // 2**20} MB, the most that "
         "AWS Lambda takes (a file in it grows by a third): a form may have "

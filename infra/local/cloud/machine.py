@@ -32,6 +32,7 @@ from shared.buckets.base import BucketUnavailable, ObjectMissing
 from shared.buckets.folder import FolderBucket
 from shared.clock import SystemClock
 from shared.config import Settings, SettingsError
+from shared.limits import LAMBDA, Platform
 from shared.notices import Notices, about
 from shared.store.base import StoreUnavailable
 from shared.waiting import Waiters
@@ -48,7 +49,7 @@ _PIECE = 1 << 20
 class Machine(Protocol):
     """The whole bundle, running; leaving the `with` stops it.
 
-    Either in this process (`LocalMachine`) or as functions of an emulated AWS.
+    Either in this process (`LocalMachine`) or as functions of an emulated cloud.
 
     运行中的整套服务。
     """
@@ -57,6 +58,8 @@ class Machine(Protocol):
     stop: Stop
     lasting: bool
     """Whether the next machine on this state folder finds the jobs again."""
+    platform: Platform
+    """Whose limits requests have."""
     left: Mapping[str, int]
     """How many invocations still run after the end, by function."""
 
@@ -136,6 +139,7 @@ class LocalMachine:
     gateway: Cloud
     bundle: wiring.Bundle
     lasting: bool = True
+    platform: Platform = LAMBDA
     left: Mapping[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> LocalMachine:
@@ -229,8 +233,12 @@ class LocalMachine:
             results.write(iter(lambda: reader.read(_PIECE), b""), path)
 
 
-CLOUDS = ("local", "aws")
-"""Where the functions can run: in this process, or on an emulated AWS."""
+CLOUDS = {
+    "local": "this process",
+    "aws": "the emulated AWS",
+    "tencent": "the emulated Tencent Cloud",
+}
+"""Where the functions can run, in words."""
 
 
 def home_for(cloud: str) -> Home:
@@ -239,8 +247,8 @@ def home_for(cloud: str) -> Home:
     打开数据目录。
     """
     home = open_home()
-    if cloud == "aws":
-        # On an emulated AWS, too, this is the stage that may use plain http and loopback.
+    if cloud != "local":
+        # On an emulated cloud, too, this is the stage that may use plain http and loopback.
         return replace(home, environ={**home.environ, "MAQUETTE_STAGE": "local"})
     return home
 
@@ -258,6 +266,10 @@ def assemble(
         from infra.local.cloud.emulated_aws import EmulatedMachine
 
         return EmulatedMachine(home, made, stop, http_threads=http_threads)
+    if cloud == "tencent":
+        from infra.local.cloud.emulated_tencent import TencentMachine
+
+        return TencentMachine(home, made, stop, http_threads=http_threads)
     return assemble_local(home.settings(made), stop, http_threads=http_threads)
 
 
@@ -286,8 +298,8 @@ def preload(cloud: str) -> None:
 
     预先加载启动时最慢的部分。
     """
-    if cloud == "aws":
-        importlib.import_module("infra.local.cloud.emulated_aws")
+    if cloud != "local":
+        importlib.import_module(f"infra.local.cloud.emulated_{cloud}")
         return
     for function in template.read(ROOT / "template.yaml").values():
         if function.http:

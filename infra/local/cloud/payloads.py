@@ -166,14 +166,14 @@ class HttpAnswer:
 
 
 class EventTooLarge(Exception):
-    """The request makes an event beyond Lambda's limit, so no function ever hears of it.
+    """The request is beyond the platform's limit, so no function ever hears of it.
 
     请求超出事件大小上限。
     """
 
 
 class AnswerTooLarge(Exception):
-    """The function's answer is beyond Lambda's limit.
+    """The function's answer is beyond the platform's limit.
 
     应答超出大小上限。
     """
@@ -188,8 +188,8 @@ class Gateway(Protocol):
     def request(self, request: HttpRequest) -> Future[HttpAnswer]:
         """Answer a request, in the background.
 
-        The future's `EventTooLarge` and `AnswerTooLarge` mean Lambda's limit; any other exception
-        is a failure behind the gateway.
+        The future's `EventTooLarge` and `AnswerTooLarge` mean the platform's limit; any other
+        exception is a failure behind the gateway.
 
         处理一个 HTTP 请求。
         """

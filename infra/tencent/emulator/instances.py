@@ -248,7 +248,13 @@ class WebInstance:
             [sys.executable, "-I", "-S", str(_HERE / "keeper.py"), str(program)],
             self._installed,
             self._log,
-            more={PORT_VARIABLE: str(self.port)},
+            # What a bootstrap does elsewhere than on SCF: listen on this machine alone, and run
+            # this Python.
+            more={
+                PORT_VARIABLE: str(self.port),
+                "SCF_HOST": LOOPBACK,
+                "SCF_PYTHON": sys.executable,
+            },
         )
 
 

@@ -10,52 +10,35 @@ tried again as often as the function says, and are dropped when they are too old
 from __future__ import annotations
 
 import sys
-import sysconfig
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from infra.tencent.emulator import cron, events, web
 from infra.tencent.emulator.deployed import Deployed, Outcome, Trigger
-from infra.tencent.emulator.events import Created, Region
-from infra.tencent.emulator.installing import BadCode, Installed, Shelf
+from infra.tencent.emulator.events import Created
+from infra.tencent.emulator.fleet import (
+    EVENTS_AT_ONCE,
+    REQUESTS_AT_ONCE,
+    Fleet,
+    Name,
+    Platform,
+    name_of,
+)
+from infra.tencent.emulator.installing import BadCode
 from infra.tencent.emulator.instances import (
     Died,
-    EventInstance,
     StartError,
     TimedOut,
-    WebInstance,
 )
 from infra.tencent.emulator.lanes import RETRY_SECONDS, Lane
-from infra.tencent.emulator.pools import NoInstance, Pool
+from infra.tencent.emulator.pools import NoInstance
+from infra.tencent.emulator.urls import FunctionUrl
 
-AT_ONCE = 4
-"""Instances of one function; an account has hundreds, a machine two processors."""
 _SECOND = timedelta(seconds=1)
-
-Name = tuple[str, str]
-"""A function's namespace and name."""
-
-
-@dataclass(frozen=True)
-class Platform:
-    """What every function finds around it: the region, the role's keys and, here alone, where the
-    emulated services are. The keys are asked for at each invocation, as they change.
-
-    函数所处的平台。
-    """
-
-    region: Region = field(default_factory=Region)
-    environ: Mapping[str, str] = field(default_factory=dict)
-    keys: Callable[[], Mapping[str, str]] = dict
-    packages: str = sysconfig.get_paths()["purelib"]
-    """A folder of packages behind the function's own and its layers'; none, if empty."""
 
 
 class Running:
@@ -63,7 +46,7 @@ class Running:
 
     `say` is given every line that a function writes, with the function's name before it;
     `retry_seconds` lies between two tries of a failed asynchronous event, whose age `monotonic`
-    tells.
+    tells. `ended` hears how asynchronous ones ended, by the function's name.
 
     运行已部署的函数。
     """
@@ -73,22 +56,27 @@ class Running:
         platform: Platform,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
         *,
-        at_once: int = AT_ONCE,
+        events_at_once: int = EVENTS_AT_ONCE,
+        requests_at_once: int = REQUESTS_AT_ONCE,
         retry_seconds: float = RETRY_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
+        ended: Callable[[str, Outcome], None] = lambda name, outcome: None,
     ) -> None:
         self.platform = platform
         self._say = say
-        self._at_once = at_once
+        self._at_once = events_at_once
         self._retry_seconds = retry_seconds
         self._monotonic = monotonic
-        self._folder = tempfile.TemporaryDirectory(prefix="maquette-scf-")
-        self._shelf = Shelf(Path(self._folder.name))
-        self._temporary = Path(self._folder.name, "tmp")
-        self._temporary.mkdir()
+        self.ended = ended
+        self._fleet = Fleet(
+            platform,
+            self._note,
+            events_at_once=events_at_once,
+            requests_at_once=requests_at_once,
+        )
         self._functions: dict[Name, Deployed] = {}
-        self._pools: dict[Name, tuple[int, Pool[Any]]] = {}
         self._lanes: dict[Name, Lane] = {}
+        self._urls: dict[Name, FunctionUrl] = {}
         self._lock = threading.RLock()
         self._over = threading.Event()
 
@@ -105,10 +93,11 @@ class Running:
         """
         self._over.set()
         with self._lock:
-            pools = [pool for _, pool in self._pools.values()]
-        for pool in pools:
-            pool.close()
-        self._folder.cleanup()
+            urls = list(self._urls.values())
+            self._urls.clear()
+        for url in urls:
+            url.close()
+        self._fleet.close()
 
     def changed(self, function: Deployed) -> None:
         """A function was made, or it is another one now: warm instances of older code end.
@@ -116,12 +105,10 @@ class Running:
         函数已创建或变更。
         """
         with self._lock:
-            name = _name(function)
+            name = name_of(function)
             self._functions[name] = function
-            revision, pool = self._pools.get(name, (0, None))
-            if pool is not None and revision != function.revision:
-                del self._pools[name]
-                pool.retire()
+            self._serve(function)
+        self._fleet.retire(function, but=function.revision)
 
     def removed(self, function: Deployed) -> None:
         """A function is gone; what its instances do they may still end.
@@ -129,11 +116,10 @@ class Running:
         函数已删除。
         """
         with self._lock:
-            name = _name(function)
+            name = name_of(function)
             self._functions.pop(name, None)
-            _, pool = self._pools.pop(name, (0, None))
-            if pool is not None:
-                pool.retire()
+            self._serve(function, gone=True)
+        self._fleet.retire(function)
 
     def invoke(self, function: Deployed, event: Any, *, wait: bool) -> Outcome:
         """Give an event function an event; without `wait` only to see that it is taken.
@@ -144,7 +130,7 @@ class Running:
         if wait:
             return self._run(function, event, request_id)
         with self._lock:
-            lane = self._lanes.setdefault(_name(function), self._new_lane())
+            lane = self._lanes.setdefault(name_of(function), self._new_lane())
         lane.send(function, event, request_id)
         return Outcome(request_id)
 
@@ -187,8 +173,13 @@ class Running:
         触发这一秒的定时器。
         """
         for function, trigger in self._triggers("timer"):
-            if cron.parse(trigger.description).fires(moment):
-                self.invoke(function, events.timer(trigger, moment), wait=False)
+            try:
+                fires = cron.parse(trigger.description).fires(moment)
+            except cron.CronError as error:
+                self._note(function, f"the timer {trigger.name} never fires: {error}")
+            else:
+                if fires:
+                    self.invoke(function, events.timer(trigger, moment), wait=False)
 
     def start_timers(self) -> None:
         """Have the timers fire from now on, in the background.
@@ -203,7 +194,7 @@ class Running:
         预热函数。
         """
         try:
-            self._pool(function).start_one()
+            self._fleet.pool(function).start_one()
         except (NoInstance, StartError, BadCode) as error:
             if not self._over.is_set():
                 self._note(function, f"an instance did not start: {error}")
@@ -213,9 +204,22 @@ class Running:
 
         各函数的进程。
         """
-        with self._lock:
-            pools = {name: pool for (_, name), (_, pool) in self._pools.items()}
-        return {name: {one.pid for one in pool.instances()} for name, pool in pools.items()}
+        return self._fleet.pids()
+
+    def _serve(self, function: Deployed, *, gone: bool = False) -> None:
+        """Have a web function's URL answer, for as long as it has one.
+
+        开启或关闭函数 URL。
+        """
+        name = name_of(function)
+        wanted = function.kind == "HTTP" and any(
+            one.kind == "http" and one.enabled for one in function.triggers.values()
+        )
+        if wanted and not gone and name not in self._urls:
+            self._urls[name] = FunctionUrl(lambda request: self.request(function, request))
+        elif name in self._urls and (gone or not wanted):
+            self._urls.pop(name).close()
+        function.url = self._urls[name].url if name in self._urls else ""
 
     def _tick_on(self) -> None:
         last = _whole_second()
@@ -241,10 +245,10 @@ class Running:
 
         由实例作出的应答。
         """
-        region, keys = self.platform.region, self.platform.keys()
+        region, keys = self.platform.region, self.platform.keys(function)
         added = {**events.headers(function, region, request_id), **web.key_headers(keys)}
         late: TimedOut | None = None
-        with self._pool(function).lent(function.timeout) as instance:
+        with self._fleet.pool(function).lent(function.timeout) as instance:
             try:
                 return web.ask(instance.port, request, added, function.timeout)
             except TimedOut as error:
@@ -261,9 +265,9 @@ class Running:
         begun, result, said = time.monotonic(), "", ""
         error: str | None
         try:
-            with self._pool(function).lent(function.timeout) as instance:
+            with self._fleet.pool(function).lent(function.timeout) as instance:
                 begun = time.monotonic()
-                keys = self.platform.keys()
+                keys = self.platform.keys(function)
                 context = events.context(function, self.platform.region, request_id, keys)
                 reply = instance.call(request_id, event, context, function.timeout)
                 result, error, said = reply.result, reply.error, instance.log()
@@ -283,8 +287,18 @@ class Running:
         return Outcome(request_id, result, error, seconds, said)
 
     def _new_lane(self) -> Lane:
+        """A queue whose events' ends are told.
+
+        新建异步队列。
+        """
+
+        def run(function: Deployed, event: Any, request_id: str) -> Outcome:
+            outcome = self._run(function, event, request_id)
+            self.ended(function.name, outcome)
+            return outcome
+
         return Lane(
-            self._run,
+            run,
             self._note,
             self._over,
             at_once=self._at_once,
@@ -295,66 +309,6 @@ class Running:
     def _note(self, function: Deployed, line: str) -> None:
         self._say(f"[{function.name}] {line}")
 
-    def _pool(self, function: Deployed) -> Pool[Any]:
-        """The pool of a function as it is now.
-
-        函数当前版本的实例池。
-        """
-        with self._lock:
-            if self._over.is_set():
-                raise NoInstance("the platform is stopping")
-            name = _name(function)
-            revision, pool = self._pools.get(name, (0, None))
-            if pool is None or revision != function.revision:
-                if pool is not None:
-                    pool.retire()
-                pool = self._new_pool(function)
-                self._pools[name] = function.revision, pool
-            return pool
-
-    def _new_pool(self, function: Deployed) -> Pool[Any]:
-        """A pool that starts instances of a function's code as it is now; raises `BadCode`.
-
-        新建实例池。
-        """
-        installed = self._installed(function)
-        web_function = function.kind == "HTTP"
-
-        def start() -> EventInstance | WebInstance:
-            kind = WebInstance if web_function else EventInstance
-            made = kind(installed, lambda line: self._note(function, line))
-            try:
-                made.wait_until_ready(function.init_timeout)
-            except BaseException:
-                made.end()
-                raise
-            return made
-
-        slots = function.concurrency if web_function else 1
-        return Pool(start, at_once=self._at_once, slots=slots)
-
-    def _installed(self, function: Deployed) -> Installed:
-        """The function's code, layers and environment, as its instances find them.
-
-        准备函数的代码与环境。
-        """
-        platform = self.platform
-        paths = (function.environment.get("PYTHONPATH", ""), platform.packages)
-        environ = {
-            **function.environment,
-            **events.environment(function, platform.region),
-            **platform.environ,
-            **platform.keys(),
-            "PYTHONPATH": ":".join(filter(None, paths)),
-            "TMPDIR": str(self._temporary),
-        }
-        code, layers = self._shelf.place((function.code,)), self._shelf.place(function.layers)
-        return Installed(function.name, function.handler, code, layers, environ)
-
 
 def _whole_second() -> datetime:
     return datetime.now(timezone.utc).replace(microsecond=0)
-
-
-def _name(function: Deployed) -> Name:
-    return function.namespace, function.name

@@ -16,12 +16,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from infra.tencent.emulator import web
 from infra.tencent.emulator.deployed import Deployed, Trigger
 from infra.tencent.emulator.events import Created
-from infra.tencent.emulator.running import Platform, Running
+from infra.tencent.emulator.fleet import Platform
+from infra.tencent.emulator.running import Running
 from tests.local import until
 
 BUCKET = "maquette-1250000000"
@@ -102,8 +104,8 @@ def said() -> list[str]:
 @pytest.fixture
 def running(said: list[str]) -> Iterator[Running]:
     keys = iter(range(1000))
-    platform = Platform(keys=lambda: {"TENCENTCLOUD_SECRETID": f"id-{next(keys)}"})
-    with Running(platform, said.append, at_once=2, retry_seconds=0.0) as made:
+    platform = Platform(keys=lambda one: {"TENCENTCLOUD_SECRETID": f"id-{next(keys)}"})
+    with Running(platform, said.append, events_at_once=2, retry_seconds=0.0) as made:
         yield made
 
 
@@ -294,6 +296,23 @@ def test_a_web_function_is_a_server_that_its_bootstrap_starts(running: Running) 
     assert ("host", "a.example") in [(name.lower(), value) for name, value in got]
     assert [value for name, value in first.headers if name == "set-cookie"] == ["a=1", "b=2"]
     assert json.loads(second.body)["pid"] == told["pid"]
+
+
+def test_a_web_functions_url_answers_for_as_long_as_it_has_the_trigger(running: Running) -> None:
+    one = web_function()
+    one.triggers["url"] = Trigger("url", "http", "{}")
+    running.changed(one)
+    answer = httpx.post(f"{one.url}/a%2Fb?c=d", content=b"12345")
+    assert answer.status_code == 201
+    assert (answer.json()["path"], answer.json()["bytes"]) == ("/a%2Fb?c=d", 5)
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert httpx.post(one.url, content=bytes(6_000_001)).status_code == 413
+    url = one.url
+    del one.triggers["url"]
+    running.changed(one)
+    assert one.url == ""
+    with pytest.raises(httpx.ConnectError):
+        httpx.post(url)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/dies", 439), ("/never", 433)])
