@@ -122,7 +122,8 @@ class Gate:
         identifier = base64.b64encode(uuid4().bytes).decode()
         answer, secret_id = self._answer(request, identifier)
         answer.headers += [("x-cos-request-id", identifier), ("Server", "tencent-cos")]
-        answer.headers += allowed(self._rules.get(request.bucket, []), request.asked.headers)
+        if request.asked.method != "OPTIONS" or answer.status < 400:
+            answer.headers += allowed(self._rules.get(request.bucket, []), request.asked.headers)
         with self._lock:
             self._noted.append(
                 Noted(
@@ -175,6 +176,9 @@ class Gate:
         return answer, secret_id
 
     def _preflight(self, request: Taken, identifier: str) -> _Answer:
+        if "origin" not in request.asked.headers:
+            refusal = Refusal("BadRequest", "Insufficient information. Origin request header.", 400)
+            return _refused(refusal, request, identifier)
         found = preflight(self._rules.get(request.bucket, []), request.asked.headers)
         if found is None:
             refusal = Refusal("AccessForbidden", "CORSResponse: This CORS request is not allowed.")

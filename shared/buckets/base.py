@@ -143,8 +143,9 @@ class Bucket(Protocol):
         self, key: str, *, seconds: int, media_type: str, size: int, sha256: str | None = None
     ) -> PresignedPut:
         """A request by which anyone may put an object of this media type and of exactly `size`
-        bytes for `seconds`; with `sha256` (hex) of exactly these bytes. It may be sent again while
-        it lasts, and replaces what it put before. `ValueError` as `put_stream`.
+        bytes for `seconds`; with `sha256` (hex) of exactly these bytes, where the storage compares
+        them (COS cannot, so whoever uses the object does). It may be sent again while it lasts, and
+        replaces what it put before. `ValueError` as `put_stream`.
 
         生成限时上传请求：类型、大小（及哈希）必须完全相符。
         """

@@ -121,7 +121,7 @@ class CosBucket:
         check_key(key)
         try:
             found = self._ask("head_object", Key=key)
-        except _Refused as error:
+        except Refused as error:
             if error.status == 404:  # an answer to HEAD has no body that could say more
                 return None
             raise
@@ -146,7 +146,7 @@ class CosBucket:
                     CopyStatus="Replaced",
                     **self._headers(stored),
                 )
-            except _Refused as error:
+            except Refused as error:
                 if error.code == "NoSuchKey":
                     raise ObjectMissing(source) from None
                 raise
@@ -163,7 +163,7 @@ class CosBucket:
         check_key(key)
         try:
             self._ask("delete_object", Key=key)
-        except _Refused as error:
+        except Refused as error:
             if error.code != "NoSuchKey":
                 raise
 
@@ -245,7 +245,7 @@ class CosBucket:
         found = _Body(self._ask("get_object", **_BRIEF, Key=_PROBE)["Body"].get_raw_stream())
         if found.read() != b"ok":
             raise BucketUnavailable("COS does not give back what was written")
-        allowed = _allowed_to_all(self._ask("get_bucket_acl", **_BRIEF))
+        allowed = allowed_to_all(self._ask("get_bucket_acl", **_BRIEF))
         if allowed - ({"READ"} if self._acl == "public-read" else set()):
             raise BucketUnavailable(
                 f"the bucket's access list allows everybody {', '.join(sorted(allowed))}, and "
@@ -310,7 +310,7 @@ class CosBucket:
         part: dict[str, Any] = {"Range": f"bytes={start}-{end}"} if start or length else {}
         try:
             return _Body(self._ask("get_object", Key=key, **part)["Body"].get_raw_stream())
-        except _Refused as error:
+        except Refused as error:
             if error.code == "NoSuchKey":
                 raise ObjectMissing(key) from None
             if error.status == 416:  # it starts past the end
@@ -329,7 +329,7 @@ class CosBucket:
 
         生成限时链接。
         """
-        with _answering("presign"):
+        with answering("presign"):
             keys = credentials()
             token = {_TOKEN: keys.token} if keys.token else {}
             sender = cos.client(self._name, seconds=self._seconds, keys=keys)
@@ -374,7 +374,7 @@ class CosBucket:
         发送一次请求。
         """
         given = dict(parameters)
-        with _answering(operation), _sent(given.pop("Body", None)) as body:
+        with answering(operation), _sent(given.pop("Body", None)) as body:
             sender = cos.client(self._name, seconds=seconds)
             if "source" in given:
                 given["CopySource"] = cos.source(self._name, given.pop("source"))
@@ -431,7 +431,7 @@ class _Body:
         if self._fault is not None:
             raise self._fault
         try:
-            with _answering("get_object"):
+            with answering("get_object"):
                 found: bytes = self._body.read(None if size < 0 else size)
         except BucketUnavailable as fault:
             self._fault = fault
@@ -442,8 +442,11 @@ class _Body:
         self._body.close()
 
 
-class _Refused(BucketUnavailable):
-    """COS's own refusal, with its code and status."""
+class Refused(BucketUnavailable):
+    """COS's own refusal, with its code (the status, where it has none) and status.
+
+    COS 拒绝了请求。
+    """
 
     def __init__(self, operation: str, code: str, status: int) -> None:
         super().__init__(f"COS refuses {operation}: {code}")
@@ -451,18 +454,21 @@ class _Refused(BucketUnavailable):
         self.status = status
 
 
-class _NoAnswer(BucketUnavailable):
-    """Nobody knows what became of the request."""
+class NoAnswer(BucketUnavailable):
+    """Nobody knows what became of the request.
+
+    请求没有得到应答。
+    """
 
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, _Refused):
+    if isinstance(error, Refused):
         return error.status >= 500 or error.code in _MAY_PASS
-    return isinstance(error, _NoAnswer)
+    return isinstance(error, NoAnswer)
 
 
 @contextmanager
-def _answering(operation: str) -> Iterator[None]:
+def answering(operation: str) -> Iterator[None]:
     """Turns what the SDK raises into `BucketUnavailable`, with codes and names only: a message of
     COS may quote what was sent.
 
@@ -480,10 +486,10 @@ def _answering(operation: str) -> Iterator[None]:
     except CosServiceError as error:
         raise _refused(operation, error) from error
     except (CosClientError, HTTPError, ParseError, OSError) as error:
-        raise _NoAnswer(f"COS does not answer {operation}: {type(error).__name__}") from error
+        raise NoAnswer(f"COS does not answer {operation}: {type(error).__name__}") from error
 
 
-def _refused(operation: str, error: Any) -> _Refused:
+def _refused(operation: str, error: Any) -> Refused:
     """A refusal by its code, or by its status where the answer has no code.
 
     得到 COS 的错误码。
@@ -492,19 +498,22 @@ def _refused(operation: str, error: Any) -> _Refused:
     told = error.get_origin_msg()  # the SDK reads it only where no field is missing
     text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
     code = re.search(r"<Code>([A-Za-z0-9.]+)</Code>", text)
-    return _Refused(operation, code[1] if code else str(status), status)
+    return Refused(operation, code[1] if code else str(status), status)
 
 
 def _goes_on(page: Mapping[str, Any]) -> bool:
     """Whether more follows a page of a list. An answer that does not say so is no list."""
     told = page.get("IsTruncated")
     if told not in ("true", "false"):
-        raise _NoAnswer("COS does not answer with a list")
+        raise NoAnswer("COS does not answer with a list")
     return bool(told == "true")
 
 
-def _allowed_to_all(told: Mapping[str, Any]) -> set[str]:
-    """What a bucket's access list allows everybody ("READ")."""
+def allowed_to_all(told: Mapping[str, Any]) -> set[str]:
+    """What a bucket's access list allows everybody ("READ").
+
+    存储桶对所有人开放的权限。
+    """
     grants = (told.get("AccessControlList") or {}).get("Grant") or []
     return {
         grant["Permission"]

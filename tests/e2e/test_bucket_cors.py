@@ -1,4 +1,4 @@
-"""Pages of other origins at the bucket: the local front answers as S3 does by the template's rule.
+"""Pages of other origins at the bucket: the local front and COS answer as S3 does by its rule.
 
 其他网站的网页访问存储：本机与 S3 的应答一致。
 """
@@ -18,9 +18,12 @@ from infra.aws.emulator import Emulator
 from infra.aws.stack import document
 from infra.local.cloud import cors
 from infra.paths import ROOT
+from infra.tencent import manage
+from infra.tencent.cos_emulator import BUCKET, CosEmulator
 from shared.aws import clients
 from shared.aws.clients import client
 from shared.buckets.base import Bucket
+from shared.buckets.cos import CosBucket
 from shared.buckets.s3 import S3Bucket
 from tests.fronts import served_folder
 
@@ -67,7 +70,22 @@ def s3(_root: Path) -> Iterator[Bucket]:
             clients.forget()
 
 
-@pytest.fixture(scope="module", params=[folder, s3], ids=lambda made: made.__name__)
+@contextmanager
+def cos(_root: Path) -> Iterator[Bucket]:
+    """An emulated COS that goes by the rule that `./scripts/manage bucket` sets."""
+    before = dict(os.environ)
+    with CosEmulator() as emulator:
+        os.environ.update(emulator.environ)
+        try:
+            manage.set_up(manage.Bucket(BUCKET), "private", "AES256", plan=False, say=str)
+            yield CosBucket(BUCKET)
+        finally:
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
+            os.environ.update(before)
+
+
+@pytest.fixture(scope="module", params=[folder, s3, cos], ids=lambda made: made.__name__)
 def bucket(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bucket]:

@@ -39,8 +39,9 @@ router = APIRouter(
     summary="Announce a file",
     description="For files that are too large for a request's body. The answer holds a request to "
     "be sent as it is, `method` to `url` with all `headers` and the file as its body: it takes "
-    "exactly the announced type and size and, with `sha256`, exactly those bytes. Then name the "
-    'file as an input by `{"upload_id": "…"}`, in as many jobs as you like; each keeps a copy. '
+    "exactly the announced type and size and, with `sha256`, exactly those bytes (a bucket of COS "
+    "takes others of that size, and the job that names them is refused). Then name the file as an "
+    'input by `{"upload_id": "…"}`, in as many jobs as you like; each keeps a copy. '
     "An upload ends after a day.",
     responses=operations.answers(
         "Upload", 400, 401, 413, 415, 429, status=201, headers=operations.LOCATION
