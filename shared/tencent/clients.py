@@ -165,7 +165,7 @@ def _once(
     发送一次请求。
     """
     credentials()  # missing ones are told before the SDK is even imported
-    client = _client(service, seconds)
+    sender = client(service, seconds)
 
     from requests import RequestException
     from tencentcloud.common.exception import TencentCloudSDKException
@@ -174,7 +174,7 @@ def _once(
         return TencentError(service, action, str(code), str(message), str(request_id))
 
     try:
-        answer = dict(client.call_json(action, dict(parameters))["Response"])
+        answer = dict(sender.call_json(action, dict(parameters))["Response"])
         # The SDK looks for errors only where the content type is spelt as it expects.
         if (error := answer.get("Error")) is not None:
             raise failed(error["Code"], error["Message"], answer.get("RequestId", ""))
@@ -210,8 +210,12 @@ class _Clocked:
         return answer
 
 
-def _client(service: str, seconds: float) -> Any:
-    """The process's client of a service, made where there is none yet for this region."""
+def client(service: str, seconds: float) -> Any:
+    """The process's client of a service, made where there is none yet for this region; `call` is
+    what turns its errors into ours. Raises `RegionMissing` and `EndpointWrong`.
+
+    获取某个服务的客户端。
+    """
     endpoint = os.environ.get("TENCENT_ENDPOINT", "").strip()
     wanted = (service, seconds, region(), endpoint)
     with _lock:
@@ -288,6 +292,7 @@ __all__ = [
     "RegionMissing",
     "TencentError",
     "call",
+    "client",
     "forget",
     "region",
 ]

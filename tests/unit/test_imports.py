@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.bench.coldstart import FUNCTIONS, SETTINGS, START, YARDSTICK
+from scripts.bench import coldstart
+from scripts.bench.coldstart import FUNCTIONS
 from tests import imports
 from tests.imports import packages
 
@@ -53,11 +54,11 @@ HEAVY = {
 
 
 def modules(code: str) -> frozenset[str]:
-    return imports.modules(code, **SETTINGS)
+    return imports.modules(code, **coldstart.AWS.settings)
 
 
 def start(function: str) -> frozenset[str]:
-    return modules(START.format(name=function))
+    return modules(coldstart.AWS.started(function))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -66,7 +67,7 @@ def test_a_function_starts_with_the_packages_it_needs_and_no_other(function: str
 
 
 def test_the_packages_of_aws_are_those_that_bare_boto3_imports() -> None:
-    assert packages(modules(YARDSTICK)) == AWS
+    assert packages(modules(coldstart.AWS.yardstick)) == AWS
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

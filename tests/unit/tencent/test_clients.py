@@ -203,11 +203,11 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
 
 def test_one_process_has_one_client_of_a_kind_and_a_child_its_own() -> None:
     with Api(said()):
-        assert clients._client("scf", 5.0) is clients._client("scf", 5.0)
-        assert clients._client("scf", 5.0) is not clients._client("ssm", 5.0)
-        before = clients._client("scf", 5.0)
+        assert clients.client("scf", 5.0) is clients.client("scf", 5.0)
+        assert clients.client("scf", 5.0) is not clients.client("ssm", 5.0)
+        before = clients.client("scf", 5.0)
         clients._after_fork_in_child()
-        assert clients._client("scf", 5.0) is not before
+        assert clients.client("scf", 5.0) is not before
         clients._inherited.clear()
 
 

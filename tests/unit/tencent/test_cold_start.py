@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.tencent.build.entries import entry
-from scripts.bench.coldstart import ON_SCF, START_ON_SCF
+from scripts.bench.coldstart import TENCENT
 from tests import imports
 from tests.imports import packages
 
@@ -31,19 +30,19 @@ WEB = {
     "uvicorn",
 }
 """What FastAPI brings along (`exceptiongroup` before Python 3.11), uvicorn, the reader of forms."""
-LOOKED_FOR = {"botocore", "cryptography"}
-"""Taken where they are installed, as here, and not in the packages: by Powertools, which says its
-name in boto3's requests, and by PyMySQL, for passwords on connections without TLS."""
-SERVER = "from functions.api import server"
+CLIENT = {"certifi", "charset_normalizer", "idna", "requests", "tencentcloud", "urllib3"}
+"""What the SDK brings along, with which every start reads its secrets."""
+LOOKED_FOR = {"chardet", "cryptography", "simplejson"}
+"""Taken where they are installed, as here, and not in the packages: by requests, which has others
+for the same, and by PyMySQL, for passwords on connections without TLS."""
 MOST_MODULES = {"poll": 620, "postprocess": 620, "callback": 620, "api": 830}
 """A few per cent above what there is."""
 
 FUNCTIONS = tuple(MOST_MODULES)
 
 
-def start(function: str) -> frozenset[str]:
-    code = SERVER if function == "api" else entry(function)
-    return imports.modules(START_ON_SCF.format(entry=code), **ON_SCF)
+def start(function: str, *, client: bool = False) -> frozenset[str]:
+    return imports.modules(TENCENT.started(function, client=client), **TENCENT.settings)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -54,3 +53,10 @@ def test_a_function_starts_with_the_packages_it_needs_and_no_other(function: str
     assert len(names) <= MOST_MODULES[function]
     assert {"shared.store.sql.store", "shared.buckets.cos", "shared.tencent.wake"} <= names
     assert not {name for name in names if name.startswith(("shared.aws", "shared.store.dynamodb"))}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_reading_the_secrets_brings_the_sdk_along_and_few_modules(function: str) -> None:
+    before, with_client = start(function), start(function, client=True)
+    assert packages(with_client) - packages(before) - LOOKED_FOR <= CLIENT
+    assert len(with_client) - len(before) <= 175  # 150, where nothing more is looked for
