@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -14,29 +15,33 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from infra.local.prove import proof, slot
-from infra.local.prove.crash import KILLED, Death, Plan
+from infra.local.prove import proof, slot, world
+from infra.local.prove.crash import KILLED, Death, Plan, When
 from infra.local.prove.generators import Tripo
 from infra.local.prove.live.neighbours import PLIGHTS, measure
-from infra.local.prove.place import Left, LocalPlace
-from infra.local.prove.place_aws import PART, AwsPlace, Telling
+from infra.local.prove.place import Addresses, Left, LocalPlace, Place, Telling
+from infra.local.prove.place_aws import PART, AwsPlace
+from infra.local.prove.place_tencent import TencentPlace
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.scenario import Scenario
 from infra.local.prove.slot import Case
-from infra.local.prove.sweep import Pool, Sweep, pairs
+from infra.local.prove.sweep import READS, Pool, Sweep, pairs
 from infra.local.prove.tally import Tally
-from shared.aws import clients
-from shared.buckets.base import ObjectInfo
-from shared.buckets.s3 import S3Bucket
+from infra.tencent.mariadb import mariadb_lacks
+from shared import wiring
+from shared.buckets.base import Bucket, ObjectInfo
 from shared.deliveries.signing import new_secret
 from shared.providers.base import Download
-from shared.store.base import Record
+from shared.store.base import Record, Store
 from shared.store.dynamodb.store import DynamoStore
+from shared.store.sql.store import SqlStore
+from shared.store.tables import DELIVERIES, JOBS
 from tests.local import Command, environment
 
 SOON = 20.0
@@ -110,6 +115,28 @@ def test_a_sample_of_the_proof_holds_on_aws_and_tells_what_one_job_asks_for(
     assert "Every job ended, none was created twice" in command.output
 
 
+def test_a_sample_of_the_proof_holds_on_tencent_cloud_and_tells_what_one_job_asks_for(
+    tmp_path: Path,
+) -> None:
+    if lacks := mariadb_lacks():
+        pytest.skip(lacks)
+    sample = ["--cloud", "tencent", "--scenario", "photo", "--events", "1"]
+    sample += ["--sample", "75", "--jobs", "1"]
+    with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
+        assert command.wait(110) == 0, command.said + command.output
+    runs, killed = _counted(command.output)
+    assert 2 <= killed < runs
+    told = re.search(r"photo, events x1, one job: (\d+) requests \((.+)\)", command.output)
+    assert told is not None
+    requests = {name: int(number) for name, number in re.findall(r"(\S+) (\d+)", told[2])}
+    assert sum(requests.values()) == int(told[1])
+    assert requests["sql.COMMIT"] > 3
+    # The model in parts; the photo, and the preview.
+    assert requests["cos.CompleteMultipartUpload"] == 1
+    assert requests["cos.PutObject"] >= 2
+    assert "Every job ended, none was created twice" in command.output
+
+
 def test_what_no_generator_is_asked_for_is_refused_by_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -177,7 +204,7 @@ def after_death(work: Callable[[], None]) -> int | None:
     ],
 )
 def test_the_process_ends_before_or_after_the_chosen_call(
-    tmp_path: Path, at: int, when: Literal["before", "after"], left: str
+    tmp_path: Path, at: int, when: When, left: str
 ) -> None:
     trace = tmp_path / "trace"
     trace.touch()
@@ -207,7 +234,7 @@ def test_the_process_ends_before_or_after_the_chosen_call(
     ],
 )
 def test_a_download_can_break_off_at_every_chunk(
-    tmp_path: Path, at: int, when: Literal["before", "after"], left: str
+    tmp_path: Path, at: int, when: When, left: str
 ) -> None:
     trace = tmp_path / "trace"
     trace.touch()
@@ -235,9 +262,7 @@ def test_a_call_that_raises_is_a_call_to_die_after(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize(("when", "left"), [("before", "abc"), ("after", "abcd")])
-def test_calls_of_one_name_can_be_counted_apart(
-    tmp_path: Path, when: Literal["before", "after"], left: str
-) -> None:
+def test_calls_of_one_name_can_be_counted_apart(tmp_path: Path, when: When, left: str) -> None:
     trace = tmp_path / "trace"
     trace.touch()
 
@@ -306,22 +331,37 @@ def test_each_run_begins_with_the_clock_of_its_generator(tmp_path: Path) -> None
     assert (verdict["faults"], verdict["ends"]) == ([], ["succeeded"])
 
 
-# The same on AWS, where each request is a call.
+# The same in the clouds, where each request is a call.
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[AwsPlace]:
-    with AwsPlace() as entered:
+WHEN: tuple[When, ...] = ("before", "after")
+CLOUDS: dict[str, type[Place]] = {"aws": AwsPlace, "tencent": TencentPlace}
+
+
+def store_and_bucket(addresses: Addresses) -> tuple[Store, Bucket]:
+    """What is made in a cloud, by the adapters that the functions have."""
+    bundle = wiring.build(world.settings_for(addresses, {}, new_secret(), {}))
+    return bundle.store, bundle.bucket
+
+
+@pytest.fixture(scope="module", params=CLOUDS)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    if request.param == "tencent" and (lacks := mariadb_lacks()):
+        pytest.skip(lacks)
+    with CLOUDS[request.param]() as entered:
         yield entered
 
 
 @pytest.fixture
-def case(place: AwsPlace, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A case that has its table and bucket, and a name of its own."""
+def made(place: Place, request: pytest.FixtureRequest) -> Iterator[tuple[str, Addresses]]:
+    """A case, of a name of its own, that has its store and bucket, and where they are."""
     name = f"case-{hashlib.sha256(request.node.name.encode()).hexdigest()[:16]}"
-    place.make(name)
-    yield name
+    yield name, place.make(name)
     place.remove(name)
+
+
+def put(bucket: Bucket, key: str, size: int = 1) -> ObjectInfo:
+    return bucket.put_stream(key, [bytes(size)], media_type="model/gltf-binary")
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -336,43 +376,94 @@ def case(place: AwsPlace, request: pytest.FixtureRequest) -> Iterator[str]:
     ],
 )
 def test_the_process_ends_before_or_after_the_chosen_request(
-    place: AwsPlace, case: str, at: int, when: Literal["before", "after"], left: list[str]
+    place: Place,
+    made: tuple[str, Addresses],
+    at: int,
+    when: When,
+    left: list[str],
 ) -> None:
+    case, addresses = made
+
     def work() -> None:
         plan = Plan(at, when)
         place.wrap(plan, lambda info: None)
-        s3 = clients.client("s3")
+        _, bucket = store_and_bucket(addresses)
         with plan.aside():
-            s3.head_bucket(Bucket=case)
-        for key in "abc":
-            s3.put_object(Bucket=case, Key=key, Body=b"1")
+            bucket.head("incoming/J/a.glb")
+        for name in "abc":
+            put(bucket, f"incoming/J/{name}.glb")
 
     assert after_death(work) == KILLED
-    found = clients.client("s3").list_objects_v2(Bucket=case).get("Contents", ())
-    assert [item["Key"] for item in found] == left
+    assert place.left(case).incoming == tuple(f"incoming/J/{name}.glb" for name in left)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_an_upload_begun_and_a_file_unpublished_are_found_left_behind(
-    place: AwsPlace, case: str
+    place: Place, made: tuple[str, Addresses]
 ) -> None:
+    case, addresses = made
+
     def work() -> None:
-        bucket = place.wrap(Plan(5, "before"), lambda info: None)("bucket", S3Bucket(case))
-        bucket.put_stream("incoming/J/1.glb", [b"1"], media_type="model/gltf-binary")
-        big = bytes(3 * PART)
-        bucket.put_stream("incoming/J/2.glb", [big], media_type="model/gltf-binary")
+        wrap = place.wrap(Plan(5, "before"), lambda info: None)
+        bucket = wrap("bucket", store_and_bucket(addresses)[1])
+        put(bucket, "incoming/J/1.glb")
+        put(bucket, "incoming/J/2.glb", 3 * PART)
 
     assert after_death(work) == KILLED
     assert place.left(case) == Left(uploads=1, incoming=("incoming/J/1.glb",))
 
 
-def test_objects_are_told_of_as_soon_as_they_are_stored(place: AwsPlace, case: str) -> None:
+def test_objects_are_told_of_as_soon_as_they_are_stored(
+    place: Place, made: tuple[str, Addresses]
+) -> None:
     told: list[ObjectInfo] = []
-    bucket = Telling(S3Bucket(case), told.append)
-    info = bucket.put_stream("incoming/J/1.glb", [b"12"], media_type="model/gltf-binary")
+    bucket = Telling(store_and_bucket(made[1])[1], told.append)
+    info = put(bucket, "incoming/J/1.glb", 2)
     bucket.copy("incoming/J/1.glb", "incoming/J/2.glb")
     assert told == [info, replace(info, key="incoming/J/2.glb")]
     assert bucket.head("incoming/J/2.glb") == told[1]
+
+
+def test_what_lies_in_a_cloud_s_store_is_seen_to_the_byte(
+    place: Place, made: tuple[str, Addresses]
+) -> None:
+    case, addresses = made
+    store, _ = store_and_bucket(addresses)
+    store.put(DELIVERIES, Record("k", {"words": "一只猫 \U0001f408", "n": 1}))
+    (row,) = place.rows(case)
+    assert (row.table, row.key, row.version) == (DELIVERIES.name, "k", 1)
+    assert json.loads(row.document) == {"words": "一只猫 \U0001f408", "n": 1}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("place", ["tencent"], indirect=True)
+def test_each_statement_and_commit_is_a_place_to_die_at(
+    place: Place, made: tuple[str, Addresses], tmp_path: Path
+) -> None:
+    case, addresses = made
+
+    def save(plan: Plan, key: str) -> None:
+        place.wrap(plan, lambda info: None)
+        store, _ = store_and_bucket(addresses)
+        store.transact([(JOBS, Record(key, {})), (DELIVERIES, Record(key, {}))])
+
+    def count() -> None:
+        save(plan := Plan(), "whole")
+        (tmp_path / "names").write_text(" ".join(plan.names))
+
+    assert after_death(count) == 0
+    names = (tmp_path / "names").read_text().split()
+    writes = [name for name in names if name.rpartition(".")[2] not in READS]
+    # The first ends what sets the connection up.
+    assert writes == ["sql.COMMIT", "sql.INSERT", "sql.INSERT", "sql.COMMIT"]
+    for key, (name, at) in {"1": ("INSERT", 1), "2": ("INSERT", 2), "3": ("COMMIT", 2)}.items():
+        for when in WHEN:
+            plan = Plan(at, when, f"sql.{name}")
+            assert after_death(partial(save, plan, f"{key}{when}")) == KILLED
+    rows = place.rows(case)
+    # Of both writes and their commit, only what follows the commit has anything.
+    assert {row.key for row in rows} == {"whole", "3after"}
+    assert len(rows) == 4
 
 
 def test_only_requests_that_change_something_are_died_after() -> None:
@@ -406,24 +497,32 @@ def test_pairs_of_deaths_are_drawn_evenly_from_all_names() -> None:
     assert pairs([], 5, random.Random(0)) == []
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_store_whose_transactions_come_in_pieces_is_caught_on_aws(
-    place: AwsPlace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    whole = DynamoStore.transact
+ADAPTERS: dict[type[Place], tuple[type[Any], Death]] = {
+    # The first request looks for the Idempotency-Key, the second writes the job.
+    AwsPlace: (DynamoStore, Death(2, "after")),
+    # The first commit ends what sets a connection up, the second the write.
+    TencentPlace: (SqlStore, Death(2, "after", "sql.COMMIT")),
+}
 
-    def in_pieces(store: DynamoStore, writes: Any) -> list[Record]:
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_store_whose_transactions_come_in_pieces_is_caught_in_a_cloud(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    adapter, death = ADAPTERS[type(place)]
+    whole = adapter.transact
+
+    def in_pieces(store: Any, writes: Any) -> list[Record]:
         return [whole(store, [write])[0] for write in writes]
 
     secret = new_secret()
     standin, url = slot.start(Tripo(), tmp_path)
     try:
         with Receiver(secret) as receiver:
-            # The first request looks for the Idempotency-Key, the second writes the job.
-            case = Case(901, OAK, (Death(2, "after"),), 1, secret, receiver.url)
+            case = Case(901, OAK, (death,), 1, secret, receiver.url)
             one = slot.Slot(Tripo(), url, place)
             kept = one.run(case)
-            monkeypatch.setattr(DynamoStore, "transact", in_pieces)
+            monkeypatch.setattr(adapter, "transact", in_pieces)
             broken = one.run(replace(case, number=902))
     finally:
         assert standin.stdin is not None
