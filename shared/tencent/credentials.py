@@ -9,12 +9,15 @@ process; so nobody keeps them.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+ROLE = ("TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN")
+"""A role's temporary keys, as SCF names them (583/14570); they are valid together alone."""
+
 _SPELLINGS = (
-    # What SCF puts into a function's environment (583/14570).
-    ("TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", ("TENCENTCLOUD_SESSIONTOKEN",)),
+    (ROLE[0], ROLE[1], (ROLE[2],)),
     # What the SDKs and command lines read; the token is tccli's and Terraform's word for it.
     (
         "TENCENTCLOUD_SECRET_ID",
@@ -22,6 +25,18 @@ _SPELLINGS = (
         ("TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"),
     ),
 )
+
+
+_changing = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    global _changing
+    _changing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class CredentialsMissing(Exception):
@@ -51,7 +66,7 @@ def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
 
     读取当前的密钥。
     """
-    source = os.environ if environ is None else environ
+    source = _now() if environ is None else environ
     for id_name, key_name, token_names in _SPELLINGS:
         secret_id, secret_key = (source.get(name, "").strip() for name in (id_name, key_name))
         if secret_id and secret_key:
@@ -65,3 +80,19 @@ def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
         "(TENCENTCLOUD_SECRETID, _SECRETKEY and _SESSIONTOKEN); elsewhere set "
         "TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY"
     )
+
+
+def replace(role: Mapping[str, str]) -> None:
+    """Put a role's next keys, all of `ROLE`, into this process's environment: whoever reads them
+    meanwhile gets the old ones or the new ones, and no mixture.
+
+    换用新的临时密钥。
+    """
+    with _changing:
+        os.environ.update({name: role[name] for name in ROLE})
+
+
+def _now() -> dict[str, str]:
+    """This process's environment of one moment."""
+    with _changing:
+        return dict(os.environ)

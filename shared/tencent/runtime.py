@@ -10,17 +10,15 @@ may be new in every context: they go into the environment, where whoever signs a
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-Handler = Callable[[Any, Any], Any]
+from shared.tencent import credentials
 
-KEYS = ("TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN")
-"""The role's temporary keys, as the platform names them; they are valid together alone."""
+Handler = Callable[[Any, Any], Any]
 
 _SHORTEST_MS = 3000
 """The platform's own time limit of a function that has set none."""
@@ -91,9 +89,9 @@ def take_keys(told: Any) -> None:
         return
     if not isinstance(given, Mapping):
         return
-    keys = {name: given.get(name) for name in KEYS}
+    keys = {name: given.get(name) for name in credentials.ROLE}
     if all(isinstance(value, str) and value and "\0" not in value for value in keys.values()):
-        os.environ.update({name: str(value) for name, value in keys.items()})
+        credentials.replace({name: str(value) for name, value in keys.items()})
 
 
 def entry(handler: Handler) -> Handler:

@@ -35,10 +35,10 @@ class Api(Receiver):
         del os.environ["TENCENT_ENDPOINT"]
         super().__exit__(*error)
 
-    def callers(self) -> list[tc3.Caller]:
+    def callers(self, keys: Mapping[str, Key] = KEYS) -> list[tc3.Caller]:
         """Who signed each request; fails for one that nobody known has signed."""
         return [
-            tc3.verify("POST", one.headers, one.body, KEYS, now=time.time())
+            tc3.verify("POST", one.headers, one.body, keys, now=time.time())
             for one in self.requests
         ]
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from typing import Any
+
 import pytest
 
-from shared.tencent.credentials import Credentials, CredentialsMissing, credentials
+from shared.tencent.credentials import (
+    ROLE,
+    Credentials,
+    CredentialsMissing,
+    credentials,
+    replace,
+)
 
 PLATFORM = {
     "TENCENTCLOUD_SECRETID": "AKID-role",
@@ -63,3 +73,24 @@ def test_this_processs_environment_is_read_anew_each_time(monkeypatch: pytest.Mo
         for name in PLATFORM:
             monkeypatch.setenv(name, f"{name} {generation}")
         assert credentials().secret_id == f"TENCENTCLOUD_SECRETID {generation}"
+
+
+def test_whoever_reads_while_keys_are_replaced_gets_no_mixture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Credentials] = []
+    reader = threading.Thread(target=lambda: seen.append(credentials()))
+
+    class Halfway(dict[str, str]):
+        def update(self, *given: Any, **_: Any) -> None:
+            ((name, value), *rest) = dict(*given).items()
+            self[name] = value
+            reader.start()
+            reader.join(0.1)  # as long as it takes, where nothing holds it
+            super().update(rest)
+
+    monkeypatch.setattr(os, "environ", Halfway(PLATFORM))
+    new = {name: f"new {name}" for name in ROLE}
+    replace(new)
+    reader.join(10)
+    assert seen == [Credentials(*(new[name] for name in ROLE))]

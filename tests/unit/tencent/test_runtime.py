@@ -17,6 +17,7 @@ from infra.tencent.build.entries import ENTRY, HANDLER, entry
 from shared import wiring
 from shared.context import function, request_id
 from shared.tencent import runtime
+from shared.tencent.credentials import ROLE
 from shared.tencent.runtime import Context, context_of, take_keys
 
 CONTEXT = """
@@ -34,8 +35,8 @@ CONTEXT = """
   "tencentcloud_uin": "100000000001"
 }
 """
-OLD = dict(zip(runtime.KEYS, ("AKIDold", "old-key", "old-token"), strict=True))
-NEW = dict(zip(runtime.KEYS, ("AKIDnew", "new-key", "new-token"), strict=True))
+OLD = dict(zip(ROLE, ("AKIDold", "old-key", "old-token"), strict=True))
+NEW = dict(zip(ROLE, ("AKIDnew", "new-key", "new-token"), strict=True))
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def old_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def keys() -> dict[str, str | None]:
-    return {name: os.environ.get(name) for name in runtime.KEYS}
+    return {name: os.environ.get(name) for name in ROLE}
 
 
 def test_a_context_is_read_as_scf_writes_it(clock: list[float]) -> None:
@@ -112,10 +113,10 @@ def test_the_keys_that_an_invocation_brings_are_used_from_then_on() -> None:
     "environment",
     [
         '{"SCF_NAMESPACE": "default"}',
-        json.dumps({**NEW, runtime.KEYS[2]: ""}),
-        json.dumps({**NEW, runtime.KEYS[0]: None}),
-        json.dumps({**NEW, runtime.KEYS[1]: "a\0b"}),
-        json.dumps({name: NEW[name] for name in runtime.KEYS[:2]}),
+        json.dumps({**NEW, ROLE[2]: ""}),
+        json.dumps({**NEW, ROLE[0]: None}),
+        json.dumps({**NEW, ROLE[1]: "a\0b"}),
+        json.dumps({name: NEW[name] for name in ROLE[:2]}),
         "{",
         "[]",
         "null",

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.tencent.emulator.tc3 import Key
 from shared import events, wiring
 from shared.tencent import clients, wake
+from shared.tencent.credentials import ROLE
+from shared.tencent.runtime import entry
 from shared.tencent.wake import ScfWake
 from tests.receivers import give, hang
 from tests.unit.tencent.api import Api, set_up
@@ -83,3 +86,19 @@ def test_the_address_of_the_settings_makes_the_waker() -> None:
     with Api(TAKEN) as api:
         wiring.WAKERS["scf"](Settings()).wake("poll")  # type: ignore[arg-type]
     assert api.asked()[0]["Namespace"] == "shop"
+
+
+def test_two_invocations_of_one_process_sign_with_the_keys_that_each_of_them_came_with() -> None:
+    waker = ScfWake("maquette-dev")
+    main_handler = entry(lambda event, _: waker.wake(event["wake"]))
+
+    def context(**keys: str) -> dict[str, str]:
+        return {"request_id": "1", "time_limit_in_ms": "3000", "environment": json.dumps(keys)}
+
+    first = ("first-id", "first-key", "first-token")
+    second = ("next-id", "next-key", "next-token")
+    with Api(TAKEN) as api:
+        for keys in (first, second):
+            main_handler({"wake": "poll"}, context(**dict(zip(ROLE, keys, strict=True))))
+    known = {one[0]: Key(one[1], one[2]) for one in (first, second)}
+    assert [one.secret_id for one in api.callers(known)] == ["first-id", "next-id"]
