@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode
@@ -22,6 +23,10 @@ from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, Response, Sco
 
 PLATFORM = "x-scf-"
 """How the headers begin that the platform adds; the application sees none of them."""
+
+
+_TEXT = re.compile(r"\s*(text/|application/([a-z0-9.+-]+\+)?json\b)", re.IGNORECASE)
+"""Bodies that are text come through an event as they are."""
 
 
 class UnreadableRequest(ValueError):
@@ -50,10 +55,13 @@ class _Request:
 
         请求正文。
         """
-        body = _bytes(self.event.get("body"), _is_true(self.event.get("isBase64Encoded")))
-        announced = dict(self._headers).get("content-length", "")
-        digits = str(len(body)) if body else ""
-        if announced.isascii() and announced.isdigit() and announced.lstrip("0") != digits:
+        encoded = _is_true(self.event.get("isBase64Encoded"))
+        body = _bytes(self.event.get("body"), encoded)
+        headers = dict(self._headers)
+        announced = headers.get("content-length", "")
+        if encoded or not announced.isdecimal() or _TEXT.match(headers.get("content-type", "")):
+            return body
+        if announced.lstrip("0") != (str(len(body)) if body else ""):
             raise UnreadableRequest(
                 f"The body did not come through whole: {len(body)} bytes instead of {announced}. "
                 "Files go by POST /api/v1/uploads here."

@@ -104,6 +104,14 @@ def test_a_job_is_made_by_json_and_found_by_its_query(house: House, sent: Sent) 
     assert refused["statusCode"] == 400
 
 
+def test_a_text_is_taken_whatever_length_was_announced(house: House, sent: Sent) -> None:
+    """A gateway that writes JSON anew leaves the caller's header as it was."""
+    for media_type in ("application/json", "APPLICATION/JSON; charset=utf-8"):
+        headers = {"content-type": media_type, "content-length": "7"}
+        made = sent("POST", "/api/v1/models", body='{"prompt": "a cup"}', headers=headers)
+        assert made["statusCode"] == 202, made["body"]
+
+
 def test_a_picture_in_a_form_comes_through_as_base64(house: House, sent: Sent) -> None:
     form = form_body(files=[("image", picture())])
     made = sent(
