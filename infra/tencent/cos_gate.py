@@ -15,30 +15,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from typing import Any
-from urllib.parse import quote, urlencode
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
+from infra.tencent.cos_behind import Answer, Wsgi, answer_of
 from infra.tencent.cos_cors import Rule, allowed, preflight, rules_of
-from infra.tencent.cos_requests import Taken, copied_from, is_bucket, taken
-from infra.tencent.cos_signature import SIGNED, TOKEN, Asked, Refusal, Secret, check, parts_of
+from infra.tencent.cos_requests import Taken, is_bucket, taken
+from infra.tencent.cos_signature import Asked, Refusal, Secret, check, parts_of
 
 MOST_NOTED = 100_000
 """Requests that are remembered for whoever wants to see what was asked."""
 
-_STANDARD_HEADERS = ("content-type", "content-encoding", "cache-control", "expires", "range")
-_DROPPED = ("connection", "date", "server", "content-length", "access-control-", "vary", "x-amz-id")
-_CONDITIONS = ("content-disposition", "content-language", "if-")
-_DUMMY = "AWS4-HMAC-SHA256 Credential=cos/20260101/us-east-1/s3/aws4_request, Signature=0"
-_ENCRYPTIONS = {"cos/kms": "aws:kms"}
-_GIVEN_BACK = {value: name for name, value in _ENCRYPTIONS.items()}
-_GROUPS = (b"http://acs.amazonaws.com/groups/", b"http://cam.qcloud.com/groups/")
 _CODES = {"MalformedXML": "MalformedXML", "NotImplemented": "InvalidArgument"}
 _INITIATED = re.compile(rb"(<UploadId>([^<]*)</UploadId>.*?<Initiated>)[^<]*", re.DOTALL)
-
-Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -71,16 +61,6 @@ class Noted:
     key: str
     method: str
     status: int
-
-
-@dataclass
-class _Answer:
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def header(self, name: str) -> str:
-        return next((value for known, value in self.headers if known.lower() == name), "")
 
 
 class Gate:
@@ -150,7 +130,7 @@ class Gate:
         with self._lock:
             return [asdict(one) for one in self._noted]
 
-    def _answer(self, request: Taken, identifier: str) -> tuple[_Answer, str]:
+    def _answer(self, request: Taken, identifier: str) -> tuple[Answer, str]:
         """What a request is told, and by whose key it came.
 
         得出应答与请求者的密钥编号。
@@ -167,7 +147,7 @@ class Gate:
         fault = _fault(request)
         if fault is not None:
             return _refused(fault, request, identifier), secret_id
-        answer = self._ask(request, signed=bool(secret_id))
+        answer = answer_of(self._behind, request, signed=bool(secret_id))
         if answer.status >= 400:
             return _in_cos_words(answer, request, identifier), secret_id
         self._learn(request, answer, identifier)
@@ -175,7 +155,7 @@ class Gate:
             answer.body = self._dated(answer.body)
         return answer, secret_id
 
-    def _preflight(self, request: Taken, identifier: str) -> _Answer:
+    def _preflight(self, request: Taken, identifier: str) -> Answer:
         if "origin" not in request.asked.headers:
             refusal = Refusal("BadRequest", "Insufficient information. Origin request header.", 400)
             return _refused(refusal, request, identifier)
@@ -183,9 +163,9 @@ class Gate:
         if found is None:
             refusal = Refusal("AccessForbidden", "CORSResponse: This CORS request is not allowed.")
             return _refused(refusal, request, identifier)
-        return _Answer(200, found, b"")
+        return Answer(200, found, b"")
 
-    def _learn(self, request: Taken, answer: _Answer, identifier: str) -> None:
+    def _learn(self, request: Taken, answer: Answer, identifier: str) -> None:
         """What follows of a request that was carried out: a rule, an upload's time, a new object.
 
         记录已完成请求的后果。
@@ -201,8 +181,9 @@ class Gate:
             self._begun[found[1].decode()] = self._now()
         event = _event(request)
         if event is not None:
-            head = Asked("HEAD", request.asked.path, [], {})
-            size = self._ask(Taken(head, request.bucket, request.key, b"")).header("content-length")
+            asked = Asked("HEAD", request.asked.path, [], {})
+            head = Taken(asked, request.bucket, request.key, b"")
+            size = answer_of(self._behind, head).header("content-length")
             at = int(self._now())
             self._tell(Created(request.bucket, request.key, int(size or 0), event, at, identifier))
 
@@ -212,72 +193,6 @@ class Gate:
             return found[1] + time.strftime("%Y-%m-%dT%H:%M:%S.000Z", moment).encode()
 
         return _INITIATED.sub(begun, body)
-
-    def _ask(self, request: Taken, *, signed: bool = True) -> _Answer:
-        """What the emulated S3 says to a request.
-
-        把请求转给模拟的 S3。
-        """
-        path = f"/{request.bucket}/{request.key}" if request.bucket else "/"
-        query = [pair for pair in request.asked.query if pair[0] not in (*SIGNED, TOKEN)]
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": request.asked.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path.encode("utf-8", "surrogateescape").decode("latin-1"),
-            "QUERY_STRING": urlencode(query, quote_via=quote, errors="surrogateescape"),
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "127.0.0.1",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": BytesIO(request.body),
-            "wsgi.input_terminated": True,
-            "wsgi.errors": BytesIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            "CONTENT_LENGTH": str(len(request.body)),
-        }
-        if signed:
-            environ["HTTP_AUTHORIZATION"] = _DUMMY
-        for name, value in _handed_on(request):
-            variable = name.upper().replace("-", "_")
-            environ[variable if name == "content-type" else f"HTTP_{variable}"] = value
-        told: list[Any] = []
-        body = b"".join(self._behind(environ, lambda *given: told.extend(given)))
-        headers = [
-            (re.sub("^x-amz-", "x-cos-", name, flags=re.IGNORECASE), _GIVEN_BACK.get(value, value))
-            for name, value in told[1]
-            if not name.lower().startswith(_DROPPED)
-            or (name.lower() == "content-length" and request.asked.method == "HEAD")
-        ]
-        if request.action.endswith("ACL"):
-            body = body.replace(*_GROUPS)
-        status = int(told[0].split()[0])
-        return _Answer(status, headers, re.sub(rb' xmlns="[^"]*"', b"", body, count=1))
-
-
-def _handed_on(request: Taken) -> Iterable[tuple[str, str]]:
-    """The headers of a request by the names that S3 gives them, as WSGI wants them.
-
-    转换为 S3 的请求头。
-    """
-    for name, value in request.asked.headers.items():
-        if name == "x-cos-copy-source":
-            bucket, key = copied_from(value)
-            value = quote(f"/{bucket}/{key}")
-        elif name == "x-cos-metadata-directive":
-            value = {"Copy": "COPY", "Replaced": "REPLACE"}.get(value, value)
-        elif name == "x-cos-server-side-encryption":
-            value = _ENCRYPTIONS.get(value, value)
-        elif name == "x-cos-acl" and value == "default":
-            continue
-        if name.startswith("x-cos-") and name != TOKEN:
-            name = f"x-amz-{name[6:]}"
-        elif name not in _STANDARD_HEADERS and not name.startswith(_CONDITIONS):
-            continue
-        yield name, value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _is_plain_read(request: Taken) -> bool:
@@ -307,7 +222,7 @@ def _event(request: Taken) -> str | None:
     return "cos:ObjectCreated:Copy" if copied else "cos:ObjectCreated:Put"
 
 
-def _in_cos_words(answer: _Answer, request: Taken, identifier: str) -> _Answer:
+def _in_cos_words(answer: Answer, request: Taken, identifier: str) -> Answer:
     code = re.search(rb"<Code>([^<]*)<", answer.body)
     message = re.search(rb"<Message>([^<]*)<", answer.body)
     named = code[1].decode() if code else {403: "AccessDenied"}.get(answer.status, "InternalError")
@@ -315,7 +230,7 @@ def _in_cos_words(answer: _Answer, request: Taken, identifier: str) -> _Answer:
     return _refused(Refusal(_CODES.get(named, named), said, answer.status), request, identifier)
 
 
-def _refused(refusal: Refusal, request: Taken, identifier: str) -> _Answer:
+def _refused(refusal: Refusal, request: Taken, identifier: str) -> Answer:
     """An error in COS's XML (document 436/7730, "Error Codes").
 
     按 COS 的格式写出错误。
@@ -330,7 +245,7 @@ def _refused(refusal: Refusal, request: Taken, identifier: str) -> _Answer:
     }
     inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     body = f'<?xml version="1.0" encoding="utf-8" ?><Error>{inner}</Error>'
-    return _Answer(refusal.status, [("Content-Type", "application/xml")], body.encode())
+    return Answer(refusal.status, [("Content-Type", "application/xml")], body.encode())
 
 
 def _body(environ: dict[str, Any]) -> tuple[bytes, bool]:

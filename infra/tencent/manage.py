@@ -17,7 +17,8 @@ from infra.paths import ROOT
 from infra.tencent import bucket_rules
 from infra.tencent.cos_requests import is_bucket
 from shared.buckets.base import BucketUnavailable
-from shared.buckets.cos import Refused, allowed_to_all, answering
+from shared.buckets.cos import allowed_to_all
+from shared.buckets.cos_calls import Refused, answering
 from shared.config import read_dotenv
 from shared.tencent import cos
 

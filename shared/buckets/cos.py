@@ -8,10 +8,7 @@ have a thousand. Everything written here is encrypted by COS, and so is what oth
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,6 +17,7 @@ from itertools import chain
 from typing import Any
 
 from shared.buckets.base import BucketUnavailable, ObjectInfo, ObjectMissing, PresignedPut, Reader
+from shared.buckets.cos_calls import Refused, answering, ask, goes_on, member
 from shared.buckets.names import (
     MOST_KEYS,
     check_key,
@@ -31,8 +29,7 @@ from shared.buckets.names import (
 )
 from shared.buckets.parts import in_parts
 from shared.tencent import cos
-from shared.tencent.clients import RegionMissing
-from shared.tencent.credentials import CredentialsMissing, credentials
+from shared.tencent.credentials import credentials
 
 PART = 8 << 20
 """Bytes kept in memory per object being written. COS takes 10,000 parts, so 78 GiB; a copy, 5 GiB
@@ -48,8 +45,6 @@ _TOKEN = "x-cos-security-token"
 _ENCRYPTION = "x-cos-server-side-encryption"
 _EVERYBODY = ("AllUsers", "AuthenticatedUsers", "anyone")
 """How an access list names those who need no permission of ours (document 436/30752)."""
-_MAY_PASS = ("InternalError", "RequestLimitExceeded", "RequestTimeout", "SlowDown")
-"""Codes that may come with a status below 500 as well, with 200 even (document 436/7730)."""
 
 _log = logging.getLogger("maquette.buckets")
 
@@ -125,8 +120,7 @@ class CosBucket:
             if error.status == 404:  # an answer to HEAD has no body that could say more
                 return None
             raise
-        size = {name.lower(): value for name, value in found.items()}["content-length"]
-        return ObjectInfo(key, int(size), media_type_of(key))
+        return ObjectInfo(key, int(member(found, "Content-Length")), media_type_of(key))
 
     def copy(self, source: str, target: str) -> ObjectInfo:
         """Copy within the bucket, up to 5 GiB, without passing the bytes through here.
@@ -183,7 +177,7 @@ class CosBucket:
             page = self._ask("list_objects", Prefix=prefix, Marker=marker, MaxKeys=asked)
             keys = [item["Key"] for item in page.get("Contents", ())]
             found += keys
-            if len(found) >= limit or not _goes_on(page):
+            if len(found) >= limit or not goes_on(page):
                 return tuple(found)
             marker = page.get("NextMarker") or keys[-1]
 
@@ -197,11 +191,10 @@ class CosBucket:
             page = self._ask("list_multipart_uploads", MaxUploads=MOST_KEYS, **place)
             for upload in page.get("Upload", ()):
                 if count < limit and _milliseconds(upload["Initiated"]) < before:
-                    self._ask(
-                        "abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
+                    named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    self._ask("abort_multipart_upload", **named)
                     count += 1
-            if not _goes_on(page):
+            if not goes_on(page):
                 break
             place = {
                 "KeyMarker": page["NextKeyMarker"],
@@ -271,7 +264,7 @@ class CosBucket:
         分段上传。
         """
         begun = self._ask("create_multipart_upload", Key=key, **self._headers(media_type))
-        upload = begun["UploadId"]
+        upload = member(begun, "UploadId")
         size, done = 0, []
         try:
             for number, part in enumerate(parts, 1):
@@ -279,7 +272,7 @@ class CosBucket:
                     "upload_part", Key=key, UploadId=upload, PartNumber=number, Body=part
                 )
                 size += len(part)
-                done.append({"PartNumber": number, "ETag": sent["ETag"]})
+                done.append({"PartNumber": number, "ETag": member(sent, "ETag")})
             self._ask(
                 "complete_multipart_upload",
                 Key=key,
@@ -346,77 +339,7 @@ class CosBucket:
     def _ask(
         self, operation: str, *, seconds: float = 0.0, tries: int = 3, **parameters: Any
     ) -> Any:
-        """One call, sent `tries` times in all while COS does not answer or is busy, as long as
-        `seconds` have not passed.
-
-        调用一次 COS，必要时重试。
-        """
-        from tenacity import (
-            Retrying,
-            retry_if_exception,
-            stop_after_attempt,
-            stop_after_delay,
-            wait_random_exponential,
-        )
-
-        silence = seconds or self._seconds
-        again = Retrying(
-            retry=retry_if_exception(_may_pass),
-            stop=stop_after_attempt(tries) | stop_after_delay(silence),
-            wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            reraise=True,
-        )
-        return again(self._once, operation, silence, parameters)
-
-    def _once(self, operation: str, seconds: float, parameters: Mapping[str, Any]) -> Any:
-        """One call, sent once.
-
-        发送一次请求。
-        """
-        given = dict(parameters)
-        with answering(operation), _sent(given.pop("Body", None)) as body:
-            sender = cos.client(self._name, seconds=seconds)
-            if "source" in given:
-                given["CopySource"] = cos.source(self._name, given.pop("source"))
-            return getattr(sender, operation)(Bucket=self._name, **given, **body)
-
-
-@contextmanager
-def _sent(body: bytearray | bytes | None) -> Iterator[dict[str, Any]]:
-    """A body and its MD5, which COS compares, by the SDK's names; nothing where there is none."""
-    if body is None:
-        yield {}
-        return
-    digest = hashlib.md5(body, usedforsecurity=False).digest()
-    with memoryview(body) as view:  # let go of at the end: a part is used again
-        sent = _Sent(view) if body else b""
-        yield {"Body": sent, "ContentMD5": b64encode(digest).decode()}
-
-
-class _Sent:
-    """A body as it is sent: in pieces, each of which has the time-out for itself, and no copy."""
-
-    def __init__(self, view: memoryview) -> None:
-        self._view = view
-        self._place = 0
-
-    def __len__(self) -> int:
-        return len(self._view)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(1 << 14), b"")
-
-    def read(self, size: int = -1) -> bytes:
-        end = len(self._view) if size < 0 else self._place + size
-        found = bytes(self._view[self._place : end])
-        self._place += len(found)
-        return found
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, place: int) -> None:
-        self._place = place
+        return ask(self._name, operation, parameters, seconds or self._seconds, tries)
 
 
 class _Body:
@@ -440,73 +363,6 @@ class _Body:
 
     def close(self) -> None:
         self._body.close()
-
-
-class Refused(BucketUnavailable):
-    """COS's own refusal, with its code (the status, where it has none) and status.
-
-    COS 拒绝了请求。
-    """
-
-    def __init__(self, operation: str, code: str, status: int) -> None:
-        super().__init__(f"COS refuses {operation}: {code}")
-        self.code = code
-        self.status = status
-
-
-class NoAnswer(BucketUnavailable):
-    """Nobody knows what became of the request.
-
-    请求没有得到应答。
-    """
-
-
-def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, Refused):
-        return error.status >= 500 or error.code in _MAY_PASS
-    return isinstance(error, NoAnswer)
-
-
-@contextmanager
-def answering(operation: str) -> Iterator[None]:
-    """Turns what the SDK raises into `BucketUnavailable`, with codes and names only: a message of
-    COS may quote what was sent.
-
-    统一 COS 的错误。
-    """
-    from xml.etree.ElementTree import ParseError
-
-    from qcloud_cos.cos_exception import CosClientError, CosServiceError
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except (CredentialsMissing, RegionMissing, cos.EndpointWrong) as error:
-        raise BucketUnavailable(f"COS cannot be asked: {error}") from None
-    except CosServiceError as error:
-        raise _refused(operation, error) from error
-    except (CosClientError, HTTPError, ParseError, OSError) as error:
-        raise NoAnswer(f"COS does not answer {operation}: {type(error).__name__}") from error
-
-
-def _refused(operation: str, error: Any) -> Refused:
-    """A refusal by its code, or by its status where the answer has no code.
-
-    得到 COS 的错误码。
-    """
-    status = int(error.get_status_code())
-    told = error.get_origin_msg()  # the SDK reads it only where no field is missing
-    text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
-    code = re.search(r"<Code>([A-Za-z0-9.]+)</Code>", text)
-    return Refused(operation, code[1] if code else str(status), status)
-
-
-def _goes_on(page: Mapping[str, Any]) -> bool:
-    """Whether more follows a page of a list. An answer that does not say so is no list."""
-    told = page.get("IsTruncated")
-    if told not in ("true", "false"):
-        raise NoAnswer("COS does not answer with a list")
-    return bool(told == "true")
 
 
 def allowed_to_all(told: Mapping[str, Any]) -> set[str]:

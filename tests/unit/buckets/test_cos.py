@@ -282,6 +282,8 @@ def test_an_answer_that_is_none_is_an_error(
         bucket.copy(KEY, OTHER)
     with pytest.raises(BucketUnavailable):
         bucket.clear_uploads(0)
+    with pytest.raises(BucketUnavailable):
+        bucket.put_stream(KEY, [bytes((8 << 20) + 1)], media_type=GLB)
 
 
 def test_an_answer_that_leads_elsewhere_is_no_success(bucket: CosBucket, between: Between) -> None:
