@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from infra.aws import template
 from infra.local.cloud.cloud import Cloud
 from infra.local.cloud.home import Home
-from infra.local.cloud.machine import LocalMachine
+from infra.local.cloud.local_machine import LocalMachine
 from infra.local.cloud.stop import Stop
 from infra.local.prove.crash import Plan
 from infra.local.standins.tripo import Standin

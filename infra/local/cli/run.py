@@ -22,17 +22,10 @@ from infra.local.cli import arguments, pictures
 from infra.local.cli.show import RESULTS, Board, summary
 from infra.local.cloud import inputs, results
 from infra.local.cloud.beside import Beside, beside
+from infra.local.cloud.command import check_settings, leave, reporting
 from infra.local.cloud.door import Door, Refused, resource
 from infra.local.cloud.inputs import InputError, Wanted
-from infra.local.cloud.machine import (
-    Machine,
-    assemble,
-    check_settings,
-    home_for,
-    leave,
-    preload,
-    reporting,
-)
+from infra.local.cloud.machine import Machine, assemble, home_for, preload
 from infra.local.cloud.payloads import HttpAnswer
 from infra.local.cloud.stop import Stop, on_signals
 from shared.jobs.model import TERMINAL

@@ -17,19 +17,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.local.cloud.beside import Beside, beside
+from infra.local.cloud.command import check_settings, leave, reporting
 from infra.local.cloud.home import Home, UsageError
-from infra.local.cloud.machine import (
-    CLOUDS,
-    Machine,
-    assemble,
-    assemble_local,
-    check_settings,
-    home_for,
-    leave,
-    notices_of,
-    preload,
-    reporting,
-)
+from infra.local.cloud.local_machine import assemble_local
+from infra.local.cloud.machine import CLOUDS, Machine, assemble, home_for, notices_of, preload
 from infra.local.cloud.results import shown
 from infra.local.cloud.stop import Stop, on_signals
 from infra.local.cloud.tls import Certificate, certificate

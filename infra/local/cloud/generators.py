@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.local.cloud.standin import Server
+from infra.local.cloud.kept_server import Server
 from infra.paths import ROOT
 
 SECONDS = 3.0

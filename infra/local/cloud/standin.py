@@ -14,24 +14,23 @@ import fcntl
 import json
 import logging
 import os
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from infra.local.cloud.kept_server import Server
+from infra.local.cloud.ports import LOOPBACK, any_port, is_free
 from infra.local.cloud.service_log import ServiceLog
 from infra.paths import ROOT
 
 log = logging.getLogger("maquette.local")
 
-_READY_SECONDS = 30.0
 _PAUSES = (0.5, 300.0)
 """Seconds before one that ended is started again: at first, and, doubled each time, at most."""
 _STEADY_SECONDS = 30.0
@@ -40,7 +39,6 @@ _GIVEN_UP = 2
 """So many starts in vain, and whoever waits for it is told."""
 _STOP_SECONDS = 5.0
 _PORT_SECONDS = 2.0
-_LOOPBACK = "127.0.0.1"
 
 
 class StandinError(Exception):
@@ -48,29 +46,6 @@ class StandinError(Exception):
 
     本机服务无法启动。
     """
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server that can be kept: its name in the state folder, what people call it, how it is run.
-
-    `command` is given the state folder and a port. The server prints "listening on URL" once it
-    can be used, ends with its standard input, and answers at `probe`. What it says on stderr goes
-    into the file `log` in the state folder, where one is named. `lacks` says what is missing for it
-    to be started at all, if anything is; `remedy` what to do about one that does not start, by
-    what kept it from it.
-
-    一种可在本机运行的服务。
-    """
-
-    name: str
-    label: str
-    command: Callable[[Path, int], Sequence[str]]
-    probe: str = "/_health"
-    ready_seconds: float = _READY_SECONDS
-    log: str | None = None
-    lacks: Callable[[], str | None] = lambda: None
-    remedy: Callable[[str], str] = lambda why: ""
 
 
 News = Callable[[str | None], None]
@@ -118,8 +93,8 @@ class Standin:
                 time.sleep(0.01)
         else:
             port = self._port()
-            if not port or not _is_free(port):
-                _write(self._known, f"http://{_LOOPBACK}:{_any_port()}")
+            if not port or not is_free(port):
+                _write(self._known, f"http://{LOOPBACK}:{any_port()}")
         self._settled = self._known.read_text()
         return self._settled
 
@@ -284,7 +259,7 @@ class Standin:
         """The port it had before, so that links stay right; any other if that one is taken."""
         port = self._port()
         end = time.monotonic() + _PORT_SECONDS
-        while port and not _is_free(port):
+        while port and not is_free(port):
             # A keeper that was killed leaves a stand-in that is just ending.
             if time.monotonic() > end or self._closing.wait(0.05):
                 return 0
@@ -293,24 +268,6 @@ class Standin:
     def _port(self) -> int:
         known = self._known.read_text() if self._known.is_file() else ""
         return urlsplit(known).port or 0
-
-
-def _any_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_LOOPBACK, port))
-            probe.listen()
-        except OSError:
-            return False
-    return True
 
 
 def _answers(url: str) -> bool:

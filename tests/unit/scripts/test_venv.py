@@ -275,7 +275,7 @@ def test_ctrl_c_before_anything_was_begun_is_no_traceback(tmp_path: Path) -> Non
 
 
 def test_a_reader_that_leaves_early_is_no_failed_start() -> None:
-    code = "import sys; from infra.local.cloud.machine import reporting\n"
+    code = "import sys; from infra.local.cloud.command import reporting\n"
     code += "sys.exit(reporting(lambda: print('x' * 1_000_000)))"
     reading, writing = os.pipe()
     os.close(reading)

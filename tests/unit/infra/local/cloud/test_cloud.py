@@ -14,7 +14,7 @@ import pytest
 
 from infra.aws.template import Function, ObjectCreated, Schedule, TemplateError
 from infra.local.cloud.cloud import Cloud, Handler
-from infra.local.cloud.machine import assemble_local
+from infra.local.cloud.local_machine import assemble_local
 from infra.local.cloud.payloads import HttpRequest
 from infra.local.cloud.stop import Stop
 from shared import config, events

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from infra.local.cloud import service_log, standin
-from infra.local.cloud.standin import Server, Standin, StandinError
+from infra.local.cloud.kept_server import Server
+from infra.local.cloud.standin import Standin, StandinError
 from tests.local import until
 
 ANSWERS = """
