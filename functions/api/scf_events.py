@@ -24,7 +24,6 @@ from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, Response, Sco
 PLATFORM = "x-scf-"
 """How the headers begin that the platform adds; the application sees none of them."""
 
-
 _TEXT = re.compile(r"\s*(text/|application/([a-z0-9.+-]+\+)?json\b)", re.IGNORECASE)
 """Bodies that are text come through an event as they are."""
 

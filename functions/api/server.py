@@ -107,14 +107,15 @@ class Server(uvicorn.Server):
         super().__init__(config)
         passing = bool(environ.get("TENCENTCLOUD_SESSIONTOKEN"))
         self._ends = time.monotonic() + LIFE_SECONDS if passing else float("inf")
+        self._signaled = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; the second time, at once.
 
         处理退出信号。
         """
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        self.force_exit = self._signaled
+        self._signaled = self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         """Say whether the server is to stop.
