@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.inputs.remote import RemoteInput
@@ -121,6 +121,11 @@ def kept(record: Record) -> Record:
     return replace(record, document=json.loads(json.dumps(record.document))).written()
 
 
+FEWER = settings(max_examples=30)
+"""Whole jobs take long to draw; five tests draw them."""
+
+
+@FEWER
 @given(JOBS)
 def test_a_job_comes_back_from_its_record_as_it_was(job: Job) -> None:
     due = None if job.status.terminal else job.due_at
@@ -129,6 +134,7 @@ def test_a_job_comes_back_from_its_record_as_it_was(job: Job) -> None:
     assert from_record(record) == same
 
 
+@FEWER
 @given(JOBS)
 def test_only_a_job_that_lacks_an_input_is_of_the_newest_format(job: Job) -> None:
     models = [file for file in job.input.images.values() if file.width is None]
@@ -140,6 +146,7 @@ def test_every_member_of_a_job_is_tried_here() -> None:
     assert {item.name for item in dataclasses.fields(Job)} == MEMBERS.keys() | {"looks", "format"}
 
 
+@FEWER
 @given(JOBS, st.dictionaries(TEXT.map("new_{}".format), JSON, min_size=1, max_size=2))
 def test_members_that_newer_code_wrote_are_kept_wherever_they_are(
     job: Job, newer: dict[str, Any]
@@ -175,6 +182,7 @@ def without_extra(value: Any) -> Any:
     return value
 
 
+@FEWER
 @given(JOBS)
 def test_a_job_of_a_newer_format_is_read_and_never_written(job: Job) -> None:
     record = kept(to_record(job))
@@ -224,6 +232,7 @@ def test_a_job_of_the_oldest_code_is_read_with_todays_defaults() -> None:
     assert from_record(Record("1", least, due_at=7)) == CHAIR
 
 
+@FEWER
 @given(JOBS)
 def test_only_unfinished_jobs_lie_in_a_queue(job: Job) -> None:
     record = to_record(job)
