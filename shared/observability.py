@@ -34,7 +34,7 @@ def set_up_logs(level: str, style: Literal["auto", "json", "text"] = "auto") -> 
         logger.setLevel(level)
         return
     logger.propagate = False
-    handler = _Handler(sys.stdout if _on_scf() else sys.stderr)
+    handler = _OnStdout() if _on_scf() else _Handler(sys.stderr)
     handler.addFilter(_add_context)
     if style == "text" or (style == "auto" and sys.stderr.isatty()):
         handler.setFormatter(logging.Formatter(_FORMAT, datefmt="%H:%M:%S"))
@@ -72,6 +72,17 @@ def masked(text: str) -> str:
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # takes none before 3.11
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record))
+
+
+class _OnStdout(_Handler):
+    """Writes to what is standard output at the time: a platform may put another in its place."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stdout
 
 
 def _on_scf() -> bool:

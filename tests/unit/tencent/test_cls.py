@@ -133,6 +133,23 @@ def test_a_function_logs_on_stdout_lines_that_need_no_encoding_and_keep_every_me
     assert "xray_trace_id" not in found[0]
 
 
+def test_a_standard_output_that_takes_the_place_of_another_gets_the_lines() -> None:
+    script = """
+import io, logging, sys
+from shared.observability import set_up_logs
+set_up_logs("INFO")
+sys.stdout = io.StringIO()
+logging.getLogger("maquette.test").info("later")
+sys.stderr.write(sys.stdout.getvalue())
+"""
+    environ = {**os.environ, "TENCENTCLOUD_RUNENV": "SCF"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert done.stdout == ""
+    assert json.loads(done.stderr)["message"] == "later"
+
+
 def test_every_field_a_query_names_is_indexed_and_is_really_written() -> None:
     for name, one in QUERIES.items():
         for field in [*searched(one["query"]), *analysed(one["query"])]:
