@@ -209,7 +209,7 @@ def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def run_pack(resource: str, into: Path, *options: str) -> None:
-    command = [sys.executable, "-I", str(ROOT / "infra" / "aws" / "build" / "pack.py"), resource]
+    command = [sys.executable, "-s", "-m", "infra.aws.build.pack", resource]
     command += ["--into", str(into), "--runtime", RUNTIME, "--architecture", "x86_64", *options]
-    done = subprocess.run(command, cwd=into, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
