@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,42 +16,12 @@ import boto3
 
 from infra.aws import template
 from infra.paths import ROOT
+from tests.grants import Call, Grant
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 
 PLATFORM = frozenset({"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"})
 """What Lambda itself does in a function's name: its log, its dead letters."""
-
-
-@dataclass(frozen=True, order=True)
-class Call:
-    """One thing that is done to one resource: an action of IAM, and the resource's ARN.
-
-    对某个资源的一次操作。
-    """
-
-    action: str
-    resource: str
-
-
-@dataclass(frozen=True)
-class Grant:
-    """An action that is allowed on the resources that match a pattern.
-
-    一项授权。
-    """
-
-    action: str
-    resource: str
-
-    def covers(self, call: Call) -> bool:
-        """Whether the call is allowed by this.
-
-        是否覆盖某次操作。
-        """
-        # In a policy `*` crosses slashes, as in fnmatch; brackets mean nothing there.
-        pattern = self.resource.replace("[", "[[]")
-        return self.action == call.action and fnmatch.fnmatchcase(call.resource, pattern)
 
 
 @dataclass

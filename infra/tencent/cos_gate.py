@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 from infra.tencent.cos_behind import Answer, Wsgi, answer_of
 from infra.tencent.cos_cors import Rule, allowed, preflight, rules_of
-from infra.tencent.cos_requests import Taken, is_bucket, taken
+from infra.tencent.cos_requests import Taken, copied_from, is_bucket, taken
 from infra.tencent.cos_signature import Asked, Refusal, Secret, check, parts_of
 
 MOST_NOTED = 100_000
@@ -50,7 +50,7 @@ class Created:
 @dataclass(frozen=True)
 class Noted:
     """A request that was answered: who asked for what, and the status. `secret_id` is empty for one
-    without a valid signature.
+    without a valid signature. `source` is the key that a copy reads, in the same bucket.
 
     一次已应答的请求。
     """
@@ -61,6 +61,7 @@ class Noted:
     key: str
     method: str
     status: int
+    source: str = ""
 
 
 class Gate:
@@ -113,6 +114,7 @@ class Gate:
                     request.key,
                     request.asked.method,
                     answer.status,
+                    copied_from(request.asked.headers.get("x-cos-copy-source", ""))[1],
                 )
             )
         if request.asked.method == "HEAD":
