@@ -16,6 +16,7 @@ from shared.buckets.base import BucketUnavailable
 from shared.tencent import cos
 from shared.tencent.clients import RegionMissing
 from shared.tencent.credentials import CredentialsMissing
+from shared.tencent.endpoints import EndpointWrong
 
 _MAY_PASS = ("InternalError", "RequestLimitExceeded", "RequestTimeout", "SlowDown")
 """Codes that may come with a status below 500 as well, with 200 even (document 436/7730)."""
@@ -102,7 +103,7 @@ def answering(operation: str) -> Iterator[None]:
 
     try:
         yield
-    except (CredentialsMissing, RegionMissing, cos.EndpointWrong) as error:
+    except (CredentialsMissing, RegionMissing, EndpointWrong) as error:
         raise BucketUnavailable(f"COS cannot be asked: {error}") from None
     except CosServiceError as error:
         raise _refused(operation, error) from error

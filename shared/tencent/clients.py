@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from shared import skew
 from shared.tencent.credentials import CredentialsMissing, credentials
+from shared.tencent.endpoints import Endpoint, EndpointWrong, endpoint
 
 CONNECT_SECONDS = 2.0
 
@@ -36,10 +36,9 @@ _PERMISSIONS = {"Invoke": "InvokeFunction"}
 _PART = "cloud's API"
 _AGAIN = frozenset({"ClientNetworkError", "ServerNetworkError", "InternalError"})
 _TOO_OFTEN = "RequestLimitExceeded"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FIRST_PAUSE = 0.2
 
-_clients: dict[tuple[str, float, str, str], Any] = {}
+_clients: dict[tuple[str, float, str, Endpoint | None], Any] = {}
 _lock = threading.Lock()
 
 # A forked child must not talk over its parent's connections. It keeps those clients unused, so
@@ -96,18 +95,6 @@ class RegionMissing(Exception):
 
     未设置地域。
     """
-
-
-class EndpointWrong(Exception):
-    """TENCENT_ENDPOINT is set to what cannot be called.
-
-    接口地址有误。
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            "TENCENT_ENDPOINT must be https://HOST, or http://HOST:PORT of this machine"
-        )
 
 
 def region() -> str:
@@ -216,8 +203,7 @@ def client(service: str, seconds: float) -> Any:
 
     获取某个服务的客户端。
     """
-    endpoint = os.environ.get("TENCENT_ENDPOINT", "").strip()
-    wanted = (service, seconds, region(), endpoint)
+    wanted = (service, seconds, region(), endpoint("TENCENT_ENDPOINT"))
     with _lock:
         made = _clients.get(wanted)
         if made is None:
@@ -225,8 +211,8 @@ def client(service: str, seconds: float) -> Any:
         return made
 
 
-def _made(service: str, seconds: float, named: str, endpoint: str) -> Any:
-    """A client of a service in a region; raises `EndpointWrong`.
+def _made(service: str, seconds: float, named: str, where: Endpoint | None) -> Any:
+    """A client of a service in a region, at an endpoint, or at the public one.
 
     创建一个客户端。
     """
@@ -234,38 +220,18 @@ def _made(service: str, seconds: float, named: str, endpoint: str) -> Any:
     from tencentcloud.common.profile.client_profile import ClientProfile
     from tencentcloud.common.profile.http_profile import HttpProfile
 
-    scheme, netloc, host = _parts_of(endpoint)
     http = HttpProfile(
-        protocol=scheme,
-        endpoint=netloc or None,
+        protocol=where.scheme if where else "https",
+        endpoint=where.place if where else None,
         reqTimeout=(CONNECT_SECONDS, seconds),
         keepAlive=True,
     )
     profile = ClientProfile(httpProfile=http, language="en-US", request_client="Maquette")
     made = CommonClient(service, VERSIONS[service], _Keys(), named, profile)
-    if host in _LOOPBACK:
-        # A proxy that the environment names leads away from this machine.
-        made.request.conn.proxy = {"no_proxy": host}
+    if where and where.is_local:
+        made.request.conn.proxy = where.proxies
     made.request = _Clocked(made.request)
     return made
-
-
-def _parts_of(endpoint: str) -> tuple[str, str, str]:
-    """The scheme, the place and the host of an endpoint; of none, those of the public API.
-
-    解析接口地址。
-    """
-    if not endpoint:
-        return "https", "", ""
-    try:
-        parts = urlsplit(endpoint)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise EndpointWrong() from None
-    allowed = ("http", "https") if host in _LOOPBACK else ("https",)
-    if not host or parts.scheme not in allowed or parts.path.strip("/") or "@" in parts.netloc:
-        raise EndpointWrong()
-    return parts.scheme, parts.netloc, host
 
 
 def _advice(service: str, action: str, code: str) -> str:

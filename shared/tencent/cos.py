@@ -12,18 +12,17 @@ import logging
 import os
 import threading
 from typing import Any
-from urllib.parse import urlsplit
 
 from shared import skew
 from shared.tencent.clients import region
 from shared.tencent.credentials import Credentials, credentials
+from shared.tencent.endpoints import endpoint
 
 CONNECTIONS = 50
 """Kept open; more than the threads of any function."""
 
 _CONNECT_SECONDS = 5.0
 """To connect, and for each piece of a body to be taken."""
-_LOOPBACK = ("127.0.0.1", "localhost")
 _TOLD_BY_THE_ERROR = ("complete_multipart_upload", "copy_object", "send_request")
 """Where the SDK logs what it then raises, an ordinary 404 as an ERROR, and what answers quote."""
 
@@ -44,16 +43,6 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-class EndpointWrong(Exception):
-    """COS_ENDPOINT is set to what cannot be called.
-
-    COS 地址有误。
-    """
-
-    def __init__(self) -> None:
-        super().__init__("COS_ENDPOINT must be https://HOST, or http://HOST:PORT of this machine")
 
 
 def client(bucket: str, *, seconds: float, keys: Credentials | None = None) -> Any:
@@ -103,17 +92,13 @@ def _where(bucket: str) -> dict[str, Any]:
 
     存储桶的访问地址。
     """
-    endpoint = os.environ.get("COS_ENDPOINT", "").strip()
-    if not endpoint:
+    at = endpoint("COS_ENDPOINT")
+    if at is None:
         return {"Region": region(), "Scheme": "https"}
-    parts = urlsplit(endpoint)
-    if not parts.netloc or parts.path.strip("/") or parts.query:
-        raise EndpointWrong
-    if parts.scheme == "https":
-        return {"Endpoint": parts.netloc, "Scheme": "https"}
-    if parts.scheme != "http" or parts.hostname not in _LOOPBACK:
-        raise EndpointWrong
-    return {"Domain": f"{parts.netloc}/{bucket}", "Scheme": "http"}
+    if at.scheme == "https":
+        return {"Endpoint": at.place, "Scheme": "https"}
+    # Plain http is an emulator on this machine.
+    return {"Domain": f"{at.place}/{bucket}", "Scheme": "http", "Proxies": at.proxies}
 
 
 def _shared_session() -> Any:

@@ -123,6 +123,8 @@ def test_half_a_change_of_keys_is_a_refusal_and_no_missing_object(
         ({"COS_ENDPOINT": "http://cos.example"}, "COS_ENDPOINT must be"),
         ({"COS_ENDPOINT": "https://cos.example/path"}, "COS_ENDPOINT must be"),
         ({"COS_ENDPOINT": "cos.example"}, "COS_ENDPOINT must be"),
+        ({"COS_ENDPOINT": "http://[::1"}, "COS_ENDPOINT must be"),
+        ({"COS_ENDPOINT": "https://user:key@cos.example"}, "COS_ENDPOINT must be"),
     ],
 )
 def test_what_is_missing_is_named(
@@ -161,6 +163,15 @@ def test_links_lead_to_the_bucket_s_own_host_and_hold_there(
     assert check(asked, KEYS, now) == "test-id"
     elsewhere = Asked("GET", url.path, url.params.multi_items(), {"host": "another"})
     assert check(elsewhere, KEYS, now) != "test-id"
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_an_emulator_on_this_machine(
+    bucket: CosBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    bucket.put_stream(KEY, [b"x"], media_type=GLB)
+    assert bucket.head(KEY) is not None
 
 
 def test_a_child_of_a_fork_has_connections_of_its_own(cos: CosEmulator, bucket: CosBucket) -> None:

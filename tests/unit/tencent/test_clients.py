@@ -186,7 +186,7 @@ def test_plain_http_is_for_this_machine_alone(
 
 
 def test_without_an_endpoint_the_public_api_is_called_over_tls() -> None:
-    made = clients._made("scf", 5.0, "ap-guangzhou", "")
+    made = clients._made("scf", 5.0, "ap-guangzhou", None)
     assert made._get_endpoint() == "scf.tencentcloudapi.com"
     assert made.profile.httpProfile.scheme == "https"
 
