@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -19,7 +21,7 @@ from infra.aws.stack import document
 from infra.local.cloud import cors
 from infra.paths import ROOT
 from infra.tencent import manage
-from infra.tencent.cos_emulator import BUCKET, CosEmulator
+from infra.tencent.cos_emulator import APPID
 from shared.aws import clients
 from shared.aws.clients import client
 from shared.buckets.base import Bucket
@@ -72,24 +74,18 @@ def s3(_root: Path) -> Iterator[Bucket]:
 
 @contextmanager
 def cos(_root: Path) -> Iterator[Bucket]:
-    """An emulated COS that goes by the rule that `./scripts/manage bucket` sets."""
-    before = dict(os.environ)
-    with CosEmulator() as emulator:
-        os.environ.update(emulator.environ)
-        try:
-            manage.set_up(manage.Bucket(BUCKET), "private", "AES256", plan=False, say=str)
-            yield CosBucket(BUCKET)
-        finally:
-            for name in os.environ.keys() - before.keys():
-                del os.environ[name]
-            os.environ.update(before)
+    """A bucket of COS that goes by the rule that `./scripts/manage bucket` sets."""
+    name = f"cors-{uuid4().hex}-{APPID}"
+    manage.set_up(manage.Bucket(name), "private", "AES256", plan=False, say=str)
+    yield CosBucket(name)
 
 
 @pytest.fixture(scope="module", params=[folder, s3, cos], ids=lambda made: made.__name__)
 def bucket(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bucket]:
-    with request.param(tmp_path_factory.mktemp("cors")) as made:
+    more = request.getfixturevalue("cos_emulator").environ if request.param is cos else {}
+    with patch.dict(os.environ, more), request.param(tmp_path_factory.mktemp("cors")) as made:
         made.put_stream(KEY, [DATA], media_type=GLB)
         yield made
 

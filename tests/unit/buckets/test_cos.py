@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -101,6 +100,26 @@ def test_a_temporary_key_is_nothing_without_its_token_in_the_link(
         ):
             assert httpx.request(method, wrong, headers=headers, content=body).status_code == 403
         assert httpx.request(method, url, headers=headers, content=body).status_code == 200
+
+
+def test_a_link_for_any_method_is_good_for_that_one_and_says_what_is_missing(
+    bucket: CosBucket, name: str, use: Callable[[str], None]
+) -> None:
+    use(TEMPORARY)
+    token = {"x-cos-security-token": KEYS[TEMPORARY].token}
+    client = cos_clients.client(name, seconds=5.0)
+    bucket.put_stream(KEY, [b"bytes"], media_type=GLB)
+    link = client.get_presigned_url(name, KEY, "HEAD", Params=token)
+    answer = httpx.head(link)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == "5"
+    assert httpx.head(link[:-1] + "x").status_code == httpx.get(link).status_code == 403
+    absent = httpx.head(client.get_presigned_url(name, OTHER, "HEAD", Params=token))
+    assert (absent.status_code, absent.content) == (404, b"")
+    past = httpx.get(bucket.presign_get(KEY, seconds=60), headers={"Range": "bytes=5-"})
+    assert past.status_code == 416
+    for part in ("<Code>InvalidRange</Code>", "<Resource>", "<RequestId>", "<TraceId>"):
+        assert part in past.text
 
 
 def test_half_a_change_of_keys_is_a_refusal_and_no_missing_object(
@@ -342,7 +361,7 @@ def test_the_clock_of_cos_is_compared_with_ours(bucket: CosBucket) -> None:
 
 
 def test_every_new_object_is_told_in_order_and_by_how_it_was_made(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    use: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Created] = []
 
@@ -352,7 +371,7 @@ def test_every_new_object_is_told_in_order_and_by_how_it_was_made(
 
     name = f"maquette-{APPID}"
     monkeypatch.setattr(cos_bucket, "PART", 1 << 20)
-    with CosEmulator(hear) as emulator:
+    with CosEmulator(hear, keys={"own": Secret("key")}) as emulator:
         for variable, value in emulator.environ.items():
             monkeypatch.setenv(variable, value)
         cos_clients.client(name, seconds=5.0).create_bucket(name)
@@ -365,8 +384,11 @@ def test_every_new_object_is_told_in_order_and_by_how_it_was_made(
         httpx.put(put.url, content=b"put", headers=put.headers)
         client = cos_clients.client(name, seconds=5.0)
         client.put_object(name, b"odd", "incoming/a b+椅%20子.glb")
-        with pytest.raises(BucketUnavailable):
+        with pytest.raises(BucketUnavailable, match="NoSuchBucket"):
             CosBucket(f"absent-{APPID}").put_stream(KEY, [b"x"], media_type=GLB)
+        use("test-id")
+        with pytest.raises(BucketUnavailable, match="InvalidAccessKeyId"):  # it has its own alone
+            bucket.put_stream(KEY, [b"x"], media_type=GLB)
     # Its end has come after all that it said.
     assert [(one.bucket, one.key, one.bytes, one.event.rpartition(":")[2]) for one in told] == [
         (name, KEY, 1, "Put"),
@@ -375,12 +397,3 @@ def test_every_new_object_is_told_in_order_and_by_how_it_was_made(
         (name, KEY, 3, "Put"),
         (name, "incoming/a b+椅%20子.glb", 3, "Put"),
     ]
-
-
-def test_an_emulator_knows_its_own_keys_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with CosEmulator(keys={"one": Secret("key")}) as emulator:
-        for variable, value in (emulator.environ | keys_of("test-id", KEYS["test-id"])).items():
-            monkeypatch.setenv(variable, value)
-        with pytest.raises(BucketUnavailable, match="InvalidAccessKeyId"):
-            CosBucket(f"maquette-{APPID}").keys("")
-    assert os.environ["COS_ENDPOINT"] == emulator.url
