@@ -29,10 +29,8 @@ BUSY_SECONDS = 4.0
 """How long a write waits for another process's, and before that as long for this process's own:
 whoever meets both hears of it in time to answer a caller."""
 _MODE_SECONDS = 1.0  # how long the mode of a new SQLite file is asked for again
-_DEADLOCK = 1213  # MySQL's error number
 _POOL: Mapping[str, Any] = {"max_overflow": -1, "pool_size": 16, "pool_use_lifo": True}
 """The one used last first: SQLite's keeps the pages it has read, as long as nobody writes."""
-_MYSQL_IDLE_SECONDS = 280  # below the 300 s after which proxies drop an idle connection
 
 
 def _declare(metadata: sa.MetaData, table: Table) -> sa.Table:
@@ -72,6 +70,14 @@ def sort_column(index: Index) -> str:
     索引的排序列。
     """
     return "id" if index.sort == "key" else index.sort
+
+
+def leased_columns(table: sa.Table) -> list[str]:
+    """The columns that a lease may change.
+
+    租约会改动的列。
+    """
+    return [n for n in ("version", "due_at", "claims", "queue", "lane") if n in table.c]
 
 
 METADATA = sa.MetaData()
@@ -128,16 +134,18 @@ def connect(url: str) -> sa.Engine:
     """
     parsed = sa.make_url(url)
     if parsed.drivername in ("mysql", "mysql+pymysql"):
-        return sa.create_engine(
+        engine = sa.create_engine(
             mysql.driver_url(parsed),
             hide_parameters=True,
-            isolation_level="READ COMMITTED",  # a claim must see what others committed meanwhile
             pool_pre_ping=True,
-            pool_recycle=_MYSQL_IDLE_SECONDS,
+            pool_recycle=mysql.IDLE_SECONDS // 2,
+            pool_reset_on_return=None,  # nothing is open then: see `session`
             **_POOL,
             paramstyle="format",  # by their places: statements are kept as text, see `statements`
             connect_args=mysql.arguments(parsed),
         )
+        sa.event.listen(engine, "connect", mysql.set_up)
+        return engine
     if parsed.drivername != "sqlite":
         raise sa.exc.ArgumentError(f"{parsed.drivername} is neither sqlite nor mysql")
     engine = sa.create_engine(
@@ -188,11 +196,3 @@ def _write_ahead(connection: Any) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     if connection.get_execution_options().get("maquette_writes"):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def is_deadlock(error: BaseException) -> bool:
-    """Whether MySQL undid the transaction to break a deadlock: it may be tried again.
-
-    是否为 MySQL 死锁。
-    """
-    return error.args[:1] == (_DEADLOCK,)

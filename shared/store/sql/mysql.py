@@ -10,13 +10,30 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
 
 SECONDS: Mapping[str, float] = {"connect_timeout": 3, "read_timeout": 3.5, "write_timeout": 3.5}
 """PyMySQL's own time-outs; by themselves all but the first are endless. A lock is waited for less
 long than an answer, and an answer less long than half of what a caller waits for his: a connection
 that was silent is tried anew once."""
 
-_SESSION = "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2"
+IDLE_SECONDS = 60
+"""What the server gives a connection that says nothing: whoever vanishes within a transaction, its
+machine's network gone, holds the rows that it has locked for no longer."""
+
+SETTINGS = (
+    # A claim must see what others committed meanwhile, and no statement locks a gap between rows.
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, "
+    f"wait_timeout = {IDLE_SECONDS}",
+)
+
+# Numbers of the server's errors.
+_DEADLOCK = 1213
+_OUT_OF_RANGE = 1690
+_LOCK_WAIT_TIMEOUT = 1205
+_NOT_UNDERSTOOD = (1064, 1149, 1235)
+_PROXY = 1000  # below it are the errors that a proxy has of its own
 
 
 def driver_url(url: sa.URL) -> sa.URL:
@@ -34,7 +51,8 @@ def arguments(url: sa.URL) -> dict[str, Any]:
 
     驱动的连接参数。
     """
-    given: dict[str, Any] = {**SECONDS, "charset": "utf8mb4", "init_command": _SESSION}
+    # Each statement is a transaction by itself, but between BEGIN and COMMIT.
+    given: dict[str, Any] = {**SECONDS, "charset": "utf8mb4", "autocommit": True}
     if url.password:
         given["password"] = url.password.encode()  # the driver's own choice is Latin-1
     context = tls(url.query)
@@ -59,3 +77,54 @@ def tls(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     if mode == "REQUIRED":
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Make a new connection ours; what the server takes at once is kept with it.
+
+    设置新建的连接。
+    """
+    with connection.cursor() as cursor:
+        for setting in SETTINGS:
+            cursor.execute(setting)
+        cursor.execute("SELECT @@max_allowed_packet")
+        connection.max_allowed_packet = int(cursor.fetchone()[0])
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether the server undid the transaction to break a deadlock: it may be tried again.
+
+    是否为死锁。
+    """
+    return _number(error) == _DEADLOCK
+
+
+def is_out_of_range(error: BaseException) -> bool:
+    """Whether a number was too large for its type.
+
+    是否为数值越界。
+    """
+    return _number(error) == _OUT_OF_RANGE
+
+
+def is_lock_wait(error: BaseException) -> bool:
+    """Whether another's lock was waited for in vain.
+
+    是否因等待锁而超时。
+    """
+    return _number(error) == _LOCK_WAIT_TIMEOUT
+
+
+def cannot_skip(error: BaseException | None) -> bool:
+    """Whether a read with SKIP LOCKED failed since the server, or a proxy before it, does not know
+    or does not do it: what skips locks waits for none.
+
+    服务器是否不支持跳过锁定的行。
+    """
+    number = _number(error)
+    return number in (*_NOT_UNDERSTOOD, _LOCK_WAIT_TIMEOUT) or 0 < number < _PROXY
+
+
+def _number(error: BaseException | None) -> int:
+    found = error.args[0] if error is not None and error.args else None
+    return found if isinstance(found, int) else 0

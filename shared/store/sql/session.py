@@ -17,9 +17,8 @@ from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection
 
 from shared.store.base import StoreUnavailable
+from shared.store.sql.rows import Row
 from shared.store.sql.statements import Statement
-
-Row = Sequence[Any]
 
 
 class Session:
@@ -38,14 +37,28 @@ class Session:
 
         查询并返回全部行。
         """
-        return list(self._run(statement.text, statement.values(values)).fetchall())
+        return self.found(statement.text, statement.values(values))
+
+    def found(self, text: str, values: Sequence[Any]) -> list[Row]:
+        """As `rows`, for a statement that is text.
+
+        执行查询文本。
+        """
+        return list(self._run(text, values).fetchall())
 
     def change(self, statement: Statement, values: Mapping[str, Any]) -> int:
         """Run a statement that writes; how many rows it met.
 
         执行写入语句，返回命中的行数。
         """
-        return self._counted(self._run(statement.text, statement.values(values)))
+        return self.run(statement.text, statement.values(values))
+
+    def run(self, text: str, values: Sequence[Any]) -> int:
+        """As `change`, for a statement that is text.
+
+        执行写入文本。
+        """
+        return self._counted(self._run(text, values))
 
     def change_each(self, statement: Statement, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each of the rows; how many rows it met in all.
@@ -70,6 +83,13 @@ class Session:
         """
         self._connection.commit()
 
+    def rollback(self) -> None:
+        """Undo what was written.
+
+        回滚。
+        """
+        self._connection.rollback()
+
     def _counted(self, cursor: Any) -> int:
         met = int(cursor.rowcount)
         self.written += max(0, met)
@@ -81,16 +101,38 @@ class Session:
         return cursor
 
 
+class MysqlSession(Session):
+    """A session with MySQL, which sends no statement that is larger than the server takes: such a
+    one would be answered by the connection's end, as if the server were gone.
+
+    与 MySQL 的会话，不发送超过上限的语句。
+    """
+
+    def _run(self, text: str, values: Sequence[Any]) -> Any:
+        cursor = self._connection.cursor()
+        said = cursor.mogrify(text, values)
+        size = 1 + (len(said) if said.isascii() else len(said.encode()))
+        most = self._connection.max_allowed_packet
+        if size > most:
+            raise ValueError(
+                f"the database takes {most} bytes at once, and this write has {size}: "
+                "its max_allowed_packet must be larger"
+            )
+        cursor.execute(said)
+        return cursor
+
+
 @contextmanager
 def lent(engine: sa.Engine) -> Iterator[Session]:
-    """A connection of the engine's pool; given back, whatever was not committed is undone. One
-    that the driver complained of is given up: nobody knows what state it is in.
+    """A connection of the engine's pool, for a transaction that whoever borrows it ends. One that
+    the driver complained of is given up: nobody knows what state it is in.
 
     借用一个连接，出错则弃用。
     """
     connection = engine.raw_connection()
     try:
-        yield Session(connection.driver_connection)
+        session = Session if engine.dialect.name == "sqlite" else MysqlSession
+        yield session(connection.driver_connection)
     except engine.dialect.loaded_dbapi.Error:
         connection.invalidate()
         raise

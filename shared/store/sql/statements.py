@@ -1,4 +1,4 @@
-"""Every statement the store sends, written once for both databases and compiled once for each.
+"""Every statement of one row or one shape, written once for both databases, compiled once for each.
 
 They are SQLAlchemy's constructs, so that a dialect says how they are spelled; what is kept of one
 is its text and the order of its parameters, which is all that a driver needs.
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from shared.store.base import Index, Table, Value
 from shared.store.cursors import sort_type
-from shared.store.sql.engine import SQL_TABLES, sort_column
+from shared.store.sql.engine import SQL_TABLES, leased_columns, sort_column
 
 _FLOOR: Mapping[type, Value] = {int: -(2**63), str: ""}  # below every value, above NULL
 
@@ -89,14 +89,15 @@ class Statements:
     def select(self, table: Table, index: Index, shape: Range, *, lock: bool = False) -> Statement:
         """`limit` rows of an index: the fields it matches by their names, `low`, `high`, and
         `last_value` and `last_key` of the record that it goes on after. `lock` keeps others from
-        them until the end of the transaction, on a database where several write at once.
+        them until the end of the transaction and leaves out those that others keep, on a database
+        where several write at once.
 
         按索引查询若干行。
         """
 
         def made() -> sa.Select[Any]:
             found = _walk(table, index, shape).limit(sa.bindparam("limit"))
-            return found.with_for_update() if lock else found
+            return found.with_for_update(skip_locked=True) if lock else found
 
         return self._once(("select", table.name, index, shape, lock), made)
 
@@ -119,18 +120,12 @@ class Statements:
         target = SQL_TABLES[table.name]
         return self._once(
             ("take", table.name),
-            lambda: sa.update(target).where(_seen(target)).values(_new(_leased(target))),
+            lambda: (
+                sa.update(target)
+                .where(_seen(target))
+                .values(_new([target.c[name] for name in leased_columns(target)]))
+            ),
         )
-
-    def take_all(self, table: Table, count: int, varied: frozenset[str]) -> Statement:
-        """As `take`, of `count` rows in one statement, for where each costs a round trip. Those of
-        its parameters that are `varied` are one for each row, their names ending with its number,
-        `_0` and so on, as `new_id` always is; the others are one for all.
-
-        一条语句写入多个租约。
-        """
-        name = ("take", table.name, count, varied)
-        return self._once(name, lambda: _take_all(SQL_TABLES[table.name], count, varied))
 
     def expired(self, table: Table) -> Statement:
         """One row that is due at `now`.
@@ -227,29 +222,3 @@ def _seen(target: sa.Table) -> sa.ColumnElement[bool]:
 
 def _new(columns: Iterable[sa.Column[Any]]) -> dict[str, Any]:
     return {column.name: sa.bindparam(f"new_{column.name}") for column in columns}
-
-
-def _take_all(target: sa.Table, count: int, varied: frozenset[str]) -> sa.Update:
-    """Leases of `count` rows; `varied` are those parameters that each row has of its own.
-
-    构造一次写入多个租约的语句。
-    """
-    mine: list[Any] = [sa.bindparam(f"new_id_{n}") for n in range(count)]
-
-    def value(name: str) -> Any:
-        if name not in varied:
-            return sa.bindparam(name)
-        of: dict[Any, Any] = {one: sa.bindparam(f"{name}_{n}") for n, one in enumerate(mine)}
-        return sa.case(of, value=target.c.id)
-
-    changed = {column.name: value(f"new_{column.name}") for column in _leased(target)}
-    # By the condition it is the one seen, so that what it will be need not be said for each.
-    changed["version"] = target.c.version + 1
-    where = target.c.id.in_(mine) & (target.c.version == value("seen"))
-    return sa.update(target).where(where).values(changed)
-
-
-def _leased(target: sa.Table) -> list[sa.Column[Any]]:
-    """The columns that a lease may change."""
-    names = ("version", "due_at", "claims", "queue", "lane")
-    return [target.c[name] for name in names if name in target.c]

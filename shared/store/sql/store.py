@@ -1,7 +1,7 @@
 """The store over SQL: one SQL table per kind of record, a real index per declared index.
 
-What is said to the database is in `statements`, how in `session`, what a commit is in `commits`;
-the database itself is in `engine`.
+What is said to the database is in `statements` and `many`, how in `session`, what a commit is in
+`commits`, how due rows are taken in `claims`; the database itself is in `engine`.
 
 用 SQL 数据库实现的任务表。
 """
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.pool import Pool
@@ -19,7 +20,6 @@ from sqlalchemy.pool import Pool
 from shared.store.base import (
     Conflict,
     Index,
-    JsonText,
     Lease,
     Page,
     Record,
@@ -32,13 +32,17 @@ from shared.store.base import (
 )
 from shared.store.cursors import cursor_after, read_cursor
 from shared.store.sql import engine as database
-from shared.store.sql.commits import Commits, GroupCommit, OwnTransactions, Work
-from shared.store.sql.session import Kept, Row, Session, answering, lent
+from shared.store.sql import mysql
+from shared.store.sql.claims import Claim, take_what_stands
+from shared.store.sql.commits import TRIES, Commits, GroupCommit, OwnTransactions, Work
+from shared.store.sql.engine import SQL_TABLES
+from shared.store.sql.many import Many
+from shared.store.sql.rows import Row, Written, lease_of, record_of, row_of
+from shared.store.sql.session import Kept, Session, answering, lent
 from shared.store.sql.statements import Range, Statement, Statements, lowest
 from shared.store.tables import JOBS
 
 _DUE = Range(low=True, high=True)
-_LARGEST_CLAIM = 128  # rows written by one statement, where each statement is a round trip
 
 T = TypeVar("T")
 
@@ -69,7 +73,9 @@ class SqlStore:
         self._engine = database.connect(url)
         self._statements = Statements(self._engine.dialect)
         self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._many = Many(self._engine.dialect)
         self._writes_rows_at_once = not self._is_sqlite  # SQLite has no round trips to save
+        self._skips_locked = not self._is_sqlite  # until the server says that it cannot
         self._commits = self._new_commits()
         self._writer = Kept(self._engine)
         _OPEN.add(self)
@@ -80,7 +86,7 @@ class SqlStore:
         读取一条最新的记录。
         """
         rows = self._read(self._statements.get(table), {"id": key})
-        return _record(table, rows[0]) if rows else None
+        return record_of(table, rows[0]) if rows else None
 
     def put(self, table: Table, record: Record) -> Record:
         """Write if the stored version is `record.version` (0: absent), else raise `Conflict`.
@@ -95,20 +101,23 @@ class SqlStore:
         一次写入多条，要么全部成功，要么全部不写。
         """
         texts = check_writes(writes)
-        if not writes:
-            return []
         rows = [
-            (table, record, _row(table, record, text))
+            (table, row_of(table, record, text))
             for (table, record), text in zip(writes, texts, strict=True)
         ]
 
-        def work(session: Session) -> list[Record]:
-            for table, record, row in rows:
-                if not self._write(session, table, row):
+        def judge(written: Iterable[bool]) -> None:
+            for (table, record), is_written in zip(writes, written, strict=False):
+                if not is_written:
                     raise Conflict(table.name, record.key)
-            return [record.written() for _, record, _ in rows]
 
-        return self._commit(work)
+        if self._writes_rows_at_once and len(rows) > 1:
+            self._write_at_once(rows, judge)
+        elif rows:
+            # One after the other: `judge` stops at the first that lost.
+            each = self._one_by_one(rows)
+            self._commit(lambda session: judge(each(session)), one=len(rows) == 1)
+        return [record.written() for _, record in writes]
 
     def put_each(self, writes: Sequence[tuple[Table, Record]]) -> list[Record | None]:
         """Several puts, each by itself, in one commit; None for one that lost.
@@ -116,17 +125,21 @@ class SqlStore:
         一次提交中逐条写入。
         """
         rows = [
-            (table, record, _row(table, record, check_writes([(table, record)])[0]))
+            (table, row_of(table, record, check_writes([(table, record)])[0]))
             for table, record in writes
         ]
-
-        def work(session: Session) -> list[Record | None]:
-            return [
-                record.written() if self._write(session, table, row) else None
-                for table, record, row in rows
-            ]
-
-        return self._commit(work) if rows else []
+        differ = len({(table.name, row["new_id"]) for table, row in rows}) == len(rows)
+        if self._writes_rows_at_once and differ and len(rows) > 1:
+            written = self._write_at_once(rows, lambda _: None)
+        elif rows:
+            each = self._one_by_one(rows)
+            written = self._commit(lambda session: list(each(session)), one=len(rows) == 1)
+        else:
+            written = []
+        return [
+            record.written() if is_written else None
+            for (_, record), is_written in zip(writes, written, strict=True)
+        ]
 
     def query(
         self,
@@ -150,7 +163,7 @@ class SqlStore:
         shape = Range("low" in bounds, "high" in bounds, after is not None, descending)
         asked = {**equals, **bounds, "limit": limit + 1}
         rows = self._read(self._statements.select(table, declared, shape), asked)
-        records = tuple(_record(table, row) for row in rows[:limit])
+        records = tuple(record_of(table, row) for row in rows[:limit])
         more = len(rows) > limit
         return Page(records, cursor_after(declared, records[-1]) if more else None)
 
@@ -186,18 +199,35 @@ class SqlStore:
             return []
         declared = check_query(table, index, equals)
         asked = {**equals, "low": lowest(table, declared), "high": now, "limit": limit}
-        # Mostly nothing is due, and asking must not take SQLite's write lock from those who write;
-        # elsewhere reading locks what it finds, and it would be a round trip for nothing.
-        if self._is_sqlite and not self._read(self._statements.first(table, declared, _DUE), asked):
-            return []
-        due = self._statements.select(table, declared, _DUE, lock=True)
+        claim = Claim(table, asked, lease)
+        due = self._statements.select(table, declared, _DUE)
+        if self._is_sqlite:
+            # Mostly nothing is due, and asking must not take the write lock from those who write.
+            first = self._statements.first(table, declared, _DUE)
+            return self._claim_in_a_transaction(claim, due) if self._read(first, asked) else []
+        if self._skips_locked:
+            try:
+                skipping = self._statements.select(table, declared, _DUE, lock=True)
+                return self._claim_in_a_transaction(claim, skipping)
+            except StoreUnavailable as error:
+                if not mysql.cannot_skip(error.__cause__):
+                    raise
+                self._skips_locked = False
+        with answering(self._engine), lent(self._engine) as session:
+            leased = claim.leased(session.rows(due, asked))
+            return take_what_stands(session, self._many, table, leased)
+
+    def _claim_in_a_transaction(self, claim: Claim, due: Statement) -> list[Record]:
+        """Claim what a statement finds and locks, until the transaction's end.
+
+        在事务中认领。
+        """
 
         def work(session: Session) -> list[Record]:
             # Others that write wait from here on: SQLite's for its lock, MySQL's for these rows.
-            seen = [_record(table, row) for row in session.rows(due, asked)]
-            leased = [one.taken(record) for record in seen if (one := lease(record))]
-            if leased:
-                self._take(session, table, leased)
+            leased = claim.leased(session.rows(due, claim.asked))
+            if leased and not self._take(session, claim.table, leased):
+                raise StoreUnavailable("rows changed although they were locked")
             return leased
 
         return self._commit(work)
@@ -212,7 +242,7 @@ class SqlStore:
         if not self._read(self._statements.expired(table), over):
             return 0
         statement = self._statements.expire(table)
-        return self._commit(lambda session: session.change(statement, over))
+        return self._commit(lambda session: session.change(statement, over), one=True)
 
     def check(self) -> None:
         """Raise `StoreUnavailable` unless the database answers, takes writes and is migrated.
@@ -224,7 +254,7 @@ class SqlStore:
                 raise StoreUnavailable(wrong)
             database.note_clock(connection)
         touch = self._statements.touch(JOBS)
-        self._commit(lambda session: session.change(touch, {}))
+        self._commit(lambda session: session.change(touch, {}), one=True)
 
     def close(self) -> None:
         """Let go of connections; calling it twice is harmless.
@@ -238,21 +268,39 @@ class SqlStore:
         with answering(self._engine), lent(self._engine) as session:
             return session.rows(statement, values)
 
-    def _commit(self, work: Work[T]) -> T:
+    def _commit(self, work: Work[T], *, one: bool = False) -> T:
         with answering(self._engine):
-            return self._commits.run(work)
+            return self._commits.run(work, one=one)
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        with self._writer.lent() if self._is_sqlite else lent(self._engine) as session:
-            if self._is_sqlite:
+        """A transaction, undone by whatever is raised inside.
+
+        一个事务。
+        """
+        if self._is_sqlite:
+            with self._writer.lent() as session:
                 # A transaction that reads first and asks for the write lock later fails with
                 # "database is locked" when somebody else wrote in between, however long it waits.
                 session.say("BEGIN IMMEDIATE")
-            yield session
+                yield session
+                session.commit()
+            return
+        with lent(self._engine) as session:
+            session.say("BEGIN")
+            try:
+                yield session
+            except self._engine.dialect.loaded_dbapi.Error:
+                raise  # the connection is given up, and its transaction with it
+            except BaseException:
+                session.rollback()
+                raise
             session.commit()
 
-    def _write(self, session: Session, table: Table, row: Mapping[str, Any]) -> bool:
+    def _one_by_one(self, rows: Sequence[tuple[Table, Written]]) -> Work[Iterator[bool]]:
+        return lambda session: (self._write(session, table, row) for table, row in rows)
+
+    def _write(self, session: Session, table: Table, row: Written) -> bool:
         """Writes what `row` holds if the stored version is the one seen (0: there is no row)."""
         if row["seen"] == 0:
             try:
@@ -262,30 +310,55 @@ class SqlStore:
             return True
         return session.change(self._statements.update(table), row) == 1
 
-    def _take(self, session: Session, table: Table, leased: list[Record]) -> None:
-        """Writes the leases in one round; all rows stand at the version seen, or none is written.
+    def _write_at_once(
+        self, rows: Sequence[tuple[Table, Written]], judge: Callable[[list[bool]], None]
+    ) -> list[bool]:
+        """Write rows by a few statements; which of them were written. `judge` raises if those that
+        stand at the version seen are too few.
+
+        Mostly all do, and nobody looks: only where one did not all is undone, and the next
+        transaction looks before it writes.
+
+        用少数几条语句写入多行。
+        """
+        targets = [(SQL_TABLES[table.name], row) for table, row in rows]
+
+        def write(session: Session, standing: list[bool]) -> list[bool]:
+            chosen = [target for target, stands in zip(targets, standing, strict=True) if stands]
+            try:
+                if self._many.write(session, chosen):
+                    return standing
+            except self._engine.dialect.loaded_dbapi.IntegrityError:
+                pass  # somebody made one of the rows meanwhile
+            raise _Overtaken
+
+        def look_and_write(session: Session) -> list[bool]:
+            standing = self._many.standing(session, targets)
+            judge(standing)
+            return write(session, standing)
+
+        works: list[Work[list[bool]]] = [lambda session: write(session, [True] * len(targets))]
+        for work in works + [look_and_write] * TRIES:
+            try:
+                return self._commit(work)
+            except _Overtaken:
+                continue
+        raise StoreUnavailable("others write the same rows again and again")
+
+    def _take(self, session: Session, table: Table, leased: Sequence[Record]) -> bool:
+        """Writes the leases in one round; False if a row is no longer at the version seen.
 
         一次写入全部租约。
         """
-        rows = [_lease_row(record) for record in leased]
-        if not self._writes_rows_at_once:
-            met = session.change_each(self._statements.take(table), rows)
-        else:
-            met = sum(self._take_at_once(session, table, part) for part in _parts(rows))
-        if met != len(rows):
-            raise StoreUnavailable("rows changed although they were locked")
-
-    def _take_at_once(self, session: Session, table: Table, rows: list[dict[str, Any]]) -> int:
-        # What all have in common is said once: these statements grow with the square of the rest.
-        varied = frozenset(name for name in rows[0] if any(r[name] != rows[0][name] for r in rows))
-        values = rows[0] | {
-            f"{name}_{n}": row[name] for n, row in enumerate(rows) for name in (*varied, "new_id")
-        }
-        return session.change(self._statements.take_all(table, len(rows), varied), values)
+        rows = [lease_of(record) for record in leased]
+        if self._writes_rows_at_once:
+            return self._many.take(session, SQL_TABLES[table.name], rows)
+        return session.change_each(self._statements.take(table), rows) == len(rows)
 
     def _new_commits(self) -> Commits:
         if not self._is_sqlite:
-            return OwnTransactions(self._transaction, database.is_deadlock)
+            single = partial(lent, self._engine)
+            return OwnTransactions(self._transaction, single, mysql.is_deadlock)
         driver = self._engine.dialect.loaded_dbapi
         return GroupCommit(
             self._transaction,
@@ -298,6 +371,10 @@ class SqlStore:
         self._engine.dispose(close=False)
         self._writer = Kept(self._engine)
         self._commits = self._new_commits()
+
+
+class _Overtaken(Exception):
+    """A row is no longer what its writer saw: what was written with it is undone."""
 
 
 def _bounds(
@@ -325,53 +402,3 @@ def _bounds(
             least = bounds["low"]
             bounds["low"] = value if least is None else max(least, value)
     return {name: bound for name, bound in bounds.items() if bound is not None}
-
-
-# Records and rows
-
-
-def _record(table: Table, row: Row) -> Record:
-    fields = dict(zip(table.fields, row[4:-1]))  # noqa: B905 - `strict` costs as much again
-    return Record(row[0], JsonText(row[-1]), fields, row[2], row[3], row[1])
-
-
-def _row(table: Table, record: Record, text: str) -> dict[str, Any]:
-    """What a write of this record says: its row's new values, and the version seen.
-
-    写入语句的参数。
-    """
-    return {
-        "seen": record.version,
-        "new_id": record.key,
-        "new_version": record.version + 1,
-        "new_due_at": record.due_at,
-        "new_claims": record.claims,
-        **{f"new_{name}": record.fields.get(name) for name in table.fields},
-        "new_document": text,
-    }
-
-
-def _lease_row(record: Record) -> dict[str, Any]:
-    """What a claim says of a record that it takes.
-
-    租约语句的参数。
-    """
-    fields = record.fields
-    return {
-        "seen": record.version - 1,
-        "new_id": record.key,
-        "new_version": record.version,
-        "new_due_at": record.due_at,
-        "new_claims": record.claims,
-        # What a table without queues has no columns for, its statement does not ask for.
-        "new_queue": fields.get("queue"),
-        "new_lane": fields.get("lane"),
-    }
-
-
-def _parts(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The rows in parts of a power of two each, the last of them filled up by one of its own again:
-    so few statements need to be known."""
-    for start in range(0, len(rows), _LARGEST_CLAIM):
-        part = rows[start : start + _LARGEST_CLAIM]
-        yield part + part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))

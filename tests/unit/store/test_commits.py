@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.store.base import Conflict, Record, StoreUnavailable
 from shared.store.sql.commits import MOST, TRIES, GroupCommit, OwnTransactions
-from shared.store.sql.engine import is_deadlock
+from shared.store.sql.mysql import is_deadlock
 from shared.store.sql.session import Session
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, JOBS
@@ -365,7 +365,7 @@ def test_a_deadlock_that_mysql_broke_is_tried_again() -> None:
             raise Deadlock(1213, "Deadlock found")
         return "done"
 
-    assert OwnTransactions(plain, is_deadlock).run(work) == "done"
+    assert OwnTransactions(plain, plain, is_deadlock).run(work) == "done"
     assert len(tries) == 3
 
 
@@ -378,7 +378,7 @@ def test_deadlocks_without_end_and_other_faults_are_told(number: int, expected: 
         raise Deadlock(number, "no")
 
     with pytest.raises(Deadlock):
-        OwnTransactions(plain, is_deadlock).run(work)
+        OwnTransactions(plain, plain, is_deadlock).run(work)
     assert len(tries) == expected
 
 

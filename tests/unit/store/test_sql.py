@@ -28,7 +28,17 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from infra.migrations import migrate
 from shared.store.base import Index, Lease, Record, StoreUnavailable, Table, Value
 from shared.store.sql import engine
-from shared.store.sql.engine import METADATA, SCHEMA_VERSION, SQL_TABLES, connect
+from shared.store.sql.engine import (
+    METADATA,
+    SCHEMA_VERSION,
+    SQL_TABLES,
+    connect,
+    leased_columns,
+)
+from shared.store.sql.many import Many
+from shared.store.sql.mysql import SETTINGS
+from shared.store.sql.mysql import arguments as mysql_arguments
+from shared.store.sql.rows import lease_of
 from shared.store.sql.session import Session
 from shared.store.sql.statements import Range, Statements
 from shared.store.sql.store import SqlStore
@@ -204,17 +214,22 @@ def test_leases_are_written_all_or_none(store: SqlStore) -> None:
 
 def test_on_mysql_a_claim_locks_what_it_reads_and_writes_it_in_one_statement() -> None:
     # By its driver: what it takes is not what the dialect alone would write.
-    statements = Statements(connect("mysql+pymysql://maquette@db.internal/maquette").dialect)
+    dialect = connect("mysql://maquette@db.internal/maquette").dialect
+    statements, many = Statements(dialect), Many(dialect)
     index, shape = JOBS.index("due"), Range(low=True, high=True)
-    assert not statements.select(JOBS, index, shape).text.endswith("FOR UPDATE")
-    assert statements.select(JOBS, index, shape, lock=True).text.endswith("FOR UPDATE")
-    update = statements.take_all(JOBS, 2, frozenset({"new_id", "new_due_at", "seen"}))
-    assert " ".join(update.text.split()) == (
-        "UPDATE jobs SET version=(jobs.version + %s), "
-        "due_at=CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END, claims=%s, queue=%s, lane=%s "
-        "WHERE jobs.id IN (%s, %s) AND jobs.version = "
-        "CASE jobs.id WHEN %s THEN %s WHEN %s THEN %s END"
+    assert "FOR UPDATE" not in statements.select(JOBS, index, shape).text
+    locking = statements.select(JOBS, index, shape, lock=True).text
+    assert locking.endswith("FOR UPDATE SKIP LOCKED")
+    rows = [lease_of(Record(f"k{n}", {}, QUEUE, due_at=n, version=7 + n)) for n in range(2)]
+    target = SQL_TABLES["jobs"]
+    text, values = many.update(target, rows, leased_columns(target))
+    assert text == (
+        "UPDATE jobs SET version = version + 1, "
+        "due_at = CASE id WHEN %s THEN %s WHEN %s THEN %s END, "
+        "claims = %s, queue = %s, lane = %s "
+        "WHERE id IN (%s, %s) AND version = CASE id WHEN %s THEN %s WHEN %s THEN %s END"
     )
+    assert values == ["k0", 0, "k1", 1, 0, "x", 1, "k0", "k1", "k0", 6, "k1", 7]
 
 
 def test_a_claim_s_rows_written_in_one_statement_are_those_written_one_by_one(
@@ -341,14 +356,11 @@ def test_who_waits_for_this_processs_own_writers_is_told_in_time_as_well(
     store.close()
 
 
-def test_mysql_never_waits_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[dict[str, Any]] = []
-    monkeypatch.setattr(engine.sa, "create_engine", lambda url, **given: made.append(given))
-    engine.connect("mysql+pymysql://maquette@db.internal/maquette")
-    (arguments,) = (given["connect_args"] for given in made)
+def test_mysql_never_waits_without_end() -> None:
+    arguments = mysql_arguments(sa.make_url("mysql://maquette@db.internal/maquette"))
     assert {"connect_timeout", "read_timeout", "write_timeout"} <= set(arguments)
     # What waits for rows or tables is told by the server, before the socket's patience is over.
-    locks = [int(found) for found in re.findall(r"wait_timeout = (\d+)", arguments["init_command"])]
+    locks = [int(found) for found in re.findall(r"lock_wait_timeout = (\d+)", SETTINGS[1])]
     assert len(locks) == 2
     assert max(locks) < arguments["read_timeout"]
 
