@@ -34,7 +34,7 @@ def upgrade(url: str) -> bool:
     if url.startswith("dynamodb:"):
         return False
     _make_folder(url)
-    engine = connect(url)
+    engine = connect(url, patient=True)
     try:
         with engine.connect() as connection:
             found = schema_version(connection)
@@ -47,7 +47,7 @@ def upgrade(url: str) -> bool:
                 return False
             _run(connection)
             return True
-    except sa.exc.OperationalError as error:
+    except sa.exc.DBAPIError as error:
         raise StoreUnavailable(f"the database cannot be migrated: {error.orig}") from error
     finally:
         engine.dispose()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -20,7 +21,7 @@ _MYSQL = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
 }
-_DOCUMENT = 2**22 - 1
+_DOCUMENT = sa.Text(2**22 - 1).with_variant(mysql.MEDIUMTEXT(), "mysql")
 
 
 def upgrade() -> None:
@@ -80,6 +81,6 @@ def _create(name: str, *fields: sa.Column[object]) -> None:
         sa.Column("due_at", sa.BigInteger),
         sa.Column("claims", sa.BigInteger, nullable=False),
         *fields,
-        sa.Column("document", sa.Text(_DOCUMENT), nullable=False),
+        sa.Column("document", _DOCUMENT, nullable=False),
         **_MYSQL,
     )

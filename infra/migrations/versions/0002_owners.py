@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_DOCUMENT = 2**22 - 1
+_DOCUMENT = sa.Text(2**22 - 1).with_variant(mysql.MEDIUMTEXT(), "mysql")
 _INDEXES = {
     "deliveries_by_caller": ["caller", "id"],
     "deliveries_by_status": ["caller", "status", "id"],
@@ -34,7 +35,7 @@ def upgrade() -> None:
             sa.Column("version", sa.BigInteger, nullable=False),
             sa.Column("due_at", sa.BigInteger),
             sa.Column("claims", sa.BigInteger, nullable=False),
-            sa.Column("document", sa.Text(_DOCUMENT), nullable=False),
+            sa.Column("document", _DOCUMENT, nullable=False),
             mysql_engine="InnoDB",
             mysql_charset="utf8mb4",
             mysql_collate="utf8mb4_bin",

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from shared import skew
@@ -24,7 +25,8 @@ from shared.store.tables import TABLES
 SCHEMA_VERSION = "0004"
 """The migration that this code needs the database to stand at."""
 
-_DOCUMENT = 2**22 - 1  # characters; the longest text that MySQL keeps as MEDIUMTEXT in utf8mb4
+# Characters; the longest text that MySQL keeps as MEDIUMTEXT in utf8mb4, and tells as that.
+_DOCUMENT = sa.Text(2**22 - 1).with_variant(MEDIUMTEXT(), "mysql")
 BUSY_SECONDS = 4.0
 """How long a write waits for another process's, and before that as long for this process's own:
 whoever meets both hears of it in time to answer a caller."""
@@ -50,7 +52,7 @@ def _declare(metadata: sa.MetaData, table: Table) -> sa.Table:
         sa.Column("due_at", sa.BigInteger),
         sa.Column("claims", sa.BigInteger, nullable=False),
         *fields,
-        sa.Column("document", sa.Text(_DOCUMENT), nullable=False),
+        sa.Column("document", _DOCUMENT, nullable=False),
         # Keys compare byte by byte on SQLite; so they must on MySQL.
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
@@ -114,6 +116,14 @@ def schema_fault(found: str | None) -> str | None:
     )
 
 
+def server_fault(connection: sa.Connection) -> str | None:
+    """What is wrong with how the database's server is set up; None if nothing.
+
+    数据库服务器的设置问题。
+    """
+    return None if connection.dialect.name == "sqlite" else mysql.packet_fault(connection)
+
+
 def note_clock(connection: sa.Connection) -> None:
     """Compare the database's clock with this machine's, where they are two.
 
@@ -125,8 +135,9 @@ def note_clock(connection: sa.Connection) -> None:
         skew.saw("store", round(theirs.replace(tzinfo=timezone.utc).timestamp() * 1000))
 
 
-def connect(url: str) -> sa.Engine:
-    """An engine for the URL, set up so that no commit is lost; connects on first use.
+def connect(url: str, *, patient: bool = False) -> sa.Engine:
+    """An engine for the URL, set up so that no commit is lost; connects on first use. One that is
+    `patient` waits for MySQL as long as a change of its tables may take.
 
     Raises `sqlalchemy.exc.ArgumentError` for a URL of neither database.
 
@@ -142,7 +153,7 @@ def connect(url: str) -> sa.Engine:
             pool_reset_on_return=None,  # nothing is open then: see `session`
             **_POOL,
             paramstyle="format",  # by their places: statements are kept as text, see `statements`
-            connect_args=mysql.arguments(parsed),
+            connect_args=mysql.arguments(parsed, patient=patient),
         )
         sa.event.listen(engine, "connect", mysql.set_up)
         return engine

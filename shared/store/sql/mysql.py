@@ -17,9 +17,13 @@ SECONDS: Mapping[str, float] = {"connect_timeout": 3, "read_timeout": 3.5, "writ
 long than an answer, and an answer less long than half of what a caller waits for his: a connection
 that was silent is tried anew once."""
 
+_PATIENCE = 900.0  # the longest that a function may run
 IDLE_SECONDS = 60
 """What the server gives a connection that says nothing: whoever vanishes within a transaction, its
 machine's network gone, holds the rows that it has locked for no longer."""
+
+LEAST_PACKET = 2 * 2**20
+"""Bytes: the largest record's document has, all of it escaped, three and a half times its size."""
 
 SETTINGS = (
     # A claim must see what others committed meanwhile, and no statement locks a gap between rows.
@@ -44,8 +48,9 @@ def driver_url(url: sa.URL) -> sa.URL:
     return url.set(drivername="mysql+pymysql", query={})
 
 
-def arguments(url: sa.URL) -> dict[str, Any]:
-    """What PyMySQL's `connect` is given besides host, port, user and database.
+def arguments(url: sa.URL, *, patient: bool = False) -> dict[str, Any]:
+    """What PyMySQL's `connect` is given besides host, port, user and database. Who is `patient`
+    waits for an answer as long as an index of a large table takes to be made.
 
     Raises `FileNotFoundError` or `ssl.SSLError` for an `ssl_ca` that cannot be read.
 
@@ -53,6 +58,8 @@ def arguments(url: sa.URL) -> dict[str, Any]:
     """
     # Each statement is a transaction by itself, but between BEGIN and COMMIT.
     given: dict[str, Any] = {**SECONDS, "charset": "utf8mb4", "autocommit": True}
+    if patient:
+        given |= {"read_timeout": _PATIENCE, "write_timeout": _PATIENCE}
     if url.password:
         given["password"] = url.password.encode()  # the driver's own choice is Latin-1
     context = tls(url.query)
@@ -89,6 +96,18 @@ def set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
             cursor.execute(setting)
         cursor.execute("SELECT @@max_allowed_packet")
         connection.max_allowed_packet = int(cursor.fetchone()[0])
+
+
+def packet_fault(connection: sa.Connection) -> str | None:
+    """What is wrong with a server that does not take the largest record at once; None if nothing.
+
+    服务器的语句上限过小时的说明。
+    """
+    most = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar()
+    assert isinstance(most, int)
+    if most >= LEAST_PACKET:
+        return None
+    return f"the database's max_allowed_packet is {most}, records need {LEAST_PACKET} at least"
 
 
 def is_deadlock(error: BaseException) -> bool:

@@ -250,7 +250,8 @@ class SqlStore:
         检查是否可用。
         """
         with answering(self._engine), self._engine.connect() as connection:
-            if wrong := database.schema_fault(database.schema_version(connection)):
+            wrong = database.schema_fault(database.schema_version(connection))
+            if wrong := wrong or database.server_fault(connection):
                 raise StoreUnavailable(wrong)
             database.note_clock(connection)
         touch = self._statements.touch(JOBS)

@@ -529,8 +529,8 @@ def test_a_migration_killed_after_any_statement_is_carried_on(
         if statement.lstrip().startswith(("CREATE", "ALTER", "INSERT", "UPDATE")):
             done.append((statement, parameters))
 
-    def listened(url: str) -> sa.Engine:
-        made = connect(url)
+    def listened(url: str, **given: Any) -> sa.Engine:
+        made = connect(url, **given)
         sa.event.listen(made, "before_cursor_execute", note)
         return made
 
