@@ -147,7 +147,10 @@ class Many:
 
 
 def _parts(rows: Iterable[Written]) -> Iterator[list[Written]]:
-    """The rows in parts of a size that a statement may have."""
+    """The rows in parts of a size that a statement may have.
+
+    按语句大小拆分各行。
+    """
     part: list[Written] = []
     size = 0
     for row in rows:

@@ -109,6 +109,10 @@ class MysqlSession(Session):
     """
 
     def _run(self, text: str, values: Sequence[Any]) -> Any:
+        """Say a statement; `ValueError` if it is too large.
+
+        执行语句。
+        """
         cursor = self._connection.cursor()
         said = cursor.mogrify(text, values)
         size = 1 + (len(said) if said.isascii() else len(said.encode()))

@@ -38,16 +38,16 @@ class Killed(BaseException):
     """The process that migrates ends here."""
 
 
-def migrate_and_die(url: str, at: int) -> bool:
-    """Migrate, with the connection's and the process's end before the write of this number;
-    whether it came to that."""
-    number = 0
+def migrate_and_die(url: str, after: int) -> bool:
+    """Migrate, with the connection's and the process's end after so many writes; whether it came
+    to that."""
+    written = 0
 
     def die(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        nonlocal number
+        nonlocal written
         # Between two that only read the database is the same.
-        number += statement.split()[0] not in ("SELECT", "SHOW", "DESCRIBE")
-        if number > at:
+        written += statement.split()[0] not in ("SELECT", "SHOW", "DESCRIBE")
+        if written > after:
             connection.connection.driver_connection._force_close()
             raise Killed
 
@@ -75,21 +75,28 @@ def tables_of(url: str) -> dict[str, Any]:
     return shapes
 
 
-def test_a_migration_killed_at_any_statement_is_finished_by_the_second_run(
-    empty: str, mysql: MysqlServer
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_migration_killed_after_any_write_is_carried_on(
+    empty: str, mysql_url: str, first: int
 ) -> None:
+    """Each run is killed two writes further, so that of the two chains one is killed after each; a
+    run may say again what changes nothing, one write at most."""
+    kills, after = 0, first
+    while migrate_and_die(empty, after):
+        kills, after = kills + 1, 2
+        assert kills < 40, "no run comes any further"
+    assert kills > 9
+    assert tables_of(empty) == tables_of(mysql_url)
+    assert migrate.upgrade(empty) is False
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 15])
+def test_a_migration_that_was_killed_is_finished_by_the_second_run(
+    empty: str, mysql_url: str, after: int
+) -> None:
+    assert migrate_and_die(empty, after)
     assert migrate.upgrade(empty) is True
-    whole = tables_of(empty)
-    name = sa.make_url(empty).database
-    kills = 0
-    for at in range(1000):
-        mysql.create(name)
-        if not migrate_and_die(empty, at):
-            break
-        kills += 1
-        migrate.upgrade(empty)
-        assert tables_of(empty) == whole, f"killed before write {at}"
-    assert kills > 20
+    assert tables_of(empty) == tables_of(mysql_url)
 
 
 def test_migrations_make_what_the_code_declares(mysql_url: str) -> None:
