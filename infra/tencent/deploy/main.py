@@ -22,6 +22,7 @@ from infra import smoke
 from infra.keys import first_key
 from infra.paths import ROOT
 from infra.tencent import service as services
+from infra.tencent.build import pack
 from infra.tencent.deploy import logs, run, secrets
 from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.errors import DeployError
@@ -132,7 +133,16 @@ def _built(options: argparse.Namespace, service: Service) -> Path:
     """
     if options.built:
         return Path(options.built)
-    raise DeployError("say --built FOLDER, where the packages are")
+    wanted = [
+        pack.Wanted(key, one.kind == "HTTP", one.layers)
+        for key, one in service.functions.items()
+        if one.image is None
+    ]
+    try:
+        pack.pack(wanted, BUILT, _say)
+    except pack.PackError as error:
+        raise DeployError(str(error)) from None
+    return BUILT
 
 
 def _tried(service: Service, cloud: Cloud, url: str) -> int:
