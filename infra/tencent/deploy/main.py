@@ -20,6 +20,7 @@ from typing import Any
 
 from infra import smoke
 from infra.keys import first_key
+from infra.packing import PackError
 from infra.paths import ROOT
 from infra.tencent import service as services
 from infra.tencent.build import pack
@@ -140,7 +141,7 @@ def _built(options: argparse.Namespace, service: Service) -> Path:
     ]
     try:
         pack.pack(wanted, BUILT, _say)
-    except pack.PackError as error:
+    except PackError as error:
         raise DeployError(str(error)) from None
     return BUILT
 
