@@ -40,7 +40,7 @@ STAGE = "local"
 NAME = f"maquette-{STAGE}"
 
 _SECONDS = 10.0
-_MIGRATING = (*package.FOLDERS, "infra/migrations")
+_MIGRATING = (*package.FOLDERS, *entries.ALSO[MIGRATE])
 """What the code of the function that makes the tables consists of."""
 
 

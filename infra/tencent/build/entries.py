@@ -17,7 +17,9 @@ BOOTSTRAP = "scf_bootstrap"
 BOOTSTRAP_MODE = 0o755
 PYTHON = "/var/lang/python310/bin/python3.10"
 
-_ALSO = {"migrate": ("infra/__init__.py", "infra/migrations")}
+ALSO = {"migrate": ("infra/__init__.py", "infra/migrations")}
+"""What a function needs of the checkout besides its own folder and what is shared."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 _ENTRY = '''"""Where SCF begins: the function `{name}`, called as it is everywhere."""
@@ -45,14 +47,6 @@ def entry(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be the name of a function")
     return _ENTRY.format(name=name)
-
-
-def parts(name: str) -> tuple[str, ...]:
-    """The files and folders of the checkout that a function's zip holds; nothing else is needed.
-
-    函数包包含的源代码。
-    """
-    return ("functions/__init__.py", f"functions/{name}", "shared", *_ALSO.get(name, ()))
 
 
 def bootstrap() -> str:

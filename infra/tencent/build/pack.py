@@ -33,8 +33,6 @@ DIRECT_BYTES = 50 * 2**20
 """The largest zip that goes to SCF directly; a larger one goes by way of a bucket."""
 UNPACKED_BYTES = 500 * 2**20
 """The most that a function's code and its layers may have, unpacked (583/11637)."""
-_ALSO = {"migrate": ("infra/__init__.py", "infra/migrations")}
-"""What a function needs of the checkout besides its own folder and what is shared."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +109,14 @@ def _function(one: Wanted, into: Path, aside: Path, python: str | None) -> Packa
     """
     folder = aside / f"function-{one.name}"
     packing.copy_code(one.name, folder)
-    for part in _ALSO.get(one.name, ()):
+    for part in entries.ALSO.get(one.name, ()):
         _copy(ROOT / part, folder / part)
     if one.web:
         start = folder / entries.BOOTSTRAP
         start.write_text(entries.bootstrap(), newline="\n")
         start.chmod(entries.BOOTSTRAP_MODE)
-    else:
-        (folder / entries.ENTRY).write_text(entries.entry(one.name), newline="\n")
+    # The HTTP function has one as well: it can be deployed as an event function.
+    (folder / entries.ENTRY).write_text(entries.entry(one.name), newline="\n")
     return _zipped(folder, into / f"{one.name}.zip", CODE_AT, python)
 
 
