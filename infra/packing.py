@@ -9,6 +9,7 @@ makes: without it a cold start takes three times as long.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -45,12 +46,23 @@ def install(target: Path, version: str, platforms: Iterable[str], what: Sequence
 
     把依赖包装入目录。
     """
-    command = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", "--no-compile", "--target", str(target)]
+    command = ["install", "--no-compile", "--target", str(target)]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}"]
     command += [f"--platform={platform}" for platform in platforms]
-    if subprocess.run([*command, *what], check=False).returncode:
-        raise PackError("the packages could not be installed; see above")
+    pip(*command, *what)
+
+
+def pip(*words: str) -> None:
+    """Run pip, which says nothing unless it fails; raises `PackError`.
+
+    运行 pip。
+    """
+    command = [sys.executable, "-I", "-m", "pip", words[0], "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", *words[1:]]
+    # Packing for elsewhere is no installation: pip warns of nothing that is here.
+    environ = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+    if subprocess.run(command, env=environ, check=False).returncode:
+        raise PackError(f"pip {words[0]} failed; see above")
 
 
 def remove(paths: Iterable[Path]) -> None:

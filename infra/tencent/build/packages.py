@@ -10,8 +10,6 @@ the functions run on another one. The same lock gives the same layer, today and 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -119,11 +117,9 @@ def _unpack_source(line: str, target: Path, aside: Path) -> None:
 
     解开 crcmod 的源码。
     """
-    command = [sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-    command += ["--disable-pip-version-check", f"--no-binary={SOURCE}", "--require-hashes"]
-    command += ["--dest", str(aside), "-r", str(_written(aside / "sources.txt", [line]))]
-    if subprocess.run(command, check=False).returncode:
-        raise PackError(f"{SOURCE} could not be had; see above")
+    listed = _written(aside / "sources.txt", [line])
+    what = ("--no-deps", f"--no-binary={SOURCE}", "--require-hashes", "-r", str(listed))
+    packing.pip("download", "--dest", str(aside), *what)
     (archive,) = aside.glob(f"{SOURCE}-*.tar.gz")
     top = archive.name.removesuffix(".tar.gz")
     kept = {f"{top}/LICENSE": f"{top}.dist-info/licenses/LICENSE"}
