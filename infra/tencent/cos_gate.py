@@ -252,9 +252,5 @@ def _refused(refusal: Refusal, request: Taken, identifier: str) -> Answer:
 
 def _body(environ: dict[str, Any]) -> tuple[bytes, bool]:
     """A request's body, and whether it came to its end."""
-    stream = environ["wsgi.input"]
-    if environ.get("wsgi.input_terminated"):
-        return stream.read(), True
-    size = int(environ.get("CONTENT_LENGTH") or 0)
-    body = stream.read(size) if size else b""
-    return body, len(body) == size
+    body = environ["wsgi.input"].read()
+    return body, bool(environ["wsgi.input_terminated"])

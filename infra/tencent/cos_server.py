@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from infra.tencent.cos_gate import Created, Gate
+from infra.tencent.cos_http import Server
 from infra.tencent.cos_signature import Secret
 
 REQUESTS = "/_emulator/requests"
@@ -43,14 +44,6 @@ def main() -> None:
     运行模拟器。
     """
     from moto.moto_server.werkzeug_app import create_backend_app
-    from werkzeug.serving import WSGIRequestHandler, make_server
-
-    class Handler(WSGIRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log(self, *_: Any) -> None:
-            pass
 
     keys = json.loads(os.environ["COS_EMULATOR_KEYS"])
     secrets = {name: Secret(key, token) for name, (key, token) in keys.items()}
@@ -59,12 +52,14 @@ def main() -> None:
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"] != REQUESTS:
             return gate(environ, start_response)
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(gate.noted()).encode()]
+        body = json.dumps(gate.noted()).encode()
+        head = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response("200 OK", head)
+        return [body]
 
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
+    server = Server(application)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    _say(server.server_port)
+    _say(server.server_address[1])
     server.serve_forever()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from urllib3.util import connection
 
 from infra.tencent.cos_emulator import APPID, KEYS, CosEmulator, keys_of
 from infra.tencent.cos_gate import Created
@@ -333,6 +335,31 @@ def test_a_silent_cos_is_not_asked_again_once_the_time_is_over(name: str, betwee
     with pytest.raises(BucketUnavailable):
         CosBucket(name, seconds=0.1).head(KEY)
     assert len(between.requests) == 1
+
+
+def test_calls_one_after_the_other_go_over_one_connection(
+    bucket: CosBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    connect = connection.create_connection
+
+    def counted(*given: Any, **more: Any) -> Any:
+        opened.append(connect(*given, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(connection, "create_connection", counted)
+    cos_clients.forget()
+    for _ in range(3):
+        bucket.put_stream(KEY, [b"bytes"], media_type=GLB)
+        assert content(bucket, KEY) == b"bytes"
+        bucket.copy(KEY, OTHER)
+        assert bucket.keys("incoming/") == (KEY,)
+        bucket.delete(KEY)
+        assert bucket.head(KEY) is None
+    assert len(opened) == 1
+    opened[0].shutdown(socket.SHUT_RDWR)  # COS hangs up while a function sleeps
+    assert bucket.head(OTHER) is not None
+    assert len(opened) == 2
 
 
 def test_a_page_that_is_short_and_not_the_last_is_followed(
