@@ -157,6 +157,23 @@ def test_a_run_that_breaks_a_promise_is_counted_as_such() -> None:
     assert [label for label, _ in tally.broken] == ["two", "three"]
 
 
+@contextmanager
+def at_tripo(place: Place, folder: Path) -> Iterator[Callable[[int, Death], dict[str, Any]]]:
+    """Runs cases, each by its number and its first worker's death, in a place."""
+    secret = new_secret()
+    standin, url = slot.start(Tripo(), folder)
+    try:
+        with Receiver(secret) as receiver:
+            one = slot.Slot(Tripo(), url, place)
+            yield lambda number, death: one.run(
+                Case(number, OAK, (death,), 1, secret, receiver.url)
+            )
+    finally:
+        assert standin.stdin is not None
+        standin.stdin.close()
+        standin.wait(SOON)
+
+
 # Real deaths.
 
 
@@ -314,6 +331,36 @@ def test_a_life_that_ends_by_itself_or_by_an_error_is_told_apart_from_a_killed_o
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_frozen_worker_stands_still_before_its_call_and_goes_on_when_it_is_thawed(
+    tmp_path: Path,
+) -> None:
+    trace, frozen = tmp_path / "trace", list[int]()
+    trace.touch()
+
+    def work() -> None:
+        part = Plan(2, "frozen before").wrap("store", Part(trace))
+        for text in "abc":
+            part.note(text)
+
+    assert slot._fork(work, frozen) == slot.FROZEN
+    assert trace.read_text() == "a"
+    assert [slot._thawed(worker) for worker in frozen] == [0]
+    assert trace.read_text() == "abc"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("place", ["tencent"], indirect=True)
+def test_a_worker_frozen_in_the_middle_of_a_claim_loses_and_repeats_nothing_when_it_goes_on(
+    place: Place, tmp_path: Path
+) -> None:
+    claiming = Death(1, "frozen before", "sql.UPDATE")
+    with at_tripo(place, tmp_path) as run:
+        verdict = run(904, claiming)
+    assert (verdict["killed"], verdict["faults"]) == (1, [])
+    assert verdict["ends"] == ["succeeded"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_each_run_begins_with_the_clock_of_its_generator(tmp_path: Path) -> None:
     """What hundreds of runs before it have slept is no part of a run."""
     lost = next(one for one in Tripo().scenarios() if one.name == "answer-lost")
@@ -466,6 +513,15 @@ def test_each_statement_and_commit_is_a_place_to_die_at(
     assert len(rows) == 4
 
 
+def test_a_worker_is_frozen_only_before_what_changes_something() -> None:
+    calls = ["sql.SELECT", "sql.UPDATE", "sql.COMMIT", "sql.ROLLBACK", "cos.PutObject"]
+    with Receiver(new_secret()) as receiver:
+        sweep = Sweep(Pool(0, "tencent", "tripo"), receiver, "", 1, freeze=True)
+        told = [str(each) for (each,) in sweep.deaths(OAK, calls)]
+    changes = ("sql.UPDATE", "sql.COMMIT", "cos.PutObject")
+    assert told == [f"frozen before {name} 1" for name in changes]
+
+
 def test_only_requests_that_change_something_are_died_after() -> None:
     calls = ["dynamodb.Query", "dynamodb.PutItem", "dynamodb.Query", "dynamodb.PutItem"]
     calls += ["s3.GetObject", "provider tripo.check"]
@@ -515,18 +571,9 @@ def test_a_store_whose_transactions_come_in_pieces_is_caught_in_a_cloud(
     def in_pieces(store: Any, writes: Any) -> list[Record]:
         return [whole(store, [write])[0] for write in writes]
 
-    secret = new_secret()
-    standin, url = slot.start(Tripo(), tmp_path)
-    try:
-        with Receiver(secret) as receiver:
-            case = Case(901, OAK, (death,), 1, secret, receiver.url)
-            one = slot.Slot(Tripo(), url, place)
-            kept = one.run(case)
-            monkeypatch.setattr(adapter, "transact", in_pieces)
-            broken = one.run(replace(case, number=902))
-    finally:
-        assert standin.stdin is not None
-        standin.stdin.close()
-        standin.wait(SOON)
+    with at_tripo(place, tmp_path) as run:
+        kept = run(901, death)
+        monkeypatch.setattr(adapter, "transact", in_pieces)
+        broken = run(902, death)
     assert (kept["killed"], kept["faults"]) == (1, [])
     assert (broken["killed"], broken["faults"]) == (1, ["2 jobs exist where 1 were asked for"])

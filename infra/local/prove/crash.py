@@ -1,12 +1,13 @@
-"""The crash wrapper: counts every call into a port and ends the process at the one chosen.
+"""The crash wrapper: counts every call into a port; ends or freezes the process at one.
 
-崩溃包装：数清每次外部调用，并在指定的那一次结束进程。
+崩溃包装：数清每次外部调用，并在指定的那一次结束或冻结进程。
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,13 +25,13 @@ IDLE = " (nothing due)"
 
 _UNCOUNTED = 0
 
-When = Literal["before", "after"]
+When = Literal["before", "after", "frozen before"]
 
 
 @dataclass(frozen=True)
 class Death:
     """Where a worker is killed: before or after its call number `at`, of those named `of` if that
-    is given.
+    is given. One that is frozen before it stands still, with all that it holds, until it is thawed.
 
     一次中断的位置。
     """
@@ -48,7 +49,8 @@ _HARMLESS = frozenset({"close", "path", "verify"})
 
 @dataclass
 class Plan:
-    """Which call (counted from 1, over all ports) ends the process, before or after it.
+    """Which call (counted from 1, over all ports) ends the process, before or after it, or freezes
+    it before it.
 
     With `of`, only calls of that name count: how often an idle worker looks around varies, how
     often it writes does not. `at` 0 kills nothing; `names` then is the list of all calls in their
@@ -81,7 +83,7 @@ class Plan:
         return result
 
     def begin(self, name: str) -> int:
-        """A call begins: its place among all, for `end`. May end the process.
+        """A call begins: its place among all, for `end`. May end or freeze the process.
 
         一次调用开始。
         """
@@ -95,6 +97,8 @@ class Plan:
                 self._last = place
         if place == self._last and self.when == "before":
             os._exit(KILLED)
+        if place == self._last and self.when == "frozen before":
+            os.kill(os.getpid(), signal.SIGSTOP)
         return place
 
     def end(self, place: int) -> None:
@@ -102,7 +106,7 @@ class Plan:
 
         一次调用结束。
         """
-        if place == self._last:
+        if place == self._last and self.when == "after":
             os._exit(KILLED)
 
     @contextmanager

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     files = {item.name: item.photo for item in chosen if item.photo is not None}
     with Receiver(secret, files) as receiver:
         try:
-            sweep = Sweep(pool, receiver, secret, options.sample)
+            sweep = Sweep(pool, receiver, secret, options.sample, freeze=options.freeze)
             _carry_out(sweep, chosen, options)
         finally:
             pool.close()
@@ -128,6 +128,11 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (2)")
     parser.add_argument("--sample", type=int, default=1, help="kill at every n-th call only (1)")
+    parser.add_argument(
+        "--freeze",
+        action="store_true",
+        help="workers are not killed but frozen, with all that they hold, and go on later",
+    )
     parser.add_argument(
         "--pairs",
         type=int,

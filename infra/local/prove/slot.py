@@ -11,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,9 @@ from infra.local.standins.faults import parse_fault
 from shared import wiring
 from shared.config import Settings
 from shared.jobs.model import Job
+
+FROZEN = 128 + signal.SIGSTOP
+"""The status of a process that was frozen and still is there."""
 
 
 @dataclass(frozen=True)
@@ -156,26 +160,29 @@ class Slot:
     def _lives(
         self, case: Case, settings: Settings, clock: ShiftedClock, trouble: Trouble
     ) -> tuple[int, int, list[str]]:
-        """How many workers were killed, how the last one ended, and its calls if none was to be.
+        """How many workers were killed or frozen, how the last one ended, and its calls if none was
+        to be. Those that were frozen have been thawed, and have ended as well.
 
-        依次运行并杀死工作进程。
+        依次运行并杀死（或冻结）工作进程。
         """
+        frozen: list[int] = []
         with tempfile.NamedTemporaryFile("r") as calls:
             killed, status = 0, KILLED
-            while status == KILLED and killed < case.scenario.lives:
+            while status in (KILLED, FROZEN) and killed < case.scenario.lives:
                 death = case.deaths[killed] if killed < len(case.deaths) else None
                 plan = Plan(death.at, death.when, death.of) if death else Plan()
 
                 def live(plan: Plan = plan) -> None:
                     world = (self._place, settings, clock, self._standin)
-                    life = Life(*world, case.times, plan, trouble)
+                    life = Life(*world, case.times, plan, trouble, frozen)
                     life.run(case.scenario, case.callback_url)
                     if not case.deaths:
                         Path(calls.name).write_text(json.dumps(plan.names))
 
-                status = _fork(live)
-                killed += status == KILLED
-            return killed, status, json.loads(calls.read() or "[]")
+                status = _fork(live, frozen)
+                killed += status in (KILLED, FROZEN)
+            ends = [_thawed(worker) for worker in frozen]
+            return killed, max(status, *ends, 0), json.loads(calls.read() or "[]")
 
 
 @contextmanager
@@ -192,8 +199,9 @@ def _end_of(job: Job) -> str:
     return f"{job.status.value}: {job.error.code}" if job.error else job.status.value
 
 
-def _fork(work: Any) -> int:
-    """Run `work` in a child process; its exit status, 128 + n for a signal.
+def _fork(work: Any, frozen: list[int] | None = None) -> int:
+    """Run `work` in a child process; its exit status, 128 + n for a signal. One that freezes is
+    left as it is, `FROZEN`, and added to those `frozen`.
 
     在子进程中运行。
     """
@@ -210,7 +218,20 @@ def _fork(work: Any) -> int:
         finally:
             sys.stderr.flush()
             os._exit(status)
-    _, encoded = os.waitpid(child, 0)
+    _, encoded = os.waitpid(child, 0 if frozen is None else os.WUNTRACED)
+    if frozen is not None and os.WIFSTOPPED(encoded):
+        frozen.append(child)
+        return FROZEN
+    return _status(encoded)
+
+
+def _thawed(worker: int) -> int:
+    """How a worker ended that was frozen, once it goes on."""
+    os.kill(worker, signal.SIGCONT)
+    return _status(os.waitpid(worker, 0)[1])
+
+
+def _status(encoded: int) -> int:
     code = os.waitstatus_to_exitcode(encoded)
     return code if code >= 0 else 128 - code
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from queue import Queue
 from typing import Any
 
-from infra.local.prove.crash import IDLE, Death
+from infra.local.prove.crash import IDLE, Death, When
 from infra.local.prove.receiver import Receiver
 from infra.local.prove.scenario import Scenario
 from infra.local.prove.tally import Tally
@@ -77,13 +77,17 @@ class Pool:
 
 
 class Sweep:
-    """All runs of the chosen scenarios; what came out is in `tally`.
+    """All runs of the chosen scenarios; what came out is in `tally`. With `freeze` workers are
+    frozen in place of killed, before calls that change something.
 
     遍历全部中断点。
     """
 
-    def __init__(self, pool: Pool, receiver: Receiver, secret: str, sample: int) -> None:
+    def __init__(
+        self, pool: Pool, receiver: Receiver, secret: str, sample: int, *, freeze: bool = False
+    ) -> None:
         self._pool, self._receiver, self._secret, self._sample = pool, receiver, secret, sample
+        self._freeze = freeze
         self._numbers = iter(range(1, 10**9))
         self._lock = threading.Lock()
         self.tally = Tally()
@@ -111,9 +115,12 @@ class Sweep:
             counted[name] += 1
             if not step or place % step:
                 continue
-            yield (Death(counted[name], "before", name),)
-            if name == called and name.rsplit(".")[-1] not in READS:
-                yield (Death(counted[name], "after", name),)
+            changes = name == called and name.rsplit(".")[-1] not in READS
+            if not self._freeze:
+                yield (Death(counted[name], "before", name),)
+            if changes:
+                when: When = "frozen before" if self._freeze else "after"
+                yield (Death(counted[name], when, name),)
 
     def run(self, scenario: Scenario, times: int, deaths: Sequence[Death]) -> dict[str, Any]:
         """One run, whose first workers die so; its verdict.

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -35,6 +37,8 @@ ROUNDS = 600
 """More rounds than any run needs; what is not done by then was lost."""
 INVOCATION = 60
 """Seconds that an invocation may last."""
+THAW = 3
+"""Rounds that go by before a frozen worker goes on, beside the one that has gone on without it."""
 TIMER = 60.0
 """Seconds between two calls by a timer, where nothing is known to be due sooner."""
 PREVIEW_SIDE = 64
@@ -96,7 +100,8 @@ def settings_for(
 
 
 class Life:
-    """One worker, from its start to the jobs' ends or its own death.
+    """One worker, from its start to the jobs' ends or its own death. After `THAW` rounds it thaws
+    the processes that are `frozen`.
 
     一个工作进程。
     """
@@ -110,7 +115,9 @@ class Life:
         times: int,
         plan: Plan,
         trouble: Trouble,
+        frozen: Sequence[int] = (),
     ) -> None:
+        self._frozen = frozen
         self._clock, self._standin, self._times, self._plan = clock, standin, times, plan
         self._trouble = trouble
         self._waiting: list[tuple[str, dict[str, Any]]] = []
@@ -137,7 +144,9 @@ class Life:
             for number in range(scenario.jobs)
         ]
         before: int | None = None
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            if number == THAW:
+                self._thaw()
             self._trouble.round()
             self._timers()
             self._events()
@@ -168,6 +177,11 @@ class Life:
             except _DOWN:
                 self._skip_to(self._clock.now() + 5_000)
         raise AssertionError("the caller was never answered")
+
+    def _thaw(self) -> None:
+        for worker in self._frozen:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGCONT)
 
     def _timers(self) -> None:
         # What a timer's poll wakes by its own look at the queues is the recovery under test.
