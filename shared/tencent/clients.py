@@ -1,7 +1,7 @@
 """Calls to Tencent Cloud's API: the SDK's clients, made on first use, and its errors in words.
 
 The keys are read at every call. The common client alone is used: what the services' own packages
-add are classes for each request, a quarter of a second of import that nobody here needs.
+add is a class for each request and each answer.
 
 按需创建的腾讯云接口客户端。
 """
