@@ -1,6 +1,6 @@
-"""`./scripts/manage bucket`: makes a bucket of COS what Maquette needs, once.
+"""`./scripts/manage bucket|logs`: gives a bucket of COS, or a topic of CLS, what Maquette needs.
 
-管理 COS 存储桶：访问权限、加密、跨域与生命周期规则，可重复执行。
+管理 COS 存储桶（访问权限、加密、跨域与生命周期规则）和 CLS 日志主题的索引，可重复执行。
 """
 
 from __future__ import annotations
@@ -8,19 +8,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from infra.paths import ROOT
 from infra.tencent import bucket_rules
+from infra.tencent.cls import topic
 from infra.tencent.cos_requests import is_bucket
 from shared.buckets.base import BucketUnavailable
 from shared.buckets.cos import allowed_to_all
 from shared.buckets.cos_calls import Refused, answering
 from shared.config import read_dotenv
 from shared.tencent import cos
+from shared.tencent.clients import RegionMissing, TencentError
+from shared.tencent.credentials import CredentialsMissing
+from shared.tencent.endpoints import EndpointWrong
 
 _SECONDS = 20.0
 _READABLE = {"private": set[str](), "public-read": {"READ"}}
@@ -30,6 +34,17 @@ _NONE = {
     "get_bucket_lifecycle": "NoSuchLifecycleConfiguration",
 }
 """What COS says where nothing was set."""
+
+
+NOT_SET = (CredentialsMissing, RegionMissing, EndpointWrong)
+"""What is missing in the environment, or wrong there, before anything is asked."""
+
+
+class WrongWords(Exception):
+    """What was given on the command line, or set for it, makes no sense.
+
+    命令行参数有误。
+    """
 
 
 @dataclass(frozen=True)
@@ -160,15 +175,19 @@ def set_up(
 
 
 def main() -> int:
-    """The command; the exit status is 1 where COS refuses, 2 for wrong words.
+    """The command; the exit status is 1 where the cloud refuses, 2 for wrong words.
 
     命令入口。
     """
     environ = {**read_dotenv(ROOT / ".env"), **os.environ}
     parser = argparse.ArgumentParser(prog="./scripts/manage", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True, metavar="bucket")
+    commands = parser.add_subparsers(required=True, metavar="bucket|logs")
+    plan = argparse.ArgumentParser(add_help=False)
+    plan.add_argument(
+        "--plan", action="store_true", help="say what would change, and change nothing"
+    )
     command = commands.add_parser(
-        "bucket", help="a bucket's access, encryption, CORS and lifecycle"
+        "bucket", parents=[plan], help="a bucket's access, encryption, CORS and lifecycle"
     )
     command.add_argument(
         "name",
@@ -176,26 +195,51 @@ def main() -> int:
         default=environ.get("MAQUETTE_BUCKET_URL", ""),
         help="NAME-APPID, or cos://NAME-APPID (default: MAQUETTE_BUCKET_URL)",
     )
-    command.add_argument(
-        "--plan", action="store_true", help="say what would change, and change nothing"
+    command.set_defaults(run=_bucket)
+    command = commands.add_parser(
+        "logs", parents=[plan], help="the index that a topic of CLS is searched by"
     )
+    command.add_argument(
+        "name",
+        nargs="?",
+        default=environ.get("TENCENT_CLS_TOPIC_ID", ""),
+        help="the topic's id (default: TENCENT_CLS_TOPIC_ID)",
+    )
+    command.set_defaults(run=_logs)
     given = parser.parse_args()
-    name = given.name.removeprefix("cos://")
-    if not is_bucket(name):
-        parser.error(f"{given.name!r} is no bucket of COS; write NAME-APPID")
-    acl = environ.get("MAQUETTE_COS_ACL") or "private"
-    encryption = environ.get("MAQUETTE_COS_ENCRYPTION") or "AES256"
-    if acl not in _READABLE or encryption not in ("AES256", "cos/kms", "off"):
-        parser.error("MAQUETTE_COS_ACL or MAQUETTE_COS_ENCRYPTION is wrong; see .env.example")
     os.environ.update({k: v for k, v in environ.items() if k.startswith(("COS_", "TENCENT"))})
-    print(f"{name}:")
     try:
-        number = set_up(Bucket(name), acl, encryption, plan=given.plan)
-    except BucketUnavailable as error:
+        number = given.run(given, environ)
+    except WrongWords as error:
+        parser.error(str(error))
+    except (BucketUnavailable, TencentError, topic.TooManyKeys, *NOT_SET) as error:
         print(f"{error}", file=sys.stderr)
         return 1
     print("  nothing to change" if not number else "  planned" if given.plan else "  done")
     return 0
+
+
+def _bucket(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Set up a bucket; how many changes.
+
+    设置存储桶。
+    """
+    name = given.name.removeprefix("cos://")
+    if not is_bucket(name):
+        raise WrongWords(f"{given.name!r} is no bucket of COS; write NAME-APPID")
+    acl = environ.get("MAQUETTE_COS_ACL") or "private"
+    encryption = environ.get("MAQUETTE_COS_ENCRYPTION") or "AES256"
+    if acl not in _READABLE or encryption not in ("AES256", "cos/kms", "off"):
+        raise WrongWords("MAQUETTE_COS_ACL or MAQUETTE_COS_ENCRYPTION is wrong; see .env.example")
+    print(f"{name}:")
+    return set_up(Bucket(name), acl, encryption, plan=given.plan)
+
+
+def _logs(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    if not given.name:
+        raise WrongWords("which topic? Write its id, or set TENCENT_CLS_TOPIC_ID")
+    print(f"{given.name}:")
+    return topic.set_up(given.name, plan=given.plan)
 
 
 if __name__ == "__main__":
