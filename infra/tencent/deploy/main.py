@@ -24,7 +24,7 @@ from infra.packing import PackError
 from infra.paths import ROOT
 from infra.tencent import service as services
 from infra.tencent.build import pack
-from infra.tencent.deploy import logs, run, secrets
+from infra.tencent.deploy import logs, roles, run, secrets
 from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.deploy.packages import find
@@ -38,7 +38,7 @@ from shared.tencent.credentials import CredentialsMissing
 BUILT = ROOT / ".serverless"
 """Where packages are put, by osls's custom."""
 
-_COMMANDS = ("deploy", "remove", "invoke", "logs")
+_COMMANDS = ("deploy", "roles", "remove", "invoke", "logs")
 _STAGE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _WAIT_SECONDS = 320.0
 """How long an invocation that is waited for may take; SCF's own limit is 300."""
@@ -81,6 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     cloud = Cloud(next(iter(service.functions.values())).namespace)
     commands: dict[str, Callable[[argparse.Namespace, Service, Cloud], int]] = {
         "deploy": _deploy,
+        "roles": _roles,
         "remove": _remove,
         "invoke": _invoke,
         "logs": _logs,
@@ -177,6 +178,34 @@ def _fault(cloud: Cloud, function: Function) -> str | None:
     return cloud.invoke(function.name, WAKE, seconds=_WAIT_SECONDS).error or None
 
 
+def _roles(options: argparse.Namespace, service: Service, cloud: Cloud) -> int:
+    """Make the functions' roles in CAM, or print what they may do for who makes them by hand.
+
+    创建角色与策略。
+    """
+    whose = roles.account(service, cloud, creator=options.secrets_by)
+    wanted = roles.wanted(service, whose)
+    if options.print:
+        print(json.dumps({one.name: one.document for one in wanted}, indent=2))
+        return 0
+    steps = roles.plan(wanted, cloud)
+    for step in steps:
+        _say(f"  {step.words}")
+    if not steps:
+        _say("The roles are as they are to be.")
+    if options.plan or not steps:
+        return 0
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise DeployError("nobody is there to agree to that; say --yes (or --plan)")
+        if not _agreed("Do it?"):
+            raise DeployError("nothing was changed")
+    for step in steps:
+        roles.do(step, cloud)
+    _say("Done.")
+    return 0
+
+
 def _remove(options: argparse.Namespace, service: Service, cloud: Cloud) -> int:
     """Remove the functions and layers, when that is agreed to.
 
@@ -261,6 +290,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     helps = {
         "deploy": "deploy (what is done where no command is named)",
+        "roles": "make the functions' roles and policies in CAM",
         "remove": "remove functions and layers; data and secrets stay",
         "invoke": "call one function",
         "logs": "show what one function has logged",
@@ -270,9 +300,17 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--stage", required=True, type=_stage, help="dev, prod, …")
         one.add_argument("--region", help="default: that of the environment, or serverless.yml")
         one.add_argument("--resolved", metavar="FILE", help="the service as osls has resolved it")
-    for name in ("deploy", "remove"):
+    for name in ("deploy", "roles", "remove"):
         made[name].add_argument("--yes", action="store_true", help="do not ask")
-    made["deploy"].add_argument("--plan", action="store_true", help="only show what would change")
+    for name in ("deploy", "roles"):
+        made[name].add_argument("--plan", action="store_true", help="only show what would change")
+    made["roles"].add_argument("--print", action="store_true", help="print the policies as JSON")
+    made["roles"].add_argument(
+        "--secrets-by",
+        default="",
+        metavar="UIN",
+        help="who makes the secrets (default: whoever calls this)",
+    )
     made["deploy"].add_argument("--built", metavar="FOLDER", help="deploy the packages there")
     made["deploy"].add_argument(
         "--artifacts",

@@ -14,6 +14,7 @@ from typing import Any
 from infra.tencent.deploy import run
 from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.packages import Packages, find
+from infra.tencent.emulator.cam import Cam
 from infra.tencent.emulator.deployed import Deployed, Outcome
 from infra.tencent.emulator.errors import ApiError
 from infra.tencent.emulator.scf import Scf
@@ -144,6 +145,7 @@ class Account:
         self.runner, self.shelf = Runner(), Shelf()
         self.scf = Scf(self.runner, objects=lambda *place: self.shelf.objects[place])
         self.ssm = Ssm(now=lambda: 0.0)
+        self.cam = Cam()
         self.calls: list[str] = []
         self.said: list[str] = []
         self.before: Callable[[int, str], None] = lambda number, action: None
@@ -164,7 +166,9 @@ class Account:
         self.calls.append(action)
         try:
             self.before(number, action)
-            done = {"scf": self.scf, "ssm": self.ssm}[service].answer(action, parameters)
+            done = {"scf": self.scf, "ssm": self.ssm, "cam": self.cam}[service].answer(
+                action, parameters
+            )
         except ApiError as error:
             self.after(number, action)
             raise TencentError(service, action, error.code, error.message, "r") from None

@@ -44,7 +44,8 @@ def cls() -> Cls:
 @pytest.fixture
 def api(account: Account, cls: Cls, monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudApi]:
     forget()
-    with CloudApi({"scf": account.scf, "ssm": account.ssm, "cls": cls}) as api:
+    services = {"scf": account.scf, "ssm": account.ssm, "cls": cls, "cam": account.cam}
+    with CloudApi(services) as api:
         for name, value in {**api.environ, **GIVEN}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(command.Cloud.__init__, "__kwdefaults__", {"pause": lambda _: None})
