@@ -22,7 +22,7 @@ _CACHE = "__pycache__"
 
 
 def code(root: Path = ROOT, folders: Sequence[str] = FOLDERS) -> bytes:
-    """The zip's bytes, of these folders and what makes them packages.
+    """The zip's bytes, of these folders, and what makes packages of those above them.
 
     Its compiled files are those of the running Python. They are valid whatever the times of the
     unpacked sources are; others would be compiled anew at each cold start.

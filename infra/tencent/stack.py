@@ -40,8 +40,6 @@ STAGE = "local"
 NAME = f"maquette-{STAGE}"
 
 _SECONDS = 10.0
-_MIGRATING = (*package.FOLDERS, *entries.ALSO[MIGRATE])
-"""What the code of the function that makes the tables consists of."""
 
 
 class StackError(OSError):
@@ -110,23 +108,28 @@ def _packed(wanted: Service, folder: Path) -> Packages:
 
     打包全部函数。
     """
-    code, migrating = package.code(), package.code(folders=_MIGRATING)
+    code, migrations = package.code(), package.code(folders=entries.ALSO[MIGRATE])
     made: dict[str, Path] = {}
     for key, function in wanted.functions.items():
         if function.image is None:
             made[key] = folder / f"{key}.zip"
-            made[key].write_bytes(_with_entry(migrating if key == MIGRATE else code, function))
+            more = migrations if key == MIGRATE else None
+            made[key].write_bytes(_with_entry(code, function, more))
     return Packages(made, {})
 
 
-def _with_entry(code: bytes, function: Function) -> bytes:
-    """The zip with what SCF starts in its root.
+def _with_entry(code: bytes, function: Function, more: bytes | None) -> bytes:
+    """The zip with what is in another one, and with what SCF starts in its root.
 
     加入 SCF 的入口文件。
     """
     packed = io.BytesIO()
     packed.write(code)
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        if more is not None:
+            with zipfile.ZipFile(io.BytesIO(more)) as found:
+                for item in found.infolist():
+                    archive.writestr(item, found.read(item))
         if function.kind == "HTTP":
             item = zipfile.ZipInfo(entries.BOOTSTRAP)
             item.external_attr = entries.BOOTSTRAP_MODE << 16

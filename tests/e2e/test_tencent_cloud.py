@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,141 +21,140 @@ from PIL import Image
 from standardwebhooks import Webhook
 
 from infra.local.cloud import ahead
-from infra.local.cloud.emulated_tencent import TencentMachine
-from infra.local.cloud.home import Home
-from infra.local.cloud.payloads import EventTooLarge, HttpRequest
-from infra.local.cloud.stop import Stop
 from infra.local.standins.tripo import Standin
-from infra.tencent import stack
-from infra.tencent.cos_emulator import BUCKET
-from shared.tencent import clients, cos
+from infra.tencent.cos_emulator import BUCKET, KEYS, REGION
+from shared.limits import SCF_BODY_BYTES
+from shared.tencent import cos
+from shared.tencent.credentials import Credentials
 from tests.functions.pictures import picture
 from tests.local import Command, environment, processes, until
 from tests.receivers import Receiver
 
 FUNCTIONS = ("api", "poll", "postprocess", "callback")
 PATIENCE = 120.0
-PUBLIC = "http://127.0.0.1:8000"
 PAGE = "https://shop.example"
-CLOUDS = ("TENCENT", "COS_")
 
 
 @dataclass(frozen=True)
-class Cloud:
-    """A running cloud, its state folder, and the secret that webhooks are signed with."""
+class Served:
+    """A running `./scripts/serve --cloud tencent`: its address and its state folder."""
 
-    machine: TencentMachine
+    url: str
     home: Path
-    secret: str
-
-    @property
-    def url(self) -> str:
-        """Where the api function answers."""
-        return self.machine.scf.functions["default", f"{stack.NAME}-api"].url
 
     def log(self) -> str:
         return (self.home / "tencent.log").read_text()
 
+    def secret(self) -> str:
+        return str(json.loads((self.home / "secrets.json").read_text())["webhook_secret"])
+
+    def instances(self) -> dict[str, set[int]]:
+        """The processes that run each function (Linux)."""
+        found: dict[str, set[int]] = {name: set() for name in FUNCTIONS}
+        for number in processes(self.home):
+            for name in FUNCTIONS:
+                marker = f"SCF_FUNCTIONNAME=maquette-local-{name}".encode()
+                if marker in Path(f"/proc/{number}/environ").read_bytes().split(b"\0"):
+                    found[name].add(number)
+        return found
+
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    folder = tmp_path_factory.mktemp("tencent")
-    with Standin(seconds=0.5) as tripo, _own_environment():
-        environ = {
-            "TRIPO_API_KEY": "tsk_test",
-            "TRIPO_BASE_URL": tripo.url,
-            "MAQUETTE_POLL_FIRST_SECONDS": "0.3",
-            "MAQUETTE_CORS_ORIGINS": PAGE,
-        }
-        home = Home(folder, environ)
-        with TencentMachine(home, {}, Stop()) as machine:
-            secret = home.complete({})["MAQUETTE_WEBHOOK_SECRETS"]
-            yield Cloud(machine, folder, secret)
-    assert processes(folder) == {}
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("tencent")
+    with Standin(seconds=0.5) as tripo:
+        env = environment(
+            home,
+            TRIPO_API_KEY="tsk_test",
+            TRIPO_BASE_URL=tripo.url,
+            MAQUETTE_POLL_FIRST_SECONDS="0.3",
+            MAQUETTE_CORS_ORIGINS=PAGE,
+        )
+        arguments = ("--cloud", "tencent", "--port", "0")
+        with Command("infra.local.cli.serve", *arguments, env=env) as command:
+            url = command.wait_for(r"API\s+(http://\S+)/api/v1", PATIENCE)[1]
+            command.wait_for(r"kept in\s+the emulated Tencent Cloud")
+            yield Served(url, home)
+            command.signal(signal.SIGINT)
+            assert command.wait(30) == 0, command.said
+    until(lambda: processes(home) == {}, 10)
 
 
-@contextmanager
-def _own_environment() -> Iterator[None]:
-    """The machine points this process to its emulator; here that ends again."""
-    before = {name: value for name, value in os.environ.items() if name.startswith(CLOUDS)}
-    try:
-        yield
-    finally:
-        for name in [name for name in os.environ if name.startswith(CLOUDS)]:
-            del os.environ[name]
-        os.environ.update(before)
-        clients.forget()
-        cos.forget()
-
-
-def create(cloud: Cloud, callback: str) -> list[dict[str, Any]]:
+def create(served: Served, callback: str) -> list[dict[str, Any]]:
     """A job from words, as JSON, and one from a picture, as a form."""
     ask = {"kind": "text-to-3d", "prompt": "一把木椅", "callback_url": callback}
-    words = httpx.post(f"{cloud.url}/api/v1/jobs", json=ask, timeout=PATIENCE)
+    words = httpx.post(f"{served.url}/api/v1/jobs", json=ask, timeout=PATIENCE)
     form = {"kind": "image-to-3d", "callback_url": callback}
     photo = {"image": ("照片.jpg", picture("JPEG", (320, 240)), "image/jpeg")}
-    image = httpx.post(f"{cloud.url}/api/v1/jobs", data=form, files=photo, timeout=PATIENCE)
+    image = httpx.post(f"{served.url}/api/v1/jobs", data=form, files=photo, timeout=PATIENCE)
     assert (words.status_code, image.status_code) == (202, 202), (words.text, image.text)
     return [words.json(), image.json()]
 
 
-def fetch(cloud: Cloud, link: str) -> bytes:
-    """A permanent link leads to the emulated COS, for a while."""
-    assert link.startswith(PUBLIC)
-    moved = httpx.get(cloud.url + link.removeprefix(PUBLIC), timeout=PATIENCE)
+def presigned(served: Served, link: str) -> str:
+    """Where a permanent link leads to for a while: the emulated COS."""
+    assert link.startswith(served.url)
+    moved = httpx.get(link, timeout=PATIENCE)
     assert moved.status_code == 307
-    place = moved.headers["location"]
-    assert "q-signature=" in place
-    assert "x-cos-security-token=" in place
-    assert httpx.get(place.replace("q-signature=", "q-signature=0")).status_code == 403
-    return httpx.get(place, timeout=PATIENCE).content
+    return moved.headers["location"]
 
 
 def test_jobs_go_from_http_to_verified_webhooks_through_processes_of_their_own(
-    cloud: Cloud,
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Receiver() as receiver:
-        asked = create(cloud, receiver.url())
-        assert receiver.wait_for(2, PATIENCE), cloud.log()
-        told = [Webhook(cloud.secret).verify(seen.body, seen.headers) for seen in receiver.requests]
+        asked = create(served, receiver.url())
+        assert receiver.wait_for(2, PATIENCE), served.log()
+        webhook = Webhook(served.secret())
+        told = [webhook.verify(seen.body, seen.headers) for seen in receiver.requests]
     assert {event["type"] for event in told} == {"job.succeeded"}
     jobs = {event["data"]["id"]: event["data"] for event in told}
     assert set(jobs) == {job["id"] for job in asked}
+    places = []
     for job in jobs.values():
         assert job["receipt"]["creates"] == 1
-        files = {item["role"]: fetch(cloud, item["url"]) for item in job["artifacts"]}
-        assert files["model"].startswith(b"glTF")
         for item in job["artifacts"]:
-            assert hashlib.sha256(files[item["role"]]).hexdigest() == item["sha256"]
+            places.append(presigned(served, item["url"]))
+            data = httpx.get(places[-1], timeout=PATIENCE).content
+            assert hashlib.sha256(data).hexdigest() == item["sha256"]
     photo = hashlib.sha256(picture("JPEG", (320, 240))).hexdigest()
     assert jobs[asked[1]["id"]]["input"]["image"]["sha256"] == photo
+    assert "x-cos-security-token=" in places[0]
+    assert httpx.get(places[0].replace("q-signature=", "q-signature=0")).status_code == 403
 
-    assert cloud.machine.running is not None
-    found = cloud.machine.running.pids()
-    own = {name: found[f"{stack.NAME}-{name}"] for name in FUNCTIONS}
-    assert all(own.values()), own
-    assert sum(map(len, own.values())) == len(set().union(*own.values()))
-
-
-def test_a_new_incoming_object_wakes_postprocess_and_no_other_does(cloud: Cloud) -> None:
-    bucket = cos.client(BUCKET, seconds=PATIENCE)
-    started = f"[{stack.NAME}-postprocess] START RequestId"
-    before = cloud.log().count(started)
-    for key in ("inputs/job/x.png", "artifacts/job/x.glb", "incoming/job 1/a+b%20椅.glb"):
-        bucket.put_object(BUCKET, b"x", key)
-    until(lambda: cloud.log().count(started) > before)
+    workers = served.instances()
+    assert all(workers.values()), workers
+    assert sum(map(len, workers.values())) == len(set().union(*workers.values()))
+    _an_object_wakes_postprocess(served, places[0], monkeypatch)
 
 
-def test_the_gateway_keeps_to_the_platforms_limit_and_lets_pages_ask_first(cloud: Cloud) -> None:
-    gateway = cloud.machine.gateway
-    with pytest.raises(EventTooLarge):
-        gateway.request(HttpRequest("POST", "/api/v1/jobs", body=bytes(6_000_001))).result()
-    headers = (("host", "x"), ("origin", PAGE), ("access-control-request-method", "POST"))
-    first = gateway.request(HttpRequest("OPTIONS", "/api/v1/jobs", headers=headers)).result()
-    assert ("access-control-allow-origin", PAGE) in first.headers
-    odd = HttpRequest("GET", "/nothing/a%20b%2Fc", "x=%20", headers=(("host", "x"),))
-    answer = gateway.request(odd).result()
-    assert (answer.status, json.loads(answer.body)["status"]) == (404, 404)
+def _an_object_wakes_postprocess(
+    served: Served, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object under incoming/ does, whatever its name; the bucket's other folders tell nobody."""
+    monkeypatch.setenv("COS_ENDPOINT", f"http://{urlsplit(place).netloc}")
+    monkeypatch.setenv("TENCENTCLOUD_REGION", REGION)
+    name, key = next(iter(KEYS.items()))
+    bucket = cos.client(BUCKET, seconds=PATIENCE, keys=Credentials(name, key.key))
+    started = "[maquette-local-postprocess] START RequestId"
+    before = served.log().count(started)
+    for path in ("inputs/job/x.png", "artifacts/job/x.glb", "incoming/job 1/a+b%20椅.glb"):
+        bucket.put_object(BUCKET, b"x", path)
+    until(lambda: served.log().count(started) > before)
+    cos.forget()
+
+
+def test_the_front_keeps_to_the_platforms_limit_and_lets_pages_ask_first(served: Served) -> None:
+    jobs = f"{served.url}/api/v1/jobs"
+    large = httpx.post(jobs, content=bytes(SCF_BODY_BYTES + 1), timeout=PATIENCE)
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "event_too_large")
+    assert "SCF" in large.json()["detail"]
+    headers = {"origin": PAGE, "access-control-request-method": "POST"}
+    first = httpx.request("OPTIONS", jobs, headers=headers, timeout=PATIENCE)
+    assert first.headers["access-control-allow-origin"] == PAGE
+    odd = httpx.get(f"{served.url}/nothing/a%20b%2Fc?x=%20", timeout=PATIENCE)
+    assert (odd.status_code, odd.json()["status"]) == (404, 404)
+    assert httpx.get(f"{served.url}/ready", timeout=PATIENCE).json()["status"] == "ready"
 
 
 def test_run_makes_models_of_words_and_of_a_large_photo_and_leaves_their_files(
@@ -181,19 +178,3 @@ def test_run_makes_models_of_words_and_of_a_large_photo_and_leaves_their_files(
         assert hashlib.sha256(data).hexdigest() == item["sha256"]
         assert urlsplit(item["url"]).hostname == "127.0.0.1"
     assert processes(tmp_path) == {}
-
-
-def test_serve_answers_on_its_own_port_and_ctrl_c_ends_everything(tmp_path: Path) -> None:
-    arguments = ("--cloud", "tencent", "--port", "0")
-    with Command("infra.local.cli.serve", *arguments, env=environment(tmp_path)) as command:
-        url = command.wait_for(r"API\s+(http://\S+)/api/v1", PATIENCE)[1]
-        command.wait_for(r"kept in\s+the emulated Tencent Cloud")
-        assert httpx.get(f"{url}/ready", timeout=PATIENCE).json()["status"] == "ready"
-        made = httpx.post(
-            f"{url}/api/v1/jobs", json={"kind": "text-to-3d", "prompt": "a chair"}, timeout=PATIENCE
-        )
-        where = made.headers["location"]
-        assert where.startswith(url)
-        command.signal(signal.SIGINT)
-        assert command.wait(20) == 0, command.said
-    until(lambda: processes(tmp_path) == {}, 5)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from infra.local.cloud import emulated, payloads, results
 from infra.local.cloud.emulated import parted
@@ -83,7 +85,7 @@ class TencentMachine:
         self._log = home.folder / _LOG
         self._open = ExitStack()
         self._store_url = ""
-        self.gateway = FunctionUrl(http_threads)
+        self.gateway = WebFunction(http_threads)
         self._roles = Roles()
         self.scf = Scf()
         self.running: Running | None = None
@@ -174,8 +176,8 @@ class TencentMachine:
         self.running = self.scf.runner = opened.enter_context(running)
         _talk_to({**api.environ, **bucket.environ})
         database.create(_DATABASE)
-        self._store_url = database.url(_DATABASE)
-        around = stack.Around(BUCKET, self._store_url, self._store_url)
+        self._store_url = _user(database, "maquette", "SELECT, INSERT, UPDATE, DELETE")
+        around = stack.Around(BUCKET, self._store_url, _user(database, "migrate", "ALL"))
         stack.deploy(around, *parted(self.settings, self._environ, _THE_CLOUDS))
         self.gateway.open(running, self._function("api"))
 
@@ -184,7 +186,7 @@ class TencentMachine:
 
     def _created(self, one: CosCreated) -> None:
         if self.running is not None:
-            self.running.created(Created(one.bucket, one.key, one.bytes))
+            self.running.created(Created(one.bucket, one.key, one.bytes, event=one.event))
 
 
 class Roles:
@@ -222,7 +224,7 @@ class Roles:
         }
 
 
-class FunctionUrl:
+class WebFunction:
     """A `Gateway`: hands each request to the web function, as its URL does.
 
     把请求交给 Web 函数。
@@ -277,6 +279,20 @@ class FunctionUrl:
         if len(answer.body) > SCF_BODY_BYTES:
             raise AnswerTooLarge(f"{self._function.name} answered more than SCF's 6 MB")
         return HttpAnswer(answer.status, answer.headers, answer.body)
+
+
+def _user(database: Mariadb, name: str, rights: str) -> str:
+    """Make a user of the database with these rights on it; the database's URL as that user's.
+
+    新建数据库用户并返回地址。
+    """
+    password = secrets.token_urlsafe()
+    database.run(
+        f"CREATE USER {name}@'%' IDENTIFIED BY '{password}'",
+        f"GRANT {rights} ON {_DATABASE}.* TO {name}@'%'",
+    )
+    parts = urlsplit(database.url(_DATABASE))
+    return urlunsplit(parts._replace(netloc=f"{name}:{password}@{parts.hostname}:{parts.port}"))
 
 
 def _talk_to(environ: Mapping[str, str]) -> None:
