@@ -155,6 +155,7 @@ def connect(url: str, *, patient: bool = False) -> sa.Engine:
             paramstyle="format",  # by their places: statements are kept as text, see `statements`
             connect_args=mysql.arguments(parsed, patient=patient),
         )
+        sa.event.listen(engine, "do_connect", mysql.sign_in)
         sa.event.listen(engine, "connect", mysql.set_up)
         return engine
     if parsed.drivername != "sqlite":

@@ -6,7 +6,7 @@ MySQL 与 TDSQL 的连接设置。
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +34,7 @@ SETTINGS = (
 
 # Numbers of the server's errors.
 _DEADLOCK = 1213
+_CANNOT_SIGN_IN = 2061  # a client's own: CR_AUTH_PLUGIN_ERR
 _OUT_OF_RANGE = 1690
 _LOCK_WAIT_TIMEOUT = 1205
 _NOT_UNDERSTOOD = (1064, 1149, 1235)
@@ -84,6 +85,23 @@ def tls(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     if mode == "REQUIRED":
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def sign_in(dialect: Any, _entry: Any, places: Sequence[Any], names: Mapping[str, Any]) -> Any:
+    """Connect; where the server asks for a password in a form that the driver cannot make, the
+    error says what to do. MySQL 8 asks its users so (`caching_sha2_password`): over TLS the driver
+    sends it as it is, else it needs the package cryptography, which functions lack.
+
+    建立连接，并说明无法登录的原因。
+    """
+    try:
+        return dialect.connect(*places, **names)
+    except RuntimeError as error:
+        advice = (
+            "the server wants the password encrypted: put ?ssl_mode=REQUIRED behind the database's "
+            "URL, or let the user sign in by mysql_native_password"
+        )
+        raise dialect.loaded_dbapi.OperationalError(_CANNOT_SIGN_IN, advice) from error
 
 
 def set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
