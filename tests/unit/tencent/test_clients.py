@@ -101,8 +101,10 @@ def test_whatever_else_comes_is_a_failure_that_may_pass(behaviour: Behaviour) ->
 
 
 def test_a_silent_api_is_given_up_after_the_seconds_said() -> None:
-    with Api(hang) as api, pytest.raises(TencentError) as raised:
-        call("scf", "Invoke", {}, seconds=0.1)
+    with Api(hang) as api:
+        with pytest.raises(TencentError) as raised:
+            call("scf", "Invoke", {}, seconds=0.1)
+        assert api.wait_for(1)
     assert raised.value.code == "ClientNetworkError"
     assert len(api.requests) == 1
 

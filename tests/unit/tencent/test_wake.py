@@ -76,6 +76,7 @@ def test_a_wake_that_is_not_taken_costs_one_try_and_nothing_else(
     environment.setattr(wake, "_SECONDS", 0.1)
     with Api(hang) as api:
         wiring._harmless(ScfWake("maquette-dev").wake)("poll")
+        assert api.wait_for(1)
     assert len(api.requests) == 1
 
 
