@@ -189,9 +189,10 @@ class Mariadb(MysqlServer):
 
         建立数据目录。
         """
-        command = [str(_program("mariadb-install-db")), "--no-defaults", f"--datadir={data}"]
+        command = [str(_program("mariadb-install-db")), *_places(data)]
         command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
         command += ["--skip-name-resolve", f"--user={getpass.getuser()}", *self._options]
+        (data.parent / "tmp").mkdir()
         with log.open("ab") as said:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False
@@ -204,7 +205,7 @@ class Mariadb(MysqlServer):
 
         在指定端口启动服务器。
         """
-        command = [str(_program(*_SERVERS)), "--no-defaults", f"--datadir={data}"]
+        command = [str(_program(*_SERVERS)), *_places(data)]
         command += [f"--port={port}", f"--bind-address={_LOOPBACK}", "--skip-name-resolve"]
         # Within the data folder: a socket's whole path may have 107 bytes.
         command += ["--socket=socket", "--pid-file=pid", f"--user={getpass.getuser()}"]
@@ -255,6 +256,12 @@ class Mariadb(MysqlServer):
             process.kill()
             process.wait()
         process.stdin.close()
+
+
+def _places(data: Path) -> list[str]:
+    # A server that starts deletes what looks like temporary tables left behind: in a folder that
+    # others use as well it would take theirs.
+    return ["--no-defaults", f"--datadir={data}", f"--tmpdir={data.parent / 'tmp'}"]
 
 
 def mariadb_lacks() -> str | None:
