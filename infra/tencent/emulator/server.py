@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,8 @@ SECRET_ID, SECRET_KEY = "test-id", "test-key-of-the-emulator"
 APPID = "1250000000"
 REQUEST_BYTES = 10 * 2**20
 """What a signed JSON request may hold in all ("request structure", 1278/46710)."""
+
+_log = logging.getLogger("maquette.emulator")
 
 Watch = Callable[[Caller, Mapping[str, Any]], None]
 """Hears of a call; may raise `ApiError` to have it refused, `Dropped` to have the line cut."""
@@ -113,6 +116,11 @@ class CloudApi:
             return self._done(headers, query, body)
         except (ApiError, Refused) as error:
             return {"Error": {"Code": error.code, "Message": error.message}}
+        except Dropped:
+            raise
+        except Exception as error:
+            _log.exception("the emulated Cloud API fails")
+            return {"Error": {"Code": "InternalError", "Message": repr(error)}}
 
     def _done(self, headers: Mapping[str, str], query: str, body: bytes) -> dict[str, Any]:
         """Check who asks what of whom, and have it done; raises `ApiError` and `Refused`.

@@ -429,6 +429,15 @@ def test_functions_are_listed_a_page_at_a_time(api: CloudApi) -> None:
     assert page["TotalCount"] == 2
 
 
+def test_a_fault_of_the_emulator_s_own_is_told_as_one(api: CloudApi, scf: Scf) -> None:
+    def break_down(*_: Any) -> None:
+        raise ZeroDivisionError("ours")
+
+    api.before = break_down
+    with pytest.raises(TencentError, match=r"InternalError.*ours"):
+        create()
+
+
 def test_a_line_may_be_cut_after_what_was_asked_is_done(api: CloudApi, scf: Scf) -> None:
     def cut(*_: Any) -> None:
         raise Dropped()
