@@ -116,6 +116,9 @@ def _call_of(caller: Caller, given: Mapping[str, Any]) -> Call:
 def _calls_of(request: Mapping[str, Any]) -> set[Call]:
     place = f"qcs::cos:{REGION}:uid/{APPID}:{BUCKET}/"
     found = {Call(f"name/cos:{request['action']}", place + request["key"])}
+    if request["action"] in ("GetObject", "HeadObject"):
+        # Who reads must be able to learn that there is nothing: 404, not 403.
+        found.add(Call("name/cos:GetBucket", place))
     if request["source"]:
         found.add(Call("name/cos:GetObject", place + request["source"]))
     return found
