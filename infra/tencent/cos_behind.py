@@ -52,6 +52,7 @@ def answer_of(behind: Wsgi, request: Taken, *, signed: bool = True) -> Answer:
     把请求转给模拟的 S3。
     """
     path = f"/{request.bucket}/{request.key}" if request.bucket else "/"
+    path = path.replace("%", "%25")  # it decodes what WSGI has decoded already
     query = [pair for pair in request.asked.query if pair[0] not in (*SIGNED, TOKEN)]
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.asked.method,

@@ -179,7 +179,7 @@ class CosBucket:
             found += keys
             if len(found) >= limit or not goes_on(page):
                 return tuple(found)
-            marker = page.get("NextMarker") or keys[-1]
+            marker = keys[-1] if keys else member(page, "NextMarker")
 
     def clear_uploads(self, before: int, *, limit: int = MOST_KEYS) -> int:
         """Abort multipart uploads begun before a time (ms); a request a thousand, and one each.
@@ -190,15 +190,15 @@ class CosBucket:
         while count < limit:
             page = self._ask("list_multipart_uploads", MaxUploads=MOST_KEYS, **place)
             for upload in page.get("Upload", ()):
-                if count < limit and _milliseconds(upload["Initiated"]) < before:
-                    named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
-                    self._ask("abort_multipart_upload", **named)
+                if count < limit and _milliseconds(member(upload, "Initiated")) < before:
+                    key, begun = member(upload, "Key"), member(upload, "UploadId")
+                    self._ask("abort_multipart_upload", Key=key, UploadId=begun)
                     count += 1
             if not goes_on(page):
                 break
             place = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
+                "KeyMarker": member(page, "NextKeyMarker"),
+                "UploadIdMarker": page.get("NextUploadIdMarker") or "",
             }
         return count
 

@@ -15,7 +15,7 @@ from urllib3.util import connection
 from infra.tencent.cos_emulator import APPID, KEYS, CosEmulator, keys_of
 from infra.tencent.cos_gate import Created
 from infra.tencent.cos_signature import Asked, Secret, check
-from shared import skew
+from shared import config, skew, wiring
 from shared.buckets import cos as cos_bucket
 from shared.buckets.base import BucketUnavailable
 from shared.buckets.cos import CosBucket
@@ -376,6 +376,43 @@ def test_a_page_that_is_short_and_not_the_last_is_followed(
         assert bucket.keys("a/") == ("a/1", "a/2", "a/3")
         between.fault(refuse(200, page % marker), lambda _: True)
         assert bucket.keys("a/", limit=2) == ("a/1", "a/2")
+
+
+def test_others_keys_are_listed_as_they_are_whatever_their_characters(
+    bucket: CosBucket, name: str
+) -> None:
+    odd = [
+        "a/b c+d.glb",
+        "a/%20 &amp;<x>.glb",
+        "a/'\"\\{http://x}.glb",
+        "a/__import__('os')",
+        "a/椅子",
+    ]
+    client = cos_clients.client(name, seconds=5.0)
+    for key in odd:
+        client.put_object(name, key.encode(), key)
+    for key in odd:
+        assert client.get_object(name, key)["Body"].get_raw_stream().read() == key.encode()
+        assert httpx.get(client.get_presigned_url(name, key, "GET")).content == key.encode()
+    assert bucket.keys("a/") == tuple(sorted(odd))
+    assert bucket.keys("a/", limit=2) == tuple(sorted(odd))[:2]
+
+
+def test_a_bucket_of_cos_is_wired_with_its_settings(name: str, between: Between) -> None:
+    settings = config.load(
+        {
+            "MAQUETTE_STORE_URL": "sqlite://",
+            "MAQUETTE_BUCKET_URL": f"cos://{name}",
+            "MAQUETTE_LINK_SECRET": "s" * 32,
+            "MAQUETTE_WEBHOOK_SECRETS": "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+            "MAQUETTE_COS_ENCRYPTION": "cos/kms",
+            "MAQUETTE_COS_ACL": "public-read",
+        }
+    )
+    cos_clients.client(name, seconds=5.0).put_bucket_acl(name, ACL="public-read")
+    wiring.BUCKETS["cos"](settings, wiring.Outside()).check()
+    (probe,) = [one for one in between.requests if ENCRYPTION in one.headers]
+    assert probe.headers[ENCRYPTION] == "cos/kms"
 
 
 def test_the_clock_of_cos_is_compared_with_ours(bucket: CosBucket) -> None:
