@@ -23,7 +23,7 @@ from infra.local.prove.tally import Tally
 READS = frozenset(
     {"get", "query", "first", "head", "check", "find"}
     | {"GetItem", "BatchGetItem", "Query", "HeadObject", "GetObject", "ListMultipartUploads"}
-    | {"GetBucket", "GetBucketACL", "SELECT", "SET", "ROLLBACK"}
+    | {"GetBucket", "GetBucketACL", "BEGIN", "SELECT", "SET", "ROLLBACK"}
 )
 """Calls that change nothing: dying after one is dying before the next."""
 SERVICES = frozenset({"dynamodb", "s3", "sql", "cos"})
