@@ -9,13 +9,17 @@ import base64
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from functions.api.handler import handler
 from functions.api.scf_events import FunctionUrl
 from shared.limits import SCF_EVENT, Door
 from tests.functions.gateway import BOUNDARY, Context, form_body
+from tests.functions.gateway import event as aws_event
 from tests.functions.house import House
 from tests.functions.pictures import picture
 
@@ -243,3 +247,52 @@ def test_what_an_event_of_scf_has_room_for_is_told(
     assert told["platform"] == "scf"
     assert told["body_bytes"] == SCF_EVENT.bytes[Door.FORM] < 4_500_000
     assert told["json_bytes"] == SCF_EVENT.bytes[Door.JSON] < 6_000_000
+
+
+parts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+asked = st.fixed_dictionaries(
+    {
+        "method": st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PATCH"]),
+        "path": st.sampled_from(["/health", "/info", "/api/v1/jobs", "/api/v1/models"])
+        | st.builds("/api/v1/jobs/{}".format, parts)
+        | st.builds("/{}".format, parts),
+        "query": st.dictionaries(st.sampled_from(["limit", "status", "order", "after"]), parts),
+        "headers": st.dictionaries(
+            st.sampled_from(["accept", "content-type", "prefer", "idempotency-key", "origin"]),
+            st.sampled_from(
+                ["*/*", "application/json", "wait=1", "text/html", "https://a.example"]
+            ),
+        ),
+        "body": st.none()
+        | parts
+        | st.sampled_from(["{}", '{"prompt": ""}', "[1]", '{"prompt": 1}']),
+    }
+)
+
+
+@given(asked)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whoever_brings_a_request_it_is_answered_the_same(
+    house: House, asked: dict[str, Any]
+) -> None:
+    """On SCF as on AWS; nothing that is asked here makes a job."""
+    headers = {**asked["headers"], "x-request-id": "the-same"}
+    body = asked["body"]
+    aws = aws_event(
+        asked["method"],
+        asked["path"],
+        query=urlencode(asked["query"]),
+        headers=headers,
+        body=None if body is None else body.encode(),
+    )
+    wanted = handler(aws, Context())
+    if not wanted.get("body"):
+        wanted["headers"].pop("content-type", None)  # Mangum's own, where there is nothing
+    for text in (FUNCTION_URL, OLD_GATEWAY):
+        scf = json.loads(text)
+        scf |= {"httpMethod": asked["method"], "path": asked["path"]}
+        scf |= {"queryString": asked["query"], "headers": headers, "body": body or ""}
+        answer = handler(json.loads(json.dumps(scf)), Context())
+        assert answer["statusCode"] == wanted["statusCode"]
+        assert answer["body"] == wanted.get("body", "")
+        assert answer["headers"].items() >= wanted["headers"].items()

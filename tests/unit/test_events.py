@@ -143,6 +143,13 @@ COS_OBJECT = """
   ]
 }
 """
+INVOKED = """
+{"maquette": "wake"}
+"""
+INVOKED_FOR_HELP = """
+{"maquette": "help", "providers": ["tripo"]}
+"""
+"""What one function invokes another with, asynchronously: on SCF as on Lambda the JSON itself."""
 
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -329,6 +336,13 @@ def test_a_record_without_a_key_is_passed_over() -> None:
     broken: list[Any] = [{}, {"s3": None}, {"s3": {"object": {"key": 7}}}, record(""), None, "x"]
     assert parse({"Records": [*broken, record("a.glb")]}) == ObjectsCreated(("a.glb",))
     assert parse({"Records": broken}) == ObjectsCreated(())
+
+
+def test_an_asynchronous_invocation_is_what_was_sent() -> None:
+    assert parse(json.loads(INVOKED)) == Wake()
+    assert parse(json.loads(INVOKED_FOR_HELP)) == Help(("tripo",))
+    assert json.loads(INVOKED) == dict(WAKE)
+    assert json.loads(INVOKED_FOR_HELP) == help_event("tripo")
 
 
 def test_a_wake_up_is_a_wake_up_also_on_the_wire() -> None:
