@@ -148,15 +148,13 @@ def connect(url: str, *, patient: bool = False) -> sa.Engine:
         engine = sa.create_engine(
             mysql.driver_url(parsed),
             hide_parameters=True,
-            pool_pre_ping=True,
             pool_recycle=mysql.IDLE_SECONDS // 2,
             pool_reset_on_return=None,  # nothing is open then: see `session`
             **_POOL,
             paramstyle="format",  # by their places: statements are kept as text, see `statements`
             connect_args=mysql.arguments(parsed, patient=patient),
         )
-        sa.event.listen(engine, "do_connect", mysql.sign_in)
-        sa.event.listen(engine, "connect", mysql.set_up)
+        mysql.listen(engine)
         return engine
     if parsed.drivername != "sqlite":
         raise sa.exc.ArgumentError(f"{parsed.drivername} is neither sqlite nor mysql")

@@ -6,6 +6,7 @@ MySQL 与 TDSQL 的连接设置。
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ SECONDS: Mapping[str, float] = {"connect_timeout": 3, "read_timeout": 3.5, "writ
 long than an answer, and an answer less long than half of what a caller waits for his: a connection
 that was silent is tried anew once."""
 
+_FRESH_SECONDS = 1.0  # so long after its last use a connection is not asked whether it is there
 _PATIENCE = 900.0  # the longest that a function may run
 IDLE_SECONDS = 60
 """What the server gives a connection that says nothing: whoever vanishes within a transaction, its
@@ -104,11 +106,42 @@ def sign_in(dialect: Any, _entry: Any, places: Sequence[Any], names: Mapping[str
         raise dialect.loaded_dbapi.OperationalError(_CANNOT_SIGN_IN, advice) from error
 
 
-def set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
+def listen(engine: sa.Engine) -> None:
+    """Set up the engine's connections, and try those that were idle before they are used again.
+
+    设置连接，并在使用前检查空闲过的连接。
+    """
+    sa.event.listen(engine, "do_connect", sign_in)
+    sa.event.listen(engine, "connect", _set_up)
+    sa.event.listen(engine, "checkin", _note_use)
+    sa.event.listen(engine, "checkout", _try_if_idle)
+
+
+def _note_use(_connection: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = time.monotonic()
+
+
+def _try_if_idle(connection: Any, entry: ConnectionPoolEntry, _lent: Any) -> None:
+    """Raise `InvalidatePoolError`, on which a new one is made, for a connection that is gone.
+
+    SQLAlchemy's own way asks each time: another round trip for all that is said.
+
+    检查空闲过的连接。
+    """
+    if time.monotonic() - entry.info.get("used", 0.0) < _FRESH_SECONDS:
+        return
+    try:
+        connection.ping(reconnect=False)
+    except connection.Error as error:
+        raise sa.exc.InvalidatePoolError from error
+
+
+def _set_up(connection: Any, entry: ConnectionPoolEntry) -> None:
     """Make a new connection ours; what the server takes at once is kept with it.
 
     设置新建的连接。
     """
+    entry.info["used"] = time.monotonic()
     with connection.cursor() as cursor:
         for setting in SETTINGS:
             cursor.execute(setting)

@@ -320,8 +320,9 @@ def test_a_silent_server_is_told_before_a_caller_has_given_up() -> None:
 
 
 def test_a_connection_that_the_server_has_dropped_is_made_anew(
-    store: SqlStore, mysql: MysqlServer, mysql_url: str
+    store: SqlStore, mysql: MysqlServer, mysql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(settings, "_FRESH_SECONDS", 0.0)  # as if it had been idle
     store.put(JOBS, Record("k", {}))
     name = sa.make_url(mysql_url).database
     listed = mysql.run(f"SELECT id FROM information_schema.processlist WHERE db = '{name}'")
