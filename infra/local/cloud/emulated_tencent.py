@@ -60,7 +60,7 @@ _THE_CLOUDS = frozenset(
     )
 )
 """Settings that say where on the cloud things are: the state folder does not know."""
-_WARM = ("poll", "postprocess", "callback")
+_WARM = ("api", "poll", "postprocess", "callback")
 
 
 class TencentMachine:
@@ -161,11 +161,16 @@ class TencentMachine:
         启动各部件并部署函数。
         """
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        log = opened.enter_context(self._log.open("w", encoding="utf-8", buffering=1))
+        self._log.unlink(missing_ok=True)
+        log = opened.enter_context(self._log.open("a", encoding="utf-8", buffering=1))
         opened.callback(self.gateway.close)
         keys = self._roles.keys | {SECRET_ID: Secret(SECRET_KEY)}
-        bucket = opened.enter_context(CosEmulator(self._created, keys=keys, log=self._log))
-        database = opened.enter_context(Mariadb())
+        bucket, database = CosEmulator(self._created, keys=keys, log=self._log), Mariadb()
+        opened.callback(bucket.close)
+        opened.callback(database.close)
+        with ThreadPoolExecutor(2, "start") as starting:
+            for started in [starting.submit(part.start) for part in (bucket, database)]:
+                started.result()
         api = opened.enter_context(CloudApi({"scf": self.scf, "ssm": Ssm()}))
         for name, secret in self._roles.keys.items():
             api.keys[name] = Key(secret.key, secret.token)
@@ -197,7 +202,7 @@ class Roles:
     """
 
     def __init__(self) -> None:
-        names = ("api", "migrate", *_WARM)
+        names = ("migrate", *_WARM)
         self._names = {f"{stack.NAME}-{name}": [f"{name}-1", f"{name}-2"] for name in names}
         self.keys = {
             name: Secret(f"key-of-{name}", f"token-of-{name}")

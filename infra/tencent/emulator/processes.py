@@ -16,6 +16,9 @@ from typing import IO
 
 from infra.tencent.emulator.installing import Installed
 
+_LAST_WORDS_SECONDS = 2.0
+"""How long what it wrote last is waited for."""
+
 
 class Process:
     """A process group whose output goes, line by line, to `log`; its end is nobody else's.
@@ -47,7 +50,10 @@ class Process:
             # Ctrl-C is for us, and a group of its own lets us end what it runs as well.
             start_new_session=True,
         )
-        threading.Thread(target=self._read, name=f"log-{installed.name}", daemon=True).start()
+        self._reader = threading.Thread(
+            target=self._read, name=f"log-{installed.name}", daemon=True
+        )
+        self._reader.start()
 
     @property
     def alive(self) -> bool:
@@ -75,6 +81,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
+        self._reader.join(_LAST_WORDS_SECONDS)
         if self.popen.stdin is not None:
             with contextlib.suppress(OSError):
                 self.popen.stdin.close()
