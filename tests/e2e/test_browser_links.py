@@ -1,4 +1,4 @@
-"""Pages in Chromium use the API and its files, on this machine and on the emulated AWS.
+"""Pages in Chromium use the API and its files, on this machine, on the emulated AWS and in COS.
 
 在浏览器中测试：网页上传图片、创建任务、跨域读取成果。
 """
@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from infra.local.standins.tripo import Standin
+from infra.tencent import manage
+from infra.tencent.cos_emulator import APPID, CosEmulator
+from shared.buckets.cos import CosBucket
 from tests.browser import chromium, script
 from tests.functions.pictures import picture
 from tests.local import Command, environment, until
@@ -165,6 +169,36 @@ def test_a_page_uploads_a_photo_and_any_page_shows_what_was_made_of_it(
     size = [above - below for below, above in zip(low, high, strict=True)]
     assert viewed["size"] == pytest.approx(size, rel=1e-3)
     assert page.evaluate(REFUSED, job["urls"]["self"]) == "TypeError", "not the stranger's job"
+
+
+SENT = """async ({url, headers, data}) => {
+    const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+    try {
+        return (await fetch(url, {method: "PUT", headers, body: bytes})).status;
+    } catch (error) { return error.name; }
+}"""
+
+
+def test_a_page_puts_a_photo_into_cos_by_a_link_and_any_page_shows_it(
+    browser: Browser, site: int, cos: CosEmulator
+) -> None:
+    name = f"pages-{uuid4().hex}-{APPID}"
+    bucket, key = CosBucket(name), "uploads/01J/file.png"
+    rules = manage.Bucket(name)
+    rules.ask("create_bucket")
+    put = bucket.presign_put(key, seconds=60, media_type="image/png", size=len(PHOTO))
+    given = {"url": put.url, "headers": dict(put.headers), "data": base64.b64encode(PHOTO).decode()}
+    page = Bundle("", site, STRANGER).page(browser, STRANGER)
+    assert page.evaluate(SENT, given) == "TypeError", "before the bucket has its rule"
+    manage.set_up(rules, "private", "AES256", plan=False, say=str)
+    assert page.evaluate(SENT, given) == 200
+    longer = {**given, "data": base64.b64encode(PHOTO + b"x").decode()}
+    assert page.evaluate(SENT, longer) == 403
+    link = bucket.presign_get(key, seconds=60, filename="椅子.png")
+    assert page.evaluate(SHOWN, link)[:2] == [320, 240]
+    part = page.evaluate(FETCHED, {"url": link, "range": "bytes=4-19"})
+    assert (part["status"], base64.b64decode(part["data"])) == (206, PHOTO[4:20])
+    assert part["shown"] == ["image/png", f"bytes 4-19/{len(PHOTO)}"]
 
 
 def made(page: Page, api: str) -> dict[str, Any]:
