@@ -17,8 +17,8 @@ from shared.tencent.clients import TencentError, call
 
 UNDER_WAY = frozenset({"Creating", "Updating", "Publishing", "Deleting"})
 """States that end by themselves (583/115197)."""
-GONE = ("ResourceNotFound.Function", "ResourceNotFound.FunctionName")
-"""What GetFunction says of a function that is not there."""
+GONE = "ResourceNotFound"
+"""What GetFunction says of a function, or of a namespace, that is not there."""
 
 _READ_SECONDS = 15.0
 _WRITE_SECONDS = 120.0
@@ -87,7 +87,7 @@ class Cloud:
         try:
             return self.read("GetFunction", FunctionName=name, Namespace=self.namespace)
         except TencentError as error:
-            if error.code in GONE:
+            if error.is_a(GONE):
                 return None
             raise
 
@@ -124,7 +124,7 @@ class Cloud:
         try:
             listed = self.read("ListLayerVersions", LayerName=name).get("LayerVersions")
         except TencentError as error:
-            if error.is_a("ResourceNotFound"):
+            if error.is_a(GONE):
                 return []
             raise
         return list(listed or [])

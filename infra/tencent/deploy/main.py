@@ -112,7 +112,9 @@ def _deploy(options: argparse.Namespace, service: Service, cloud: Cloud) -> int:
     if not options.yes and not options.plan and not sys.stdin.isatty():
         raise DeployError("nobody is there to agree to the changes; say --yes (or --plan)")
     packages = find(_built(options, service), service)
-    state, steps = run.planned(service, packages, cloud)
+    state, steps = run.planned(service, packages, cloud, renew=options.renew_store_urls)
+    if not any(one.vpc for one in service.functions.values()):
+        _say("no network is named (TENCENT_VPC_ID): the database needs a public address")
     _say(f"region {service.region}, functions maquette-{service.stage}-*: {len(steps)} steps")
     if options.plan:
         for step in steps:
@@ -310,6 +312,11 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="UIN",
         help="who makes the secrets (default: whoever calls this)",
+    )
+    made["deploy"].add_argument(
+        "--renew-store-urls",
+        action="store_true",
+        help="put the databases' URLs of the environment into the secrets that have others",
     )
     made["deploy"].add_argument("--built", metavar="FOLDER", help="deploy the packages there")
     made["deploy"].add_argument(

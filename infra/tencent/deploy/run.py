@@ -22,13 +22,16 @@ Say = Callable[[str], None]
 _STAYS = "what was done before stays done, and the same command goes on from here"
 
 
-def planned(service: Service, packages: Packages, cloud: Cloud) -> tuple[State, list[Step]]:
+def planned(
+    service: Service, packages: Packages, cloud: Cloud, *, renew: bool = False
+) -> tuple[State, list[Step]]:
     """What stands in the account, and what is to be done; nothing is changed. Raises `DeployError`,
-    also where something is missing that only people can give.
+    also where something is missing that only people can give. With `renew` the databases' URLs are
+    those of this process's environment, whatever the secrets have.
 
     查看现状并生成步骤。
     """
-    state = look(service, cloud)
+    state = look(service, cloud, renew=renew)
     secrets.check(state.secrets)
     return state, plan(service, packages, state)
 

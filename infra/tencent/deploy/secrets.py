@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from infra.keys import MADE, PROVIDERS
 from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.service import MIGRATE, Function, Service
+from shared.config import checked_url
 from shared.secret_values import by_variable
 from shared.tencent.clients import TencentError
 from shared.tencent.secrets import CURRENT, SCHEME
@@ -28,6 +29,7 @@ GIVEN = {False: STORE_URL, True: "MAQUETTE_MIGRATE_STORE_URL"}
 """Where the deployer's environment has a database's URL; the second is that of `migrate`."""
 
 _MISSING = "ResourceNotFound"
+_FORM = "mysql://USER:PASSWORD@HOST:3306/DATABASE"
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class Secret:
         return tuple(name for name in self.needed if name not in (self.held or {}))
 
 
-def look(service: Service, cloud: Cloud) -> list[Secret]:
-    """The secrets that a service's functions read, as they stand.
+def look(service: Service, cloud: Cloud, *, renew: bool = False) -> list[Secret]:
+    """The secrets that a service's functions read, as they stand. With `renew` a database's URL
+    that this environment gives counts as one that is missing.
 
     查看现有密钥。
     """
@@ -61,7 +64,8 @@ def look(service: Service, cloud: Cloud) -> list[Secret]:
         url = urlsplit(function.environment.get(SECRETS_URL, ""))
         if url.scheme == SCHEME:
             users.setdefault(url.path.lstrip("/"), []).append(function)
-    return [_secret(name, functions, cloud) for name, functions in users.items()]
+    found = [_secret(name, functions, cloud) for name, functions in users.items()]
+    return [_renewed(one) for one in found] if renew else found
 
 
 def check(wanted: list[Secret], environ: Mapping[str, str] = os.environ) -> None:
@@ -74,9 +78,11 @@ def check(wanted: list[Secret], environ: Mapping[str, str] = os.environ) -> None
             who = "whose user may change tables" if secret.for_migrate else "of the functions' user"
             raise DeployError(
                 f"the secret {secret.name} has no {STORE_URL}, the database's URL {who}: put "
-                f"mysql://USER:PASSWORD@HOST:3306/DATABASE into {GIVEN[secret.for_migrate]} of "
-                "this command's environment; it is kept in the secret from then on"
+                f"{_FORM} into {GIVEN[secret.for_migrate]} of this command's environment; it is "
+                "kept in the secret from then on"
             )
+        if STORE_URL in secret.missing and not _is_database(environ[GIVEN[secret.for_migrate]]):
+            raise DeployError(f"{GIVEN[secret.for_migrate]} is not of the form {_FORM}")
 
 
 def complete(secret: Secret, cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
@@ -114,6 +120,23 @@ def without_provider(secrets: list[Secret], service: Service) -> str:
         if not secret.for_migrate and not set(PROVIDERS) & {*(secret.held or {}), *said}:
             return secret.name
     return ""
+
+
+def _renewed(secret: Secret, environ: Mapping[str, str] = os.environ) -> Secret:
+    """The secret without its database's URL, where the environment has another one."""
+    held = dict(secret.held or {})
+    if environ.get(GIVEN[secret.for_migrate], held.get(STORE_URL)) == held.get(STORE_URL):
+        return secret
+    held.pop(STORE_URL, None)
+    return replace(secret, held=None if secret.held is None else held)
+
+
+def _is_database(url: str) -> bool:
+    """Whether it is written as a MySQL database's URL; whether that is there is not asked."""
+    try:
+        return checked_url("store_url", url).startswith("mysql:")
+    except ValueError:
+        return False
 
 
 def _secret(name: str, functions: list[Function], cloud: Cloud) -> Secret:

@@ -63,8 +63,9 @@ class State:
     url: str = ""
 
 
-def look(service: Service, cloud: Cloud) -> State:
+def look(service: Service, cloud: Cloud, *, renew: bool = False) -> State:
     """See what there is, once nothing is under way any more; raises `TencentError`, `DeployError`.
+    `renew` is as `secrets.look` has it.
 
     查看现状。
     """
@@ -80,7 +81,9 @@ def look(service: Service, cloud: Cloud) -> State:
         for one in found.triggers
         if one.url and service.functions[key].serves
     ]
-    return State(functions, layers, secrets.look(service, cloud), urls[0] if urls else "")
+    return State(
+        functions, layers, secrets.look(service, cloud, renew=renew), urls[0] if urls else ""
+    )
 
 
 def version_of(versions: tuple[Version, ...], zipped: str) -> int | None:

@@ -345,6 +345,39 @@ def test_a_database_that_nobody_named_is_asked_for_before_anything_is_done(
     assert account.writes == []
 
 
+def test_a_database_s_url_is_renewed_where_that_is_said(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = service()
+    zips = packages(tmp_path, of)
+    account.deploy(of, zips)
+    before = account.secret()
+    monkeypatch.setenv("MAQUETTE_STORE_URL", "mysql://app:new@db/maquette")
+    monkeypatch.delenv("MAQUETTE_MIGRATE_STORE_URL")
+    state, steps = run.planned(of, zips, account.cloud, renew=True)
+    assert [step.words for step in steps if step.verb == "secret"] == [
+        "secret maquette-dev: make MAQUETTE_STORE_URL"
+    ]
+    run.deploy(of, zips, state, steps, account.cloud, account.shelf, say=account.said.append)
+    assert account.secret() == {**before, "MAQUETTE_STORE_URL": "mysql://app:new@db/maquette"}
+    assert run.planned(of, zips, account.cloud, renew=True)[1][0].verb == "migrate"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["db/maquette", "postgres://u:secret@h/d", "mysql://h/d", "mysql://u:secret@h", "x://[::"],
+)
+def test_what_is_no_database_s_url_is_kept_out_of_the_secret(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("MAQUETTE_STORE_URL", url)
+    of = service()
+    with pytest.raises(DeployError, match="MAQUETTE_STORE_URL is not of the form") as error:
+        account.deploy(of, packages(tmp_path, of))
+    assert "secret@" not in str(error.value)
+    assert account.writes == []
+
+
 def test_a_secret_that_is_no_object_is_not_written_over(account: Account, tmp_path: Path) -> None:
     account.ssm.answer("CreateSecret", {"SecretName": "maquette-dev", "SecretString": "hello"})
     of = service()
