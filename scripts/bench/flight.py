@@ -23,7 +23,6 @@ from scripts.bench.harness import (
     Receiver,
     Subject,
     TaskSeen,
-    commits,
     figures_of,
     load,
     percentile,
@@ -104,7 +103,7 @@ async def fly(subject: Subject, options: argparse.Namespace) -> Flight:
         past = [f"past-{number}" for number in range(options.past)]
         await _submit(subject.url, past, hooks, options.past / PAST_A_SECOND)
         await hooks.until(past, patience)
-        before, written = subject.child.ask(), commits(subject.database)
+        before, written = subject.child.ask(), subject.commits()
         watch = Watch(subject.provider)
         watching = asyncio.create_task(watch.run())
         names = [f"job-{number}" for number in range(options.jobs)]
@@ -142,7 +141,7 @@ async def fly(subject: Subject, options: argparse.Namespace) -> Flight:
         lag_most=max(lags),
         lag_parts={part: (percentile(of, 0.5), percentile(of, 0.99)) for part, of in parts.items()},
         cpu=(after["all"] - before["all"]) / seconds,
-        commits=(commits(subject.database) - written) / len(names),
+        commits=(subject.commits() - written) / len(names),
     )
 
 

@@ -16,14 +16,16 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from infra.paths import ROOT
+from infra.tencent.mariadb import Mariadb, MysqlServer
 from scripts.bench.raw_http import Client, answer, serving
 
 START_SECONDS = 60.0
@@ -109,7 +111,8 @@ def stub(*flags: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: where it answers, its process and database, and its provider's address.
+    """What is measured: where it answers, its process, how its commits are counted, and its
+    provider's address.
 
     被测量的服务。
     """
@@ -117,38 +120,51 @@ class Subject:
     name: str
     url: str
     child: Child
-    database: Path
+    commits: Callable[[], int]
     provider: str
 
 
+Running = tuple[str, Child, Callable[[], int]]
+"""Where something answers, its process, and how its commits are counted."""
+
+
 @contextmanager
-def served(provider: str, settings: Mapping[str, str]) -> Iterator[tuple[str, Child, Path]]:
-    """`serve` on a state folder of its own, with this provider in Tripo's place: its address, its
-    process, its database's file.
+def served(
+    provider: str, settings: Mapping[str, str], database: str = "sqlite"
+) -> Iterator[Running]:
+    """`serve` on a state folder of its own, with this provider in Tripo's place, on SQLite or on a
+    MariaDB of its own (`mariadb`).
 
     启动服务进程。
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         home, port = Path(folder), free_port()
+        counted, store = partial(commits, home / "maquette.db"), dict[str, str]()
+        if database == "mariadb":
+            server = stack.enter_context(Mariadb(folder=home, durable=True))
+            server.create("bench")
+            counted = partial(syncs, server)
+            store = {"MAQUETTE_STORE_URL": server.url("bench")}
         environ = {
             **{name: value for name, value in os.environ.items() if "MAQUETTE" not in name},
             "MAQUETTE_HOME": folder,
             "TRIPO_API_KEY": "tsk_bench",
             "TRIPO_BASE_URL": provider,
             "QWEN_IMAGE_BASE_URL": "off",
+            **store,
             **settings,
         }
         command = [sys.executable, "-m", "scripts.bench.served", "--port", str(port)]
         child = Child(command, environ, home / "log")
         try:
             wait_for(port, child)
-            yield f"http://127.0.0.1:{port}", child, home / "maquette.db"
+            yield f"http://127.0.0.1:{port}", child, counted
         finally:
             child.stop()
 
 
 @contextmanager
-def peer(provider: str) -> Iterator[tuple[str, Child, Path]]:
+def peer(provider: str) -> Iterator[Running]:
     """The same lifecycle on DBOS, in an environment of its own: as `served`.
 
     启动对照服务。
@@ -161,7 +177,7 @@ def peer(provider: str) -> Iterator[tuple[str, Child, Path]]:
         child = Child(command, os.environ, Path(folder) / "log")
         try:
             wait_for(port, child)
-            yield f"http://127.0.0.1:{port}", child, Path(folder) / "dbos.db"
+            yield f"http://127.0.0.1:{port}", child, partial(commits, Path(folder) / "dbos.db")
         finally:
             child.stop()
 
@@ -221,6 +237,16 @@ def commits(database: Path) -> int:
     if shared.exists():
         return int(struct.unpack_from("=I", shared.read_bytes(), 8)[0])
     return int(struct.unpack_from(">I", database.read_bytes(), 24)[0])
+
+
+def syncs(server: MysqlServer) -> int:
+    """How often a MySQL server has brought what was written to its disk so far: once for a commit,
+    or for several that come together.
+
+    数据库至今写盘的次数。
+    """
+    ((_, counted),) = server.run("SHOW GLOBAL STATUS LIKE 'Innodb_data_fsyncs'")
+    return int(counted)
 
 
 class Receiver:

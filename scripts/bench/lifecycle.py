@@ -1,6 +1,7 @@
 """What a job costs from its submit to its webhook: `python -m scripts.bench.lifecycle`.
 
-The real `serve` in a process of its own (SQLite and a folder) is given jobs by HTTP; a stub of
+The real `serve` in a process of its own (SQLite, or with `--on mariadb` a MariaDB server, and a
+folder) is given jobs by HTTP; a stub of
 Tripo, in another one, is done at the third look and gives a model of a kilobyte; the webhook's
 receiver is here. Processor time is that of the serving process alone, by function.
 
@@ -22,7 +23,6 @@ from dataclasses import asdict, dataclass
 from scripts.bench.harness import (
     Receiver,
     Subject,
-    commits,
     figures_of,
     load,
     peer,
@@ -115,7 +115,7 @@ async def _counted(subject: Subject) -> Counter[str]:
     counted: Counter[str] = Counter(subject.child.ask())
     provider = await figures_of(subject.provider)
     counted.update({call: provider.get(call, 0.0) for call in _CALLS})
-    counted.update({"stub": provider["cpu"], "commits": commits(subject.database)})
+    counted.update({"stub": provider["cpu"], "commits": subject.commits()})
     return counted
 
 
@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = _options(argv)
     if chosen.submits:
         with ExitStack() as stack:
-            subject = _serving(stack, "off")
+            subject = _serving(stack, "off", chosen.on)
             waits = asyncio.run(measure_submits(subject.url, chosen))
         figures = {"machine": load(), **asdict(waits)}
         print(json.dumps(figures, indent=2) if chosen.json else _told_waits(waits))
@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
     costs: list[Cost] = []
     for preview in chosen.preview or ("off", "on"):
         with ExitStack() as stack:
-            subjects = [_serving(stack, preview)]
+            subjects = [_serving(stack, preview, chosen.on)]
             jobs = chosen.jobs if preview == "off" else max(ROUNDS, chosen.jobs // 10)
             if chosen.peer and preview == "off":
                 provider = stack.enter_context(stub("--looks", str(LOOKS)))
@@ -229,10 +229,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _serving(stack: ExitStack, preview: str) -> Subject:
+def _serving(stack: ExitStack, preview: str, database: str) -> Subject:
     provider = stack.enter_context(stub("--looks", str(LOOKS)))
     settings = {**SETTINGS, "MAQUETTE_PREVIEW": preview}
-    found = stack.enter_context(served(provider, settings))
+    found = stack.enter_context(served(provider, settings, database))
     return Subject(f"preview-{preview}", *found, provider)
 
 
@@ -286,6 +286,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=600, help="a tenth of it with the preview")
     parser.add_argument("--warm", type=int, default=WARM, help=f"jobs done before ({WARM})")
     parser.add_argument("--preview", action="append", choices=("on", "off"), help="default: both")
+    parser.add_argument("--on", choices=("sqlite", "mariadb"), default="sqlite")
     parser.add_argument("--peer", choices=("dbos",), help="the same lifecycle on it, beside")
     parser.add_argument(
         "--submits", type=int, nargs="?", const=1000, help="instead: how long so many (1000) wait"

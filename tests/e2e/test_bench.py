@@ -6,13 +6,17 @@ import json
 
 import pytest
 
+from infra.tencent.mariadb import mariadb_lacks
 from scripts.bench import lifecycle
 
 
+@pytest.mark.parametrize("database", ["sqlite", "mariadb"])
 def test_the_lifecycle_s_measurement_counts_each_job_s_requests_and_work(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], database: str
 ) -> None:
-    arguments = ["--jobs", "2", "--warm", "0", "--preview", "off", "--json"]
+    if database == "mariadb" and (lacks := mariadb_lacks()):
+        pytest.skip(lacks)
+    arguments = ["--jobs", "2", "--warm", "0", "--preview", "off", "--json", "--on", database]
 
     assert lifecycle.main(arguments) == 0
 
