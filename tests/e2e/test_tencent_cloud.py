@@ -22,10 +22,12 @@ from standardwebhooks import Webhook
 
 from infra.local.cloud import ahead
 from infra.local.standins.tripo import Standin
+from infra.paths import ROOT
 from infra.tencent.cos_emulator import BUCKET, KEYS, REGION
 from shared.limits import SCF_BODY_BYTES
 from shared.tencent import cos
 from shared.tencent.credentials import Credentials
+from tests import cls
 from tests.functions.pictures import picture
 from tests.local import Command, environment, processes, until
 from tests.receivers import Receiver
@@ -125,7 +127,26 @@ def test_jobs_go_from_http_to_verified_webhooks_through_processes_of_their_own(
     workers = served.instances()
     assert all(workers.values()), workers
     assert sum(map(len, workers.values())) == len(set().union(*workers.values()))
+    _queries_find_the_jobs_in_the_functions_own_lines(served, asked[0]["id"])
     _an_object_wakes_postprocess(served, places[0], monkeypatch)
+
+
+def _queries_find_the_jobs_in_the_functions_own_lines(served: Served, job: str) -> None:
+    """What is ready for CLS, asked of what SCF would have delivered to it."""
+    queries = json.loads((ROOT / "infra/tencent/cls/queries.json").read_text("utf-8"))
+    known = {one["name"]: one["query"] for one in queries}
+
+    def rows(name: str) -> list[dict[str, Any]]:
+        said = [line.partition("] ")[2] for line in served.log().splitlines()]
+        query = known[name].replace("{stage}", "local").replace("{job_id}", job)
+        return cls.run(query, map(cls.delivered, said))
+
+    # The sender's own line, and what an invocation has measured, come after the webhook.
+    everybody = {f"maquette-local-{name}" for name in FUNCTIONS}
+    until(lambda: {row["function_name"] for row in rows("job")} == everybody)
+    until(lambda: sum(row["jobs"] for row in rows("job-seconds")) == 2)
+    assert {row["kind"] for row in rows("job-seconds")} == {"text-to-3d", "image-to-3d"}
+    assert rows("jobs-failed") == rows("provider-account") == []
 
 
 def _an_object_wakes_postprocess(
