@@ -143,8 +143,8 @@ def _queries_find_the_jobs_in_the_functions_own_lines(served: Served, job: str) 
 
     # The sender's own line, and what an invocation has measured, come after the webhook.
     everybody = {f"maquette-local-{name}" for name in FUNCTIONS}
-    until(lambda: {row["function_name"] for row in rows("job")} == everybody)
-    until(lambda: sum(row["jobs"] for row in rows("job-seconds")) == 2)
+    until(lambda: {row["function_name"] for row in rows("job")} == everybody, PATIENCE)
+    until(lambda: sum(row["jobs"] for row in rows("job-seconds")) == 2, PATIENCE)
     assert {row["kind"] for row in rows("job-seconds")} == {"text-to-3d", "image-to-3d"}
     assert rows("jobs-failed") == rows("provider-account") == []
 
