@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.aws import package
-from infra.tencent import service
+from infra.tencent import manage, service
 from infra.tencent.build import entries
 from infra.tencent.deploy import run
 from infra.tencent.deploy.cloud import Cloud
@@ -31,7 +31,7 @@ from infra.tencent.deploy.plan import plan
 from infra.tencent.deploy.shelf import CosShelf
 from infra.tencent.deploy.state import State
 from infra.tencent.service import MIGRATE, Function, Service
-from shared.tencent import cos
+from shared.buckets.base import BucketUnavailable
 from shared.tencent.clients import TencentError, call
 from shared.tencent.secrets import CURRENT
 
@@ -69,7 +69,8 @@ def deploy(around: Around, settings: Mapping[str, str], secrets: Mapping[str, st
     部署整套服务。
     """
     try:
-        cos.client(around.bucket, seconds=_SECONDS).create_bucket(around.bucket)
+        bucket = manage.Bucket(around.bucket)
+        manage.set_up(bucket, "private", "AES256", plan=False, say=lambda line: None)
         _keep(NAME, {**secrets, "MAQUETTE_STORE_URL": around.store_url})
         _keep(f"{NAME}-{MIGRATE}", {"MAQUETTE_STORE_URL": around.migrating_url})
         wanted = _service(around, settings)
@@ -81,7 +82,7 @@ def deploy(around: Around, settings: Mapping[str, str], secrets: Mapping[str, st
             steps = plan(wanted, packages, empty)
             shelf = CosShelf(around.bucket)
             run.deploy(wanted, packages, empty, steps, cloud, shelf, say=lambda line: None)
-    except (TencentError, DeployError, service.ServiceError) as error:
+    except (TencentError, DeployError, service.ServiceError, BucketUnavailable) as error:
         raise StackError(f"the emulated Tencent Cloud refuses it: {error}") from None
 
 

@@ -123,6 +123,8 @@ def test_jobs_go_from_http_to_verified_webhooks_through_processes_of_their_own(
     assert jobs[asked[1]["id"]]["input"]["image"]["sha256"] == photo
     assert "x-cos-security-token=" in places[0]
     assert httpx.get(places[0].replace("q-signature=", "q-signature=0")).status_code == 403
+    page = httpx.get(places[0], headers={"Origin": "null"}, timeout=PATIENCE)
+    assert page.headers["access-control-allow-origin"] == "*", "any page may follow a link"
 
     workers = served.instances()
     assert all(workers.values()), workers
