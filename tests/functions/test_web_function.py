@@ -156,7 +156,7 @@ def test_a_process_ends_before_the_keys_that_it_began_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(server, "time", SimpleNamespace(time=lambda: now[0]))
     passing, lasting = Server({"TENCENTCLOUD_SESSIONTOKEN": "token"}), Server({})
     for moment, stops in ((0.0, False), (5 * 3600 - 1.0, False), (5 * 3600.0, True)):
         now[0] = moment
