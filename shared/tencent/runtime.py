@@ -68,6 +68,8 @@ def limit_ms(told: Any) -> int:
 
     解析时间上限（毫秒）。
     """
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
     text = str(told) if isinstance(told, (int, str)) else ""
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
         return _SHORTEST_MS
@@ -95,12 +97,15 @@ def take_keys(told: Any) -> None:
 
 
 def entry(handler: Handler) -> Handler:
-    """The `main_handler` of a function: `handler`, called as it is on AWS.
+    """The `main_handler` of a function: `handler`, called as it is on AWS; a context that already
+    is one the handlers know is left as it is.
 
     生成 SCF 的入口函数。
     """
 
     def main_handler(event: Any, context: Any) -> Any:
+        if hasattr(context, "get_remaining_time_in_millis"):
+            return handler(event, context)
         made = context_of(context)
         take_keys(context)
         return handler(event, made)

@@ -87,7 +87,18 @@ def test_an_invocation_is_named_and_ended_by_its_context(clock: list[float]) -> 
 
 @pytest.mark.parametrize(
     ("told", "seconds"),
-    [("60000", 60), (1, 0.001), (None, 3), (0, 3), (-5, 3), (True, 3), (1.5, 3), ("long", 3)],
+    [
+        ("60000", 60),
+        (60000.0, 60),
+        (1, 0.001),
+        (None, 3),
+        (0, 3),
+        (-5, 3),
+        (True, 3),
+        (1.5, 3),
+        (float("inf"), 3),
+        ("long", 3),
+    ],
 )
 def test_a_time_limit_that_makes_no_sense_is_scfs_shortest(
     clock: list[float], told: Any, seconds: float
@@ -150,7 +161,12 @@ def test_an_entry_calls_the_handler_unchanged(clock: list[float]) -> None:
     assert seen == [{"Type": "Timer"}, told["request_id"], NEW]
 
 
-@pytest.mark.parametrize("name", ["api", "poll", "postprocess", "callback"])
+def test_an_entry_leaves_a_context_that_handlers_know_as_it_is(clock: list[float]) -> None:
+    known = Context("id", "maquette-dev-poll", ends=1001.0)
+    assert runtime.entry(lambda _, context: context)({}, known) is known
+
+
+@pytest.mark.parametrize("name", ["api", "poll", "postprocess", "callback", "migrate"])
 def test_an_entry_file_holds_the_handler_of_its_function(name: str, tmp_path: Path) -> None:
     place = tmp_path / ENTRY
     place.write_text(entry(name), "utf-8")
