@@ -5,6 +5,7 @@ MySQL 与 TDSQL 的连接设置。
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
+
+log = logging.getLogger("maquette.store")
 
 SECONDS: Mapping[str, float] = {"connect_timeout": 3, "read_timeout": 3.5, "write_timeout": 3.5}
 """PyMySQL's own time-outs; by themselves all but the first are endless. A lock is waited for less
@@ -40,6 +43,7 @@ _CANNOT_SIGN_IN = 2061  # a client's own: CR_AUTH_PLUGIN_ERR
 _OUT_OF_RANGE = 1690
 _LOCK_WAIT_TIMEOUT = 1205
 _NOT_UNDERSTOOD = (1064, 1149, 1235)
+_OF_THE_DRIVER = range(2000, 3000)
 _PROXY = 1000  # below it are the errors that a proxy has of its own
 
 
@@ -144,7 +148,13 @@ def _set_up(connection: Any, entry: ConnectionPoolEntry) -> None:
     entry.info["used"] = time.monotonic()
     with connection.cursor() as cursor:
         for setting in SETTINGS:
-            cursor.execute(setting)
+            try:
+                cursor.execute(setting)
+            except connection.Error as error:
+                if _number(error) in _OF_THE_DRIVER:  # the connection is gone
+                    raise
+                # Slower to tell what is stuck, and yet right: versions decide, whatever is set.
+                log.warning("the database refuses %r: %s", setting, error)
         cursor.execute("SELECT @@max_allowed_packet")
         connection.max_allowed_packet = int(cursor.fetchone()[0])
 
