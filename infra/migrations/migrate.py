@@ -7,6 +7,7 @@ Alembic is imported only when there is something to do, so that asking at every 
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ import sqlalchemy as sa
 
 from shared.store.base import StoreUnavailable
 from shared.store.sql.engine import SCHEMA_VERSION, connect, schema_fault, schema_version, writing
+
+log = logging.getLogger("maquette.migrations")
 
 _LOCK = "maquette_migrations"
 _LOCK_SECONDS = 60
@@ -64,7 +67,8 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction no other migration runs beside.
 
     On SQLite it is the write lock itself: a migration is one transaction, all or nothing. MySQL
-    commits at every CREATE and ALTER, so there a named lock keeps others out until the end.
+    commits at every CREATE and ALTER, so there a named lock keeps others out until the end; behind
+    a proxy that knows none, whoever deploys sees to it that one migrates at a time.
 
     独占地执行数据库迁移。
     """
@@ -73,7 +77,16 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield connection
             return
         arguments = {"name": _LOCK, "seconds": _LOCK_SECONDS}
-        got = connection.execute(sa.text("SELECT GET_LOCK(:name, :seconds)"), arguments).scalar()
+        try:
+            got = connection.execute(
+                sa.text("SELECT GET_LOCK(:name, :seconds)"), arguments
+            ).scalar()
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            log.warning("the database has no locks by name: %s", error.orig)
+            yield connection
+            return
         if got != 1:
             raise StoreUnavailable("another migration of the database is still running")
         try:

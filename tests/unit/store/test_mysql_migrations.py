@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -132,6 +133,16 @@ def test_of_threads_that_migrate_at_once_one_does_and_the_others_wait(
     with said(notice), ThreadPoolExecutor(3) as pool:
         assert sorted(pool.map(migrate.upgrade, [empty] * 3)) == [False, False, True]
     SqlStore(empty).check()
+
+
+def test_where_there_are_no_locks_by_name_it_is_said_and_migrated(
+    empty: str, log_records: list[logging.LogRecord]
+) -> None:
+    with said(lambda statement: statement.replace("GET_LOCK(", "NO_LOCK(")):
+        assert migrate.upgrade(empty) is True
+    SqlStore(empty).check()
+    (told,) = (one.getMessage() for one in log_records if one.name == "maquette.migrations")
+    assert "no locks by name" in told
 
 
 def test_who_migrates_waits_for_the_server_longer_than_who_serves() -> None:
