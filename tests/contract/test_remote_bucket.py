@@ -451,7 +451,7 @@ def test_a_body_that_ends_early_is_an_error_and_not_the_end(
     bucket.put_stream(KEY, [body], media_type=GLB)
     between.fault(fault, is_a("Get"))
     got: list[bytes] = []
-    with remote.bucket(seconds=0.5).open(KEY) as reader:
+    with remote.bucket(seconds=1.5).open(KEY) as reader:
         with pytest.raises(BucketUnavailable, match="get_object"):
             got.extend(iter(lambda: reader.read(size), b""))
         with pytest.raises(BucketUnavailable, match="get_object"):
