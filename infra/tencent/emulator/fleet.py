@@ -8,6 +8,7 @@ from __future__ import annotations
 import sysconfig
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from infra.tencent.emulator.installing import Installed, Shelf
 from infra.tencent.emulator.instances import EventInstance, WebInstance
 from infra.tencent.emulator.pools import NoInstance, Pool
 
-EVENTS_AT_ONCE = 4
+EVENTS_AT_ONCE = 3
 REQUESTS_AT_ONCE = 8
 """Instances of an event function, and of a web function; an account has hundreds, a machine two
 processors."""
@@ -126,13 +127,20 @@ class Fleet:
         web = function.kind == "HTTP"
 
         def start() -> EventInstance | WebInstance:
+            """Start an instance, and wait until it can be used.
+
+            启动一个实例。
+            """
             kind = WebInstance if web else EventInstance
+            begun = time.monotonic()
             made = kind(installed, lambda line: self._note(function, line))
             try:
                 made.wait_until_ready(function.init_timeout)
             except BaseException:
                 made.end()
                 raise
+            milliseconds = round((time.monotonic() - begun) * 1000)
+            self._note(function, f"Init Report Coldstart: {milliseconds}ms")
             return made
 
         slots = function.concurrency if web else 1

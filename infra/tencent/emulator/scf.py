@@ -41,7 +41,7 @@ class Scf:
 
     `runner` runs them; without one an invocation is only noted. `objects` reads code out of
     buckets, `looks` is how often GetFunction shows that something is still under way. `invoked`
-    holds what was asked to run, as (function, event, waited), in this order.
+    holds what was last asked to run, as (function, event, waited), in this order.
 
     一个账号在一个地域内的全部函数。
     """
@@ -290,6 +290,7 @@ class Scf:
             if function.status in ("Creating", "CreateFailed", "Deleting"):
                 raise ApiError("FailedOperation.FunctionStatusError", "it is not active")
             self.invoked.append((function.name, event, wait))
+            del self.invoked[:-_REMEMBERED]
         outcome = Outcome(str(uuid4()))
         if self.runner is not None:
             outcome = self.runner.invoke(function, event, wait=wait)
