@@ -24,6 +24,7 @@ from typing import Any
 from infra.local.prove.clock import ask
 from infra.local.prove.live.judge import ends_of, judge, until_all_heard
 from infra.local.prove.live.server import Server, submit, until_all_ended
+from infra.local.prove.places import PLACES
 from infra.local.prove.receiver import Receiver
 from shared.deliveries.signing import new_secret
 
@@ -50,7 +51,11 @@ def main(argv: list[str] | None = None) -> int:
         }
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         receiver = stack.enter_context(Receiver(secret))
-        server = Server(home, secret, _settings(standins), workers=options.workers)
+        place = None
+        if options.cloud != "local":
+            place = stack.enter_context(PLACES[options.cloud]()).make("siege")
+        made = _settings(standins)
+        server = Server(home, secret, made, addresses=place, workers=options.workers)
         return _siege(server, standins, receiver, options)
 
 
@@ -144,6 +149,9 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--every", type=float, default=8.0, help="longest time between two kills")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--cloud", choices=PLACES, default="local", help="where store and bucket are (local)"
+    )
     parser.add_argument("--patience", type=float, default=1500.0, help="seconds until giving up")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME:RATE")
     parser.add_argument(
