@@ -17,7 +17,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
-from infra.tencent.emulator import cron, events, web
+from infra.tencent.emulator import cron, events, url_events, web
 from infra.tencent.emulator.deployed import Deployed, Outcome, Trigger
 from infra.tencent.emulator.events import Created
 from infra.tencent.emulator.fleet import (
@@ -135,11 +135,14 @@ class Running:
         return Outcome(request_id)
 
     def request(self, function: Deployed, request: web.Request) -> web.Response:
-        """Have a web function answer an HTTP request, within its time-out.
+        """Have a function answer an HTTP request, within its time-out: a web function as it is, an
+        event function by an event.
 
-        由 Web 函数处理请求。
+        由函数处理 HTTP 请求。
         """
         request_id = str(uuid4())
+        if function.kind == "Event":
+            return self._by_event(function, request, request_id)
         try:
             return self._asked(function, request, request_id)
         except TimedOut:
@@ -207,14 +210,12 @@ class Running:
         return self._fleet.pids()
 
     def _serve(self, function: Deployed, *, gone: bool = False) -> None:
-        """Have a web function's URL answer, for as long as it has one.
+        """Have a function's URL answer, for as long as it has one.
 
         开启或关闭函数 URL。
         """
         name = name_of(function)
-        wanted = function.kind == "HTTP" and any(
-            one.kind == "http" and one.enabled for one in function.triggers.values()
-        )
+        wanted = any(one.kind == "http" and one.enabled for one in function.triggers.values())
         if wanted and not gone and name not in self._urls:
             self._urls[name] = FunctionUrl(lambda request: self.request(function, request))
         elif name in self._urls and (gone or not wanted):
@@ -239,6 +240,19 @@ class Running:
                 for trigger in list(function.triggers.values())
                 if trigger.kind == kind and trigger.enabled
             ]
+
+    def _by_event(self, function: Deployed, request: web.Request, request_id: str) -> web.Response:
+        """The response that an event function's result stands for.
+
+        由事件函数作答。
+        """
+        outcome = self._run(function, url_events.event_of(request), request_id)
+        if outcome.error is not None:
+            return web.refusal(430, "UserCodeException", outcome.error, request_id)
+        try:
+            return url_events.response_of(outcome.result)
+        except ValueError as error:
+            return web.refusal(430, "InvalidResponse", str(error), request_id)
 
     def _asked(self, function: Deployed, request: web.Request, request_id: str) -> web.Response:
         """The response of an instance; raises what keeps it from giving one.

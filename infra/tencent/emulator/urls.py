@@ -1,6 +1,6 @@
-"""Function URLs: where a web function answers HTTP on this machine.
+"""Function URLs: where a function answers HTTP on this machine.
 
-函数 URL：Web 函数在本机的地址。
+函数 URL：函数在本机的地址。
 """
 
 from __future__ import annotations
