@@ -192,8 +192,7 @@ class CosBucket:
             for upload in page.get("Upload", ()):
                 if count < limit and _milliseconds(member(upload, "Initiated")) < before:
                     key, begun = member(upload, "Key"), member(upload, "UploadId")
-                    self._ask("abort_multipart_upload", Key=key, UploadId=begun)
-                    count += 1
+                    count += self._give_up(key, begun)
             if not goes_on(page):
                 break
             place = {
@@ -284,9 +283,19 @@ class CosBucket:
             raise
         return size
 
+    def _give_up(self, key: str, upload: str, **how: Any) -> bool:
+        """Aborts an upload; whether it was there still."""
+        try:
+            self._ask("abort_multipart_upload", **how, Key=key, UploadId=upload)
+        except Refused as error:
+            if error.code != "NoSuchUpload":  # ended meanwhile, by its writer or by another sweep
+                raise
+            return False
+        return True
+
     def _abort(self, key: str, upload: str) -> None:
         try:
-            self._ask("abort_multipart_upload", **_BRIEF, Key=key, UploadId=upload)
+            self._give_up(key, upload, **_BRIEF)
         except BucketUnavailable as error:  # the bucket's lifecycle rule clears what is left
             _log.warning("an unfinished upload of %s stays for now: %s", key, error)
 

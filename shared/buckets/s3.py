@@ -169,8 +169,7 @@ class S3Bucket:
             page = self._ask("list_multipart_uploads", MaxUploads=MOST_KEYS, **place)
             for upload in page.get("Uploads", ()):
                 if count < limit and upload["Initiated"].timestamp() * 1000 < before:
-                    self._call("abort_multipart_upload", upload["Key"], UploadId=upload["UploadId"])
-                    count += 1
+                    count += self._give_up(upload["Key"], upload["UploadId"])
             if not page.get("IsTruncated"):
                 break
             place = {
@@ -249,9 +248,19 @@ class S3Bucket:
             raise
         return size
 
+    def _give_up(self, key: str, upload: str, **how: Any) -> bool:
+        """Aborts an upload; whether it was there still."""
+        try:
+            self._call("abort_multipart_upload", key, **how, UploadId=upload)
+        except _Refused as error:
+            if error.code != "NoSuchUpload":  # ended meanwhile, by its writer or by another sweep
+                raise
+            return False
+        return True
+
     def _abort(self, key: str, upload: str) -> None:
         try:
-            self._call("abort_multipart_upload", key, **_BRIEF, UploadId=upload)
+            self._give_up(key, upload, **_BRIEF)
         except BucketUnavailable as error:  # the bucket's lifecycle rule clears what is left
             _log.warning("an unfinished upload of %s stays for now: %s", key, error)
 

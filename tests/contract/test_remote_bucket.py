@@ -424,6 +424,25 @@ def test_old_uploads_are_found_behind_pages_of_young_ones(
     assert remote.uploads() == []
 
 
+def test_an_upload_that_ends_while_it_is_given_up_is_no_error(
+    bucket: Bucket, remote: Remote, between: Between, big: bytes, log_records: list[Any]
+) -> None:
+    for number in range(2):
+        remote.begin(f"a/{number}")
+    between.fault(refuse(404, b"<Error><Code>NoSuchUpload</Code></Error>"), is_a("Abort"))
+    assert bucket.clear_uploads(4_000_000_000_000) == 1
+
+    def chunks() -> Iterator[bytes]:
+        yield big
+        bucket.clear_uploads(4_000_000_000_000)
+        raise ValueError("of the chunks")
+
+    with pytest.raises(ValueError, match="of the chunks"):
+        bucket.put_stream(KEY, chunks(), media_type=GLB)
+    assert remote.uploads() == []
+    assert log_records == [], "nothing stays, so nothing is told"
+
+
 def test_an_abort_that_fails_hides_no_error_and_is_logged(
     bucket: Bucket, remote: Remote, between: Between, big: bytes, log_records: list[Any]
 ) -> None:
