@@ -76,6 +76,7 @@ class Deployment:
             "create": self._create,
             "code": self._code,
             "configure": self._configure,
+            "address": self._address,
             "retries": self._retries,
             "migrate": self._migrate,
             "untrigger": self._untrigger,
@@ -145,7 +146,7 @@ class Deployment:
             **parameters(self._settings(function), function.kind),
             **self._brought(function),
         }
-        for name in ("Layers", "Environment"):  # nothing is there yet to be taken away
+        for name in ("Layers", "Environment", "VpcConfig"):  # nothing is there to be taken away
             if _is_empty(given[name]):
                 del given[name]
         if function.handler:
@@ -178,6 +179,15 @@ class Deployment:
             **parameters(self._settings(function), function.kind),
         )
         self._cloud.active(function.name)
+
+    def _address(self, step: Step) -> None:
+        """Tell the API's function where it is reached, which its trigger may tell some time later.
+
+        把公开地址写入 API 函数。
+        """
+        if not self.url:
+            self.url = self._function_url(_of(step))
+        self._configure(step)
 
     def _retries(self, step: Step) -> None:
         """Say how often and for how long its failed events are tried again.
@@ -241,8 +251,6 @@ class Deployment:
             TriggerName=step.trigger.name,
             Qualifier=QUALIFIER,
         )
-        if step.trigger.kind == "http" and not self.url:
-            self.url = self._function_url(_of(step))
 
     def _prune(self, step: Step) -> None:
         self._cloud.write(
@@ -331,4 +339,5 @@ def _is_empty(value: Any) -> bool:
     return json.dumps(value) in (
         '[{"LayerName": "", "LayerVersion": 0}]',
         '{"Variables": [{"Key": "", "Value": ""}]}',
+        '{"VpcId": "", "SubnetId": ""}',
     )

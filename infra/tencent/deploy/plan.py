@@ -23,6 +23,7 @@ Verb = Literal[
     "create",
     "code",
     "configure",
+    "address",
     "retries",
     "migrate",
     "untrigger",
@@ -116,9 +117,11 @@ class _Planner:
             yield from self._made(function)
             if function.key == MIGRATE:
                 yield Step("migrate", f"{function.name}: bring the tables up to date", function)
-        for function in functions:
-            if not function.serves:
-                yield from self._triggers(function)
+        others = [one for one in functions if not one.serves]
+        for function in others:  # all of them first: an object may wake one function only
+            yield from self._untriggers(function)
+        for function in others:
+            yield from self._triggers(function)
         yield from self._pruned(used)
 
     def _made(self, function: Function) -> Iterator[Step]:
@@ -140,14 +143,16 @@ class _Planner:
         else:
             yield from self._changed(function, now, differences(now.settings, then))
         if function.serves:
+            yield from self._untriggers(function)
             yield from self._triggers(function)
             if not self._url:
-                yield Step("configure", f"{function.name}: tell it its own URL", function)
+                yield Step("address", f"{function.name}: tell it its own URL", function)
 
     def _changed(self, function: Function, now: Seen, differ: list[str]) -> Iterator[Step]:
         """The steps for a function that is there."""
         # The code first: the settings name it, and so are what tells that it is there.
-        if "code" in differ or now.handler != function.handler or now.stale:
+        other_handler = bool(function.handler) and now.handler != function.handler
+        if "code" in differ or other_handler or now.stale:
             yield Step("code", f"{function.name}: bring new code", function)
         if differ or now.stale:
             said = ", ".join(one for one in differ if one != "code") or "name the code"
@@ -155,31 +160,35 @@ class _Planner:
         if now.retries is not None and now.retries != (function.retries, function.event_age):
             yield Step("retries", f"{function.name}: {_tries(function)}", function)
 
+    def _untriggers(self, function: Function) -> Iterator[Step]:
+        """The steps that take away what wakes a function and is not to."""
+        then = {_place(plain(one)) for one in function.triggers}
+        for place, one in self._there(function).items():
+            if place not in then:
+                words = f"{function.name}: take away the trigger {one.trigger.name}"
+                yield Step("untrigger", words, function, before=one)
+
     def _triggers(self, function: Function) -> Iterator[Step]:
-        """The steps for what wakes a function: what is not wanted goes before what is comes.
+        """The steps that have a function woken as it is to be.
 
         A function URL is changed where it stands, whatever its name: a new one would be another.
 
         触发器的步骤。
         """
-        now = self._state.functions.get(function.key)
-        there = (
-            {} if now is None or now.failed else {_place(one.trigger): one for one in now.triggers}
-        )
-        then = {_place(one): plain(one) for one in function.triggers}
-        for place, one in there.items():
-            keeps = place in then and (place[0] != "cos" or then[place] == one.trigger)
-            if not keeps:
-                words = f"{function.name}: take away the trigger {one.trigger.name}"
-                yield Step("untrigger", words, function, before=one)
-        for place, trigger in then.items():
-            before = there.get(place)
-            if before is None or (trigger.kind == "cos" and before.trigger != trigger):
+        there = self._there(function)
+        for trigger in map(plain, function.triggers):
+            before = there.get(_place(trigger))
+            if before is None:
                 words = f"{function.name}: set the trigger {_told(trigger)}"
                 yield Step("trigger", words, function, trigger)
             elif _but_name(before.trigger) != _but_name(trigger):
                 words = f"{function.name}: change the trigger {_told(trigger)}"
                 yield Step("retrigger", words, function, trigger, before)
+
+    def _there(self, function: Function) -> dict[tuple[str, ...], SeenTrigger]:
+        now = self._state.functions.get(function.key)
+        seen = () if now is None or now.failed else now.triggers
+        return {_place(one.trigger): one for one in seen}
 
     def _pruned(self, used: set[str]) -> Iterator[Step]:
         """Old versions of layers; the last but one stays, for who goes back.
@@ -195,8 +204,17 @@ class _Planner:
                 yield Step("prune", words, layer=key, version=number)
 
 
-def _place(trigger: Trigger) -> tuple[str, str]:
-    return trigger.kind, "" if trigger.kind == "http" else trigger.name
+def _place(trigger: Trigger) -> tuple[str, ...]:
+    """What makes a trigger the same one, changed at most: a function has one URL; a bucket's are
+    all named like it, and none of them can be changed.
+
+    触发器的标识。
+    """
+    if trigger.kind == "http":
+        return ("http",)
+    if trigger.kind == "cos":
+        return ("cos", trigger.name, trigger.description, str(trigger.enabled))
+    return (trigger.kind, trigger.name)
 
 
 def _but_name(trigger: Trigger) -> tuple[str, str, bool]:

@@ -119,7 +119,8 @@ def differences(now: Settings, then: Settings) -> list[str]:
     found = []
     for one in fields(Settings):
         before, after = getattr(now, one.name), getattr(then, one.name)
-        if before == after or (one.name in _OPTIONAL and not after):
+        untold = one.name == "init_timeout" and not before
+        if before == after or untold or (one.name in _OPTIONAL and not after):
             continue
         if one.name == "environment":
             names = sorted(

@@ -217,14 +217,14 @@ class Scf:
         function = self._steady(given, "UpdateTrigger")
         if given.get("Type") not in triggers.CHANGEABLE:
             raise ApiError("InvalidParameterValue.Type", "such a trigger cannot be changed")
-        before = triggers.found(function, given)
-        function.triggers[before.name] = triggers.parse(given, before)
+        key, before = triggers.found(function, given)
+        function.triggers[key] = triggers.parse(given, before)
         self._changed(function)
         return {}
 
     def _delete_trigger(self, given: Mapping[str, Any]) -> dict[str, Any]:
         function = self._steady(given, "DeleteTrigger")
-        del function.triggers[triggers.found(function, given).name]
+        del function.triggers[triggers.found(function, given)[0]]
         self._changed(function)
         return {}
 

@@ -63,8 +63,12 @@ def add(function: Deployed, trigger: Trigger) -> None:
 
     为函数添加触发器。
     """
-    if trigger.name in function.triggers:
-        raise ApiError("ResourceInUse.TriggerName", f"there is a trigger {trigger.name}")
+    key = trigger.name
+    if key in function.triggers:
+        # A bucket's are all named like it; that they want other objects was seen before.
+        if trigger.kind != "cos":
+            raise ApiError("ResourceInUse.TriggerName", f"there is a trigger {trigger.name}")
+        key = f"{trigger.name} {trigger.description}"
     same = [one for one in function.triggers.values() if one.kind == trigger.kind]
     if len(same) >= MOST_OF_A_KIND:
         raise ApiError("LimitExceeded.Trigger", f"{MOST_OF_A_KIND} triggers of a type at most")
@@ -72,28 +76,33 @@ def add(function: Deployed, trigger: Trigger) -> None:
         raise ApiError("ResourceInUse.Trigger", "the qualifier has a function URL")
     if trigger.kind in ("timer", "cos") and function.kind == "HTTP":
         raise ApiError("UnsupportedOperation.Trigger", "a web function has a function URL alone")
-    function.triggers[trigger.name] = trigger
+    function.triggers[key] = trigger
 
 
-def found(function: Deployed, given: Mapping[str, Any]) -> Trigger:
-    """The trigger that a request names, by name, type and qualifier; raises `ApiError`.
+def found(function: Deployed, given: Mapping[str, Any]) -> tuple[str, Trigger]:
+    """The trigger that a request names, by name, type and qualifier, a bucket's by what it wants as
+    well, and the key that it is kept by; raises `ApiError`.
 
     查找触发器。
     """
-    trigger = function.triggers.get(str(given.get("TriggerName", "")))
-    wanted = (given.get("Type"), given.get("Qualifier", "$LATEST"))
-    if trigger is None or (trigger.kind, trigger.qualifier) != wanted:
-        raise ApiError("ResourceNotFound.Trigger", f"no trigger {given.get('TriggerName')} is here")
-    if trigger.kind == "cos" and "TriggerDesc" in given:
-        try:
-            event = json.loads(given["TriggerDesc"])["event"]
-        except (TypeError, ValueError, KeyError):
-            raise ApiError("InvalidParameterValue.TriggerDesc", "no event in it") from None
-        if event != json.loads(trigger.description)["event"]:
-            raise ApiError("ResourceNotFound.Trigger", f"the trigger is not of {event}")
-    elif trigger.kind == "cos":
+    if given.get("Type") == "cos" and "TriggerDesc" not in given:
         raise ApiError("MissingParameter", "TriggerDesc names the event of a bucket's trigger")
-    return trigger
+    wanted = (given.get("TriggerName"), given.get("Type"), given.get("Qualifier", "$LATEST"))
+    for key, trigger in function.triggers.items():
+        if (trigger.name, trigger.kind, trigger.qualifier) == wanted and _is_meant(trigger, given):
+            return key, trigger
+    raise ApiError("ResourceNotFound.Trigger", f"no trigger {given.get('TriggerName')} is here")
+
+
+def _is_meant(trigger: Trigger, given: Mapping[str, Any]) -> bool:
+    """Whether a bucket's trigger is of the event, and of the objects if they are told."""
+    if trigger.kind != "cos":
+        return True
+    told, own = _object(str(given["TriggerDesc"])), json.loads(trigger.description)
+    if "event" not in told:
+        raise ApiError("InvalidParameterValue.TriggerDesc", "no event in it")
+    same_ends = all(_filter(told, side) == _filter(own, side) for side in ("Prefix", "Suffix"))
+    return bool(told["event"] == own["event"] and ("filter" not in told or same_ends))
 
 
 def overlap(one: Trigger, other: Trigger) -> bool:

@@ -241,6 +241,41 @@ def test_triggers_come_change_and_go(account: Account, tmp_path: Path) -> None:
     assert set(account.function("poll").triggers) == {"every-minute"}
 
 
+def test_a_bucket_s_trigger_may_move_to_another_function(account: Account, tmp_path: Path) -> None:
+    def moved(functions: dict[str, Any]) -> None:
+        functions["poll"]["events"] += functions["postprocess"].pop("events")
+
+    def doubled(functions: dict[str, Any]) -> None:
+        more = {"cos": {"bucket": BUCKET, "filter": {"prefix": "uploads/"}}}
+        functions["postprocess"]["events"].append(more)
+
+    of = service()
+    account.deploy(of, packages(tmp_path, of))
+    for other, woken in ((moved, "poll"), (None, "postprocess"), (doubled, "postprocess")):
+        new = service(other)
+        account.deploy(new, packages(tmp_path, new))
+        assert HOST in account.function(woken).triggers
+    prefixes = {
+        json.loads(one.description)["filter"]["Prefix"]
+        for one in account.function("postprocess").triggers.values()
+    }
+    assert prefixes == {"incoming/", "uploads/"}
+    account.deploy(of, packages(tmp_path, of))
+    assert len(account.function("postprocess").triggers) == 1
+
+
+def test_a_function_url_that_is_told_late_is_told_to_all(account: Account, tmp_path: Path) -> None:
+    account.runner.url = ""
+    of = service()
+    zips = packages(tmp_path, of)
+    with pytest.raises(DeployError, match="function URL of maquette-dev-api is not told"):
+        account.deploy(of, zips)
+    account.function("api").url = URL
+    assert account.deploy(of, zips) == URL
+    for key in ("api", "poll", "postprocess"):
+        assert account.function(key).environment["MAQUETTE_PUBLIC_URL"] == URL
+
+
 def test_a_function_that_could_not_be_made_says_why_and_is_made_anew(
     account: Account, tmp_path: Path
 ) -> None:
