@@ -18,8 +18,10 @@ from shared.aws import clients
 from shared.jobs.polling import poll
 from shared.store.dynamodb.store import DynamoStore
 from shared.store.sql.store import SqlStore
+from shared.store.tables import JOBS
 from shared.work.leader import Leader
 from tests.databases import empty_database
+from tests.said import said
 from tests.statements import statements_of
 from tests.wire import Wire
 from tests.worlds import World
@@ -39,6 +41,22 @@ def sqlite(folder: Path) -> Iterator[tuple[Any, Callable[[], Counter[str]]]]:
         def asked() -> Counter[str]:
             found, sent[:] = Counter(map(_kind, sent)), []
             return found
+
+        yield store, asked
+    store.close()
+
+
+@contextmanager
+def mysql(url: str) -> Iterator[tuple[Any, Callable[[], Counter[str]]]]:
+    store = SqlStore(url)
+    store.get(JOBS, "nobody")  # connected: what SQLAlchemy asks at first is not ours
+    with said() as sent:
+
+        def asked() -> Counter[str]:
+            # A claim that finds nothing is a transaction, and yet no write.
+            told = [statement for statement in sent if statement not in ("BEGIN", "COMMIT")]
+            sent.clear()
+            return Counter(map(_kind, told))
 
         yield store, asked
     store.close()
@@ -66,12 +84,15 @@ def dynamodb(emulator: Emulator, patch: pytest.MonkeyPatch) -> Iterator[Any]:
     clients.forget()
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["sqlite", "mysql", "dynamodb"])
 def counted(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Any, Callable[[], Counter[str]]]]:
     if request.param == "sqlite":
         with sqlite(tmp_path) as pair:
+            yield pair
+    elif request.param == "mysql":
+        with mysql(request.getfixturevalue("mysql_url")) as pair:
             yield pair
     else:
         emulator = request.getfixturevalue("aws")

@@ -9,12 +9,14 @@ time, and to have SQLAlchemy compile each costs more than the database takes to 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from shared.store.sql.engine import leased_columns
+from shared.store.base import StoreUnavailable, Table
+from shared.store.sql.commits import TRIES, Work
+from shared.store.sql.engine import SQL_TABLES, leased_columns
 from shared.store.sql.rows import Written
 from shared.store.sql.session import Session
 
@@ -34,6 +36,7 @@ class Many:
     """
 
     def __init__(self, dialect: sa.Dialect) -> None:
+        self._exists = dialect.loaded_dbapi.IntegrityError
         self._mark = "%s" if dialect.paramstyle == "format" else "?"
         self._quote = dialect.identifier_preparer.quote
 
@@ -52,7 +55,11 @@ class Many:
             for rows in _parts([row for _, row in group]):
                 columns = [column.name for column in table.c if column.name != "id"]
                 said = self._insert(table, rows) if is_new else self.update(table, rows, columns)
-                if session.run(*said) != len(rows):
+                try:
+                    met = session.run(*said)
+                except self._exists:  # somebody made one of the rows meanwhile
+                    return False
+                if met != len(rows):
                     return False
         return True
 
@@ -144,6 +151,46 @@ class Many:
         return text + ", ".join([one] * len(rows)), [
             row[f"new_{name}"] for row in rows for name in names
         ]
+
+
+class _Overtaken(Exception):
+    """A row is no longer what its writer saw: what was written with it is undone."""
+
+
+def write_at_once(
+    commit: Callable[[Work[list[bool]]], list[bool]],
+    many: Many,
+    rows: Sequence[tuple[Table, Written]],
+    judge: Callable[[list[bool]], None],
+) -> list[bool]:
+    """Write rows by a few statements in a transaction, which `commit` runs; which of them were
+    written. `judge` raises if those that stand at the version seen are too few.
+
+    Mostly all do, and nobody looks: only where one did not all is undone, and the next transaction
+    looks before it writes. Raises `StoreUnavailable` where others are quicker again and again.
+
+    用少数几条语句写入多行。
+    """
+    targets = [(SQL_TABLES[table.name], row) for table, row in rows]
+
+    def write(session: Session, standing: list[bool]) -> list[bool]:
+        chosen = [target for target, stands in zip(targets, standing, strict=True) if stands]
+        if not many.write(session, chosen):
+            raise _Overtaken
+        return standing
+
+    def look_and_write(session: Session) -> list[bool]:
+        standing = many.standing(session, targets)
+        judge(standing)
+        return write(session, standing)
+
+    works: list[Work[list[bool]]] = [lambda session: write(session, [True] * len(targets))]
+    for work in works + [look_and_write] * TRIES:
+        try:
+            return commit(work)
+        except _Overtaken:
+            continue
+    raise StoreUnavailable("others write the same rows again and again")
 
 
 def _parts(rows: Iterable[Written]) -> Iterator[list[Written]]:

@@ -193,6 +193,33 @@ def lowest(table: Table, index: Index) -> Value:
     return _FLOOR[sort_type(table, index)]
 
 
+def bounds_of(
+    table: Table,
+    index: Index,
+    low: Value | None,
+    high: Value | None,
+    after: tuple[Value, str] | None,
+    descending: bool,
+) -> dict[str, Any]:
+    """The bounds of a query as a statement's parameters.
+
+    查询边界对应的参数。
+    """
+    bounds: dict[str, Any] = {"low": low, "high": high}
+    if low is None and index.sort != "key":
+        # A bound though none was asked for: it keeps out the rows without a sort value.
+        bounds["low"] = lowest(table, index)
+    if after is not None:
+        value, last = after
+        bounds |= {"last_value": value, "last_key": last}
+        if descending:
+            bounds["high"] = value if high is None else min(high, value)
+        else:
+            least = bounds["low"]
+            bounds["low"] = value if least is None else max(least, value)
+    return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
 def _walk(table: Table, index: Index, shape: Range) -> sa.Select[Any]:
     """Rows of an index, in its order, so written that both databases answer from the index.
 

@@ -19,7 +19,6 @@ from sqlalchemy.pool import Pool
 
 from shared.store.base import (
     Conflict,
-    Index,
     Lease,
     Page,
     Record,
@@ -34,12 +33,12 @@ from shared.store.cursors import cursor_after, read_cursor
 from shared.store.sql import engine as database
 from shared.store.sql import mysql
 from shared.store.sql.claims import Claim, take_what_stands
-from shared.store.sql.commits import TRIES, Commits, GroupCommit, OwnTransactions, Work
+from shared.store.sql.commits import Commits, GroupCommit, OwnTransactions, Work
 from shared.store.sql.engine import SQL_TABLES
-from shared.store.sql.many import Many
+from shared.store.sql.many import Many, write_at_once
 from shared.store.sql.rows import Row, Written, lease_of, record_of, row_of
 from shared.store.sql.session import Kept, Session, answering, lent
-from shared.store.sql.statements import Range, Statement, Statements, lowest
+from shared.store.sql.statements import Range, Statement, Statements, bounds_of, lowest
 from shared.store.tables import JOBS
 
 _DUE = Range(low=True, high=True)
@@ -112,7 +111,7 @@ class SqlStore:
                     raise Conflict(table.name, record.key)
 
         if self._writes_rows_at_once and len(rows) > 1:
-            self._write_at_once(rows, judge)
+            write_at_once(self._commit, self._many, rows, judge)
         elif rows:
             # One after the other: `judge` stops at the first that lost.
             each = self._one_by_one(rows)
@@ -130,7 +129,7 @@ class SqlStore:
         ]
         differ = len({(table.name, row["new_id"]) for table, row in rows}) == len(rows)
         if self._writes_rows_at_once and differ and len(rows) > 1:
-            written = self._write_at_once(rows, lambda _: None)
+            written = write_at_once(self._commit, self._many, rows, lambda _: None)
         elif rows:
             each = self._one_by_one(rows)
             written = self._commit(lambda session: list(each(session)), one=len(rows) == 1)
@@ -159,7 +158,7 @@ class SqlStore:
         """
         declared = check_query(table, index, equals, limit)
         after = None if cursor is None else read_cursor(table, declared, cursor)
-        bounds = _bounds(table, declared, low, high, after, descending)
+        bounds = bounds_of(table, declared, low, high, after, descending)
         shape = Range("low" in bounds, "high" in bounds, after is not None, descending)
         asked = {**equals, **bounds, "limit": limit + 1}
         rows = self._read(self._statements.select(table, declared, shape), asked)
@@ -173,7 +172,7 @@ class SqlStore:
         索引中最小的排序值。
         """
         declared = check_query(table, index, equals)
-        bounds = _bounds(table, declared, None, None, None, False)
+        bounds = bounds_of(table, declared, None, None, None, False)
         statement = self._statements.first(table, declared, Range(low="low" in bounds))
         rows = self._read(statement, {**equals, **bounds})
         return rows[0][0] if rows else None
@@ -311,41 +310,6 @@ class SqlStore:
             return True
         return session.change(self._statements.update(table), row) == 1
 
-    def _write_at_once(
-        self, rows: Sequence[tuple[Table, Written]], judge: Callable[[list[bool]], None]
-    ) -> list[bool]:
-        """Write rows by a few statements; which of them were written. `judge` raises if those that
-        stand at the version seen are too few.
-
-        Mostly all do, and nobody looks: only where one did not all is undone, and the next
-        transaction looks before it writes.
-
-        用少数几条语句写入多行。
-        """
-        targets = [(SQL_TABLES[table.name], row) for table, row in rows]
-
-        def write(session: Session, standing: list[bool]) -> list[bool]:
-            chosen = [target for target, stands in zip(targets, standing, strict=True) if stands]
-            try:
-                if self._many.write(session, chosen):
-                    return standing
-            except self._engine.dialect.loaded_dbapi.IntegrityError:
-                pass  # somebody made one of the rows meanwhile
-            raise _Overtaken
-
-        def look_and_write(session: Session) -> list[bool]:
-            standing = self._many.standing(session, targets)
-            judge(standing)
-            return write(session, standing)
-
-        works: list[Work[list[bool]]] = [lambda session: write(session, [True] * len(targets))]
-        for work in works + [look_and_write] * TRIES:
-            try:
-                return self._commit(work)
-            except _Overtaken:
-                continue
-        raise StoreUnavailable("others write the same rows again and again")
-
     def _take(self, session: Session, table: Table, leased: Sequence[Record]) -> bool:
         """Writes the leases in one round; False if a row is no longer at the version seen.
 
@@ -372,34 +336,3 @@ class SqlStore:
         self._engine.dispose(close=False)
         self._writer = Kept(self._engine)
         self._commits = self._new_commits()
-
-
-class _Overtaken(Exception):
-    """A row is no longer what its writer saw: what was written with it is undone."""
-
-
-def _bounds(
-    table: Table,
-    index: Index,
-    low: Value | None,
-    high: Value | None,
-    after: tuple[Value, str] | None,
-    descending: bool,
-) -> dict[str, Any]:
-    """The bounds of a query as a statement's parameters.
-
-    查询边界对应的参数。
-    """
-    bounds: dict[str, Any] = {"low": low, "high": high}
-    if low is None and index.sort != "key":
-        # A bound though none was asked for: it keeps out the rows without a sort value.
-        bounds["low"] = lowest(table, index)
-    if after is not None:
-        value, last = after
-        bounds |= {"last_value": value, "last_key": last}
-        if descending:
-            bounds["high"] = value if high is None else min(high, value)
-        else:
-            least = bounds["low"]
-            bounds["low"] = value if least is None else max(least, value)
-    return {name: bound for name, bound in bounds.items() if bound is not None}
