@@ -122,11 +122,11 @@ def test_a_sample_of_the_proof_holds_on_tencent_cloud_and_tells_what_one_job_ask
     if lacks := mariadb_lacks():
         pytest.skip(lacks)
     sample = ["--cloud", "tencent", "--scenario", "photo", "--events", "1"]
-    sample += ["--sample", "75", "--jobs", "1"]
+    sample += ["--sample", "80", "--jobs", "1"]
     with Command("infra.local.prove.proof", *sample, env=environment(tmp_path)) as command:
         assert command.wait(280) == 0, command.said + command.output
     runs, killed = _counted(command.output)
-    assert 2 <= killed < runs
+    assert 1 <= killed < runs
     told = re.search(r"photo, events x1, one job: (\d+) requests \((.+)\)", command.output)
     assert told is not None
     requests = {name: int(number) for name, number in re.findall(r"(\S+) (\d+)", told[2])}
