@@ -108,7 +108,10 @@ def answering(operation: str) -> Iterator[None]:
     except CosServiceError as error:
         raise _refused(operation, error) from error
     except (CosClientError, HTTPError, ParseError, OSError) as error:
-        raise NoAnswer(f"COS does not answer {operation}: {type(error).__name__}") from error
+        met = error.__context__ or error  # the SDK keeps the text alone, which has the URL in it
+        if isinstance(met, cos.LedElsewhere):
+            raise BucketUnavailable(f"COS refuses {operation}: {met}") from None
+        raise NoAnswer(f"COS does not answer {operation}: {type(met).__name__}") from error
 
 
 def _refused(operation: str, error: Any) -> Refused:

@@ -45,6 +45,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
+class LedElsewhere(Exception):
+    """COS answers with a redirect. The SDK makes another error of it, of which it is the context.
+
+    COS 要求转到别处。
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"it answers {status}: is the bucket in another region?")
+
+
 def client(bucket: str, *, seconds: float, keys: Credentials | None = None) -> Any:
     """A client for calls about one bucket (`<name>-<appid>`). `seconds` is how long an answer may
     keep silent.
@@ -131,4 +141,4 @@ def _seen(answer: Any, **_: Any) -> None:
     the SDK takes it for a success."""
     skew.saw_date("bucket", answer.headers)
     if 300 <= answer.status_code < 400 and answer.status_code != 304:
-        raise OSError(f"COS answers {answer.status_code}: is the bucket in another region?")
+        raise LedElsewhere(answer.status_code)

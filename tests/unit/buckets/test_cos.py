@@ -326,8 +326,15 @@ def test_an_answer_that_leads_elsewhere_is_no_success(bucket: CosBucket, between
         lambda: bucket.head(KEY),
     ]
     for call in calls:
-        with pytest.raises(BucketUnavailable):
+        with pytest.raises(BucketUnavailable, match="301: is the bucket in another region"):
             call()
+    assert len(between.requests) == len(calls), "it would say so again"
+
+
+def test_why_there_is_no_answer_is_told(bucket: CosBucket, between: Between) -> None:
+    between.fault(drop, lambda _: True, times=3)
+    with pytest.raises(BucketUnavailable, match="does not answer head_object: ConnectionError"):
+        bucket.head(KEY)
 
 
 def test_a_silent_cos_is_not_asked_again_once_the_time_is_over(name: str, between: Between) -> None:
