@@ -129,7 +129,7 @@ class Function:
 @dataclass(frozen=True)
 class Service:
     """All that is deployed together: its functions by key, in the order of the file, and the
-    layers' names in the account by theirs.
+    layers' names in the account by theirs. `prefix` is what all names begin with, "maquette-dev".
 
     一次部署的全部函数。
     """
@@ -138,6 +138,7 @@ class Service:
     region: str
     functions: Mapping[str, Function]
     layers: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
 
 
 def read(
@@ -192,7 +193,7 @@ def parse(document: Mapping[str, Any], stage: str) -> Service:
     for function in made.values():
         if missing := sorted(set(function.layers) - set(layers)):
             raise ServiceError(f"functions.{function.key}.layers: there is no layer {missing[0]}")
-    return Service(stage, region, made, layers)
+    return Service(stage, region, made, layers, f"{name}-{stage}")
 
 
 def _function(

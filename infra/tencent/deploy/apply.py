@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.tencent.deploy import secrets
-from infra.tencent.deploy.cloud import Cloud, reason
+from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.deploy.packages import Packages, digest, image_of
 from infra.tencent.deploy.plan import Step, own_url
@@ -73,6 +73,7 @@ class Deployment:
             "secret": self._secret,
             "layer": self._layer,
             "discard": self._discard,
+            "drop": self._drop,
             "create": self._create,
             "code": self._code,
             "configure": self._configure,
@@ -127,10 +128,10 @@ class Deployment:
         self._layers[step.layer] = number
 
     def _discard(self, step: Step) -> None:
-        name = _of(step).name
-        self._cloud.write("DeleteFunction", FunctionName=name, Namespace=self._cloud.namespace)
-        if (left := self._cloud.at_rest(name)) is not None:
-            raise DeployError(f"{name} could not be removed: {reason(left)}")
+        self._cloud.delete(_of(step).name)
+
+    def _drop(self, step: Step) -> None:
+        self._cloud.delete(step.stray)
 
     def _create(self, step: Step) -> None:
         """Make a function that is not there, and wait for it.
@@ -143,7 +144,7 @@ class Deployment:
             "Namespace": self._cloud.namespace,
             "Type": function.kind,
             "Runtime": function.runtime if function.image is None else "CustomImage",
-            **parameters(self._settings(function), function.kind),
+            **parameters(self._settings(function), function.kind, self._service.prefix),
             **self._brought(function),
         }
         for name in ("Layers", "Environment", "VpcConfig"):  # nothing is there to be taken away
@@ -176,7 +177,7 @@ class Deployment:
             "UpdateFunctionConfiguration",
             FunctionName=function.name,
             Namespace=self._cloud.namespace,
-            **parameters(self._settings(function), function.kind),
+            **parameters(self._settings(function), function.kind, self._service.prefix),
         )
         self._cloud.active(function.name)
 

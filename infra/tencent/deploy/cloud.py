@@ -116,6 +116,35 @@ class Cloud:
             raise DeployError(f"{name} is {shown['Status']}: {reason(shown)}")
         return shown
 
+    def delete(self, name: str) -> None:
+        """Remove a function, and wait until it is gone; raises `DeployError`, `TencentError`.
+
+        删除函数并等待。
+        """
+        self.write("DeleteFunction", FunctionName=name, Namespace=self.namespace)
+        if (left := self.at_rest(name)) is not None:
+            raise DeployError(f"{name} could not be removed: {reason(left)}")
+
+    def functions(self, begin: str) -> Iterator[dict[str, Any]]:
+        """All functions whose names begin so, as they are listed.
+
+        按名称前缀列出函数。
+        """
+        offset = 0
+        while True:
+            page = self.read(
+                "ListFunctions",
+                Namespace=self.namespace,
+                SearchKey=begin,
+                Offset=offset,
+                Limit=_PAGE,
+            )
+            found = page.get("Functions") or []
+            yield from (one for one in found if str(one["FunctionName"]).startswith(begin))
+            offset += len(found)
+            if not found or offset >= int(page.get("TotalCount") or 0):
+                return
+
     def layer_versions(self, name: str) -> list[dict[str, Any]]:
         """The versions of a layer as they are listed; none where there is no such layer.
 

@@ -20,6 +20,7 @@ Verb = Literal[
     "secret",
     "layer",
     "discard",
+    "drop",
     "create",
     "code",
     "configure",
@@ -53,6 +54,7 @@ class Step:
     secret: Secret | None = None
     layer: str = ""
     version: int = 0
+    stray: str = ""
 
 
 def plan(service: Service, packages: Packages, state: State) -> list[Step]:
@@ -117,6 +119,8 @@ class _Planner:
             yield from self._made(function)
             if function.key == MIGRATE:
                 yield Step("migrate", f"{function.name}: bring the tables up to date", function)
+        for name in self._state.strays:
+            yield Step("drop", f"{name}: remove it, serverless.yml has it no longer", stray=name)
         others = [one for one in functions if not one.serves]
         for function in others:  # all of them first: an object may wake one function only
             yield from self._untriggers(function)

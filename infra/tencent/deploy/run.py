@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from infra.tencent.deploy import secrets
 from infra.tencent.deploy.apply import Deployment, Shelf
-from infra.tencent.deploy.cloud import Cloud, reason
+from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.deploy.packages import Packages
 from infra.tencent.deploy.plan import Step, plan
-from infra.tencent.deploy.state import State, look
+from infra.tencent.deploy.state import State, look, strays
 from infra.tencent.service import Service
 from shared.tencent.clients import TencentError
 
@@ -74,13 +74,11 @@ def remove(service: Service, cloud: Cloud, *, say: Say) -> None:
     移除函数和层。
     """
     try:
-        for function in service.functions.values():
-            if cloud.at_rest(function.name) is None:
-                continue
-            say(f"  {function.name}: remove it")
-            cloud.write("DeleteFunction", FunctionName=function.name, Namespace=cloud.namespace)
-            if (left := cloud.at_rest(function.name)) is not None:
-                raise DeployError(f"{function.name} could not be removed: {reason(left)}")
+        named = [one.name for one in service.functions.values()]
+        for name in (*named, *strays(service, cloud)):
+            if cloud.at_rest(name) is not None:
+                say(f"  {name}: remove it")
+                cloud.delete(name)
         for name in service.layers.values():
             for one in cloud.layer_versions(name):
                 number = one["LayerVersion"]

@@ -134,15 +134,29 @@ def differences(now: Settings, then: Settings) -> list[str]:
     return found
 
 
-def parameters(settings: Settings, kind: str) -> dict[str, Any]:
-    """The settings as CreateFunction and UpdateFunctionConfiguration take them.
+def belongs(description: str, prefix: str) -> bool:
+    """Whether a function with this description was made by a deployment of this name.
+
+    判断函数是否属于本部署。
+    """
+    return description.startswith(f"{_owner(prefix)}.")
+
+
+def _owner(prefix: str) -> str:
+    # A description may have no dashes; a name has no spaces.
+    return prefix.replace("-", " ")
+
+
+def parameters(settings: Settings, kind: str, prefix: str) -> dict[str, Any]:
+    """The settings as CreateFunction and UpdateFunctionConfiguration take them; `prefix` is the
+    deployment's name, by which it knows its functions again.
 
     转换为接口参数。
     """
     variables = [{"Key": key, "Value": text} for key, text in sorted(settings.environment.items())]
     layers = [{"LayerName": name, "LayerVersion": number} for name, number in settings.layers]
     made: dict[str, Any] = {
-        "Description": f"Maquette. Code {settings.code}.",
+        "Description": f"{_owner(prefix)}. Code {settings.code}.",
         "Timeout": settings.timeout,
         "MemorySize": settings.memory,
         "InitTimeout": settings.init_timeout,

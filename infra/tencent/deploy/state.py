@@ -15,7 +15,7 @@ from infra.tencent.deploy.cloud import Cloud, reason
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.deploy.packages import Packages, digest
 from infra.tencent.deploy.secrets import Secret
-from infra.tencent.deploy.settings import SeenTrigger, Settings, seen, seen_trigger
+from infra.tencent.deploy.settings import SeenTrigger, Settings, belongs, seen, seen_trigger
 from infra.tencent.service import Function, Service
 
 _LAYER = re.compile(r"\bLayer ([0-9a-f]{64})\b")
@@ -52,7 +52,8 @@ class Version:
 @dataclass(frozen=True)
 class State:
     """Functions and layers by their keys in serverless.yml; those that are not there are left out.
-    `url` is the API's function URL, empty until there is one.
+    `url` is the API's function URL, empty until there is one. `strays` are functions that this
+    deployment made and serverless.yml no longer names.
 
     现状。
     """
@@ -61,6 +62,7 @@ class State:
     layers: Mapping[str, tuple[Version, ...]]
     secrets: list[Secret] = field(default_factory=list)
     url: str = ""
+    strays: tuple[str, ...] = ()
 
 
 def look(service: Service, cloud: Cloud, *, renew: bool = False) -> State:
@@ -81,8 +83,22 @@ def look(service: Service, cloud: Cloud, *, renew: bool = False) -> State:
         for one in found.triggers
         if one.url and service.functions[key].serves
     ]
-    return State(
-        functions, layers, secrets.look(service, cloud, renew=renew), urls[0] if urls else ""
+    held = secrets.look(service, cloud, renew=renew)
+    return State(functions, layers, held, urls[0] if urls else "", strays(service, cloud))
+
+
+def strays(service: Service, cloud: Cloud) -> tuple[str, ...]:
+    """Functions of this deployment that serverless.yml no longer names, known by what their
+    descriptions say: another stage's names may begin in the same way.
+
+    不再使用的函数。
+    """
+    known = {one.name for one in service.functions.values()}
+    return tuple(
+        str(one["FunctionName"])
+        for one in cloud.functions(f"{service.prefix}-")
+        if one["FunctionName"] not in known
+        and belongs(str(one.get("Description") or ""), service.prefix)
     )
 
 

@@ -26,7 +26,13 @@ STORE, MIGRATE_STORE = "mysql://app:pass-1@db/maquette", "mysql://ddl:pass-2@db/
 GIVEN = {"MAQUETTE_STORE_URL": STORE, "MAQUETTE_MIGRATE_STORE_URL": MIGRATE_STORE}
 BUCKET = "maquette-1250000000"
 READS = frozenset(
-    {"GetFunction", "ListTriggers", "GetFunctionEventInvokeConfig", "GetLayerVersion"}
+    {
+        "GetFunction",
+        "ListFunctions",
+        "ListTriggers",
+        "GetFunctionEventInvokeConfig",
+        "GetLayerVersion",
+    }
     | {"ListLayerVersions", "GetSecretValue"}
 )
 

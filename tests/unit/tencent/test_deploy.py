@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +14,11 @@ import pytest
 from infra.tencent.deploy import apply, cloud, run, secrets
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.emulator.errors import ApiError
+from infra.tencent.service import parse
 from shared.tencent.clients import TencentError
 from tests.unit.tencent.accounts import (
     BUCKET,
+    DOCUMENT,
     GIVEN,
     MIGRATE_STORE,
     READS,
@@ -499,6 +502,23 @@ def test_what_is_removed_is_gone_and_removing_it_again_is_no_fault(
     run.remove(of, account.cloud, say=account.said.append)
     assert account.writes == []
     account.deploy(of, packages(tmp_path, of))
+
+
+def test_what_serverless_yml_no_longer_has_is_removed_and_nobody_else_s(
+    account: Account, tmp_path: Path
+) -> None:
+    more = service(lambda functions: functions.update(older=dict(functions["poll"])))
+    account.deploy(more, packages(tmp_path, more))
+    document = copy.deepcopy(DOCUMENT)
+    del document["functions"]["postprocess"]  # one bucket's objects wake one function
+    other = parse(document, "dev-older")
+    account.deploy(other, packages(tmp_path, other))
+    tools = replace(account.function("poll"), name="maquette-dev-tools", more={})
+    account.scf.functions["default", tools.name] = tools
+    of = service()
+    before = set(account.scf.functions)
+    account.deploy(of, packages(tmp_path, of))
+    assert before - set(account.scf.functions) == {("default", "maquette-dev-older")}
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
