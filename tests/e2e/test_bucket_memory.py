@@ -125,8 +125,7 @@ class SinkHandler(BaseHTTPRequestHandler):
     [
         ("s3", 1, 256 * MIB, 64),
         ("s3", 16, 20 * MIB, 256),
-        ("cos", 1, 128 * MIB, 64),
-        ("cos", 8, 20 * MIB, 128),
+        ("cos", 3, 40 * MIB, 64),
     ],
 )
 def test_files_pass_through_in_constant_memory(
