@@ -60,7 +60,7 @@ def take_what_stands(
         try:
             met = _take(session, many, table, batch)
         except Exception as error:
-            if mysql.is_out_of_range(error):
+            if mysql.is_out_of_range(error) or mysql.is_deadlock(error):
                 overtaken += 1
                 left = _standing(session, many, table, batch) if overtaken < _OVERTAKEN else []
                 batches += [left] if left else []

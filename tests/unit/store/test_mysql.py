@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pymysql.err import OperationalError
 
 from infra.tencent.mariadb import MysqlServer
 from shared.store.base import Conflict, Lease, Record, StoreUnavailable, Table
@@ -271,6 +272,23 @@ def test_of_rows_that_others_were_quicker_with_the_rest_is_taken_and_none_twice(
     assert len(updates) == 3, "the other's, the one that failed, the one that did not"
     assert {store.get(JOBS, record).version for record in quicker + mine} == {2}
     other.close()
+
+
+def test_a_claim_by_the_version_alone_that_breaks_a_deadlock_is_tried_again(
+    store: SqlStore,
+) -> None:
+    due(store, 3)
+    broken: list[str] = []
+
+    def deadlocked(statement: str) -> str:
+        if statement.startswith("UPDATE") and not broken:
+            broken.append(statement)
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return without_skipping(statement)
+
+    with said(deadlocked):
+        assert claim(store) == ["k000", "k001", "k002"]
+    assert broken
 
 
 @pytest.mark.parametrize(
