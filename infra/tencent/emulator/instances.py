@@ -28,7 +28,6 @@ PORT_VARIABLE = "SCF_PORT"
 _HERE = Path(__file__).parent
 _LOG_SECONDS = 2.0
 """How long an invocation waits for the last lines of its log."""
-_TRIES = 3
 _LOOK = 0.02
 
 
@@ -186,8 +185,15 @@ class WebInstance:
     def __init__(self, installed: Installed, log: Callable[[str], None]) -> None:
         self._installed = installed
         self._log = log
-        self.port = 0
-        self._process = self._launch()
+        self._held = _held_port()
+        self.port = int(self._held.getsockname()[1])
+        if sys.platform != "linux":
+            self._held.close()
+        try:
+            self._process = self._launch()
+        except BaseException:
+            self._held.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -206,26 +212,21 @@ class WebInstance:
         return self._process.alive
 
     def wait_until_ready(self, seconds: float) -> None:
-        """Wait until it listens; raises `StartError`. Another program may have taken the port in
-        between: then it is started anew, on another one.
+        """Wait until it listens; raises `StartError`.
 
         等待端口就绪。
         """
         end = time.monotonic() + seconds
-        for _ in range(_TRIES):
+        with self._held:
             while time.monotonic() < end and self.alive:
                 with (
                     contextlib.suppress(OSError),
                     socket.create_connection((LOOPBACK, self.port), timeout=1),
                 ):
-                    if self.alive:
-                        return
+                    return
                 time.sleep(_LOOK)
-            self.end()
-            if time.monotonic() >= end:
-                raise StartError(f"it did not listen within {seconds:g} seconds")
-            self._process = self._launch()
-        self.end()
+        if self.alive:
+            raise StartError(f"it did not listen within {seconds:g} seconds")
         raise StartError("its scf_bootstrap ended before it listened")
 
     def end(self) -> None:
@@ -236,11 +237,10 @@ class WebInstance:
         self._process.end()
 
     def _launch(self) -> Process:
-        """Start its program on another port; raises `StartError` where there is none to start.
+        """Start its program; raises `StartError` where there is none to start.
 
         启动进程。
         """
-        self.port = _free_port()
         program = self._installed.code / "scf_bootstrap"
         if not os.access(program, os.X_OK):
             raise StartError("the code has no scf_bootstrap that may be executed")
@@ -258,7 +258,14 @@ class WebInstance:
         )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def _held_port() -> socket.socket:
+    """A port of this machine that nobody but a listener of ours gets while this socket is open:
+    neither does the system choose it again, nor connects from it to itself what looks whether
+    somebody listens there. Elsewhere than on Linux it can only be chosen, and is given back.
+
+    占住一个空闲端口。
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind((LOOPBACK, 0))
+    return held
