@@ -16,7 +16,7 @@ from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.deploy.packages import Packages, digest, image_of
 from infra.tencent.deploy.plan import Step, own_url
-from infra.tencent.deploy.settings import Settings, parameters, seen_trigger, wanted
+from infra.tencent.deploy.settings import Settings, first, parameters, seen_trigger, wanted
 from infra.tencent.deploy.state import State, layer_versions
 from infra.tencent.service import QUALIFIER, Function, Service, Trigger
 
@@ -144,12 +144,9 @@ class Deployment:
             "Namespace": self._cloud.namespace,
             "Type": function.kind,
             "Runtime": function.runtime if function.image is None else "CustomImage",
-            **parameters(self._settings(function), function.kind, self._service.prefix),
+            **first(parameters(self._settings(function), function.kind, self._service.prefix)),
             **self._brought(function),
         }
-        for name in ("Layers", "Environment", "VpcConfig"):  # nothing is there to be taken away
-            if _is_empty(given[name]):
-                del given[name]
         if function.handler:
             given["Handler"] = function.handler
         self._cloud.write("CreateFunction", **given)
@@ -334,11 +331,3 @@ def _failure(text: str) -> str:
     if not isinstance(told, dict) or "status" not in told:
         return f"it answered {text[:200] or 'nothing'}"
     return str(told.get("message") or "no reason") if told["status"] == "failed" else ""
-
-
-def _is_empty(value: Any) -> bool:
-    return json.dumps(value) in (
-        '[{"LayerName": "", "LayerVersion": 0}]',
-        '{"Variables": [{"Key": "", "Value": ""}]}',
-        '{"VpcId": "", "SubnetId": ""}',
-    )

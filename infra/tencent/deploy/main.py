@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from infra.packing import PackError
 from infra.paths import ROOT
 from infra.tencent import service as services
 from infra.tencent.build import pack
-from infra.tencent.deploy import logs, roles, run, secrets
+from infra.tencent.deploy import arguments, logs, roles, run, secrets
 from infra.tencent.deploy.cloud import Cloud
 from infra.tencent.deploy.errors import DeployError
 from infra.tencent.deploy.packages import find
@@ -38,8 +37,6 @@ from shared.tencent.credentials import CredentialsMissing
 BUILT = ROOT / ".serverless"
 """Where packages are put, by osls's custom."""
 
-_COMMANDS = ("deploy", "roles", "remove", "invoke", "logs")
-_STAGE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _WAIT_SECONDS = 320.0
 """How long an invocation that is waited for may take; SCF's own limit is 300."""
 
@@ -52,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if not given or given[0].startswith("-"):
         given.insert(0, "deploy")
-    options = _parser().parse_args(given)
+    options = arguments.parser().parse_args(given)
     try:
         return _run(options)
     except (DeployError, ServiceError) as error:
@@ -271,66 +268,6 @@ def _agreed(question: str) -> bool:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _stage(text: str) -> str:
-    if not _STAGE.fullmatch(text) or text == "local":
-        raise argparse.ArgumentTypeError("small letters, digits and dashes; not local")
-    return text
-
-
-def _parser() -> argparse.ArgumentParser:
-    """The command line.
-
-    命令行参数。
-    """
-    parser = argparse.ArgumentParser(
-        prog="./scripts/deploy tencent",
-        description="Package Maquette, show what will change, deploy it to Tencent Cloud, and see "
-        "whether it works. Keys are those of the environment (TENCENTCLOUD_SECRET_ID, _KEY).",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    helps = {
-        "deploy": "deploy (what is done where no command is named)",
-        "roles": "make the functions' roles and policies in CAM",
-        "remove": "remove functions and layers; data and secrets stay",
-        "invoke": "call one function",
-        "logs": "show what one function has logged",
-    }
-    made = {name: commands.add_parser(name, help=helps[name]) for name in _COMMANDS}
-    for one in made.values():
-        one.add_argument("--stage", required=True, type=_stage, help="dev, prod, …")
-        one.add_argument("--region", help="default: that of the environment, or serverless.yml")
-        one.add_argument("--resolved", metavar="FILE", help="the service as osls has resolved it")
-    for name in ("deploy", "roles", "remove"):
-        made[name].add_argument("--yes", action="store_true", help="do not ask")
-    for name in ("deploy", "roles"):
-        made[name].add_argument("--plan", action="store_true", help="only show what would change")
-    made["roles"].add_argument("--print", action="store_true", help="print the policies as JSON")
-    made["roles"].add_argument(
-        "--secrets-by",
-        default="",
-        metavar="UIN",
-        help="who makes the secrets (default: whoever calls this)",
-    )
-    made["deploy"].add_argument(
-        "--renew-store-urls",
-        action="store_true",
-        help="put the databases' URLs of the environment into the secrets that have others",
-    )
-    made["deploy"].add_argument("--built", metavar="FOLDER", help="deploy the packages there")
-    made["deploy"].add_argument(
-        "--artifacts",
-        metavar="BUCKET",
-        help="where large packages lie for a moment (default: the files' own bucket)",
-    )
-    for name in ("invoke", "logs"):
-        made[name].add_argument("--function", required=True, metavar="NAME", help="api, poll, …")
-    made["invoke"].add_argument("--data", default="{}", metavar="JSON", help="the event")
-    made["invoke"].add_argument("--no-wait", action="store_true", help="only have it taken")
-    made["logs"].add_argument("--minutes", type=float, default=10.0, help="so far back (10)")
-    made["logs"].add_argument("--filter", default="", metavar="CQL", help="a further condition")
-    return parser
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ PUBLIC_URL = "MAQUETTE_PUBLIC_URL"
 _CODE = re.compile(r"\bCode ([0-9a-f]{64})\b")
 _NO_VARIABLES = [{"Key": "", "Value": ""}]
 _NO_LAYERS = [{"LayerName": "", "LayerVersion": 0}]
+_NO_VPC = {"VpcId": "", "SubnetId": ""}
+_ONE_AT_ONCE = {"DynamicEnabled": ""}
+_EMPTY = (_NO_LAYERS, _NO_VPC, _ONE_AT_ONCE, {"Variables": _NO_VARIABLES})
 # What stays as it is found where serverless.yml says nothing: SCF makes a log topic of its own.
 _OPTIONAL = ("role", "logs")
 
@@ -163,10 +166,9 @@ def parameters(settings: Settings, kind: str, prefix: str) -> dict[str, Any]:
         # To take the last one away, one must be sent that is empty (as the component toolkit does).
         "Environment": {"Variables": variables or _NO_VARIABLES},
         "Layers": layers or _NO_LAYERS,
-        "VpcConfig": {
-            "VpcId": settings.vpc.get("vpcId", ""),
-            "SubnetId": settings.vpc.get("subnetId", ""),
-        },
+        "VpcConfig": {"VpcId": settings.vpc["vpcId"], "SubnetId": settings.vpc["subnetId"]}
+        if settings.vpc
+        else _NO_VPC,
         # In a VPC as well: the generators are on the internet.
         "PublicNetConfig": {
             "PublicNetStatus": "ENABLE" if settings.public else "DISABLE",
@@ -178,12 +180,18 @@ def parameters(settings: Settings, kind: str, prefix: str) -> dict[str, Any]:
     for name, key in (("ClsLogsetId", "logsetId"), ("ClsTopicId", "topicId")):
         if key in settings.logs:
             made[name] = settings.logs[key]
-    if kind == "HTTP" and settings.concurrency > 1:
-        made["InstanceConcurrencyConfig"] = {
-            "DynamicEnabled": "FALSE",
-            "MaxConcurrency": settings.concurrency,
-        }
+    if kind == "HTTP":
+        many = {"DynamicEnabled": "FALSE", "MaxConcurrency": settings.concurrency}
+        made["InstanceConcurrencyConfig"] = many if settings.concurrency > 1 else _ONE_AT_ONCE
     return made
+
+
+def first(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters for a function that is made, which has nothing yet to be taken away.
+
+    去掉只用于清除的参数。
+    """
+    return {name: value for name, value in given.items() if value not in _EMPTY}
 
 
 def plain(trigger: Trigger) -> Trigger:

@@ -9,15 +9,13 @@ After the API's documents (583/17235 and below) and its list of states (583/1151
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from infra.tencent.emulator import configuration, triggers
+from infra.tencent.emulator import answers, configuration, triggers
 from infra.tencent.emulator.configuration import Objects
 from infra.tencent.emulator.deployed import Deployed, Outcome, Runner, Status, Trigger
 from infra.tencent.emulator.errors import ApiError
@@ -26,14 +24,9 @@ from infra.tencent.emulator.layers import Layers
 VERSION = "2018-04-16"
 REGION = "ap-guangzhou"
 
-SYNC_BYTES = 6 * 2**20
-ASYNC_BYTES = 128 * 2**10
 _REMEMBERED = 1000
 _MOST_RETRIES = 2
 _EVENT_AGE = (60, 6 * 3600)
-# Of a function that is created as an image; the SDK's models know the first alone (the component
-# toolkit sends the rest).
-_UNDOCUMENTED = frozenset({"DeployMode", "NodeType", "NodeSpec", "DiskSize", "L5Enable"})
 
 
 class Scf:
@@ -88,7 +81,7 @@ class Scf:
 
         执行一个操作。
         """
-        _check_parameters(action, given)
+        answers.check_parameters(action, given)
         if action in ("Invoke", "InvokeFunction"):
             return self._invoke(action, given)  # outside the lock: it takes as long as it takes
         if action not in self._actions:
@@ -147,7 +140,7 @@ class Scf:
 
     def _get(self, given: Mapping[str, Any]) -> dict[str, Any]:
         function = self._found(given)
-        shown = _shown(function)
+        shown = answers.shown(function)
         self._step(function)
         return shown
 
@@ -155,7 +148,9 @@ class Scf:
         space = str(given.get("Namespace", "default"))
         found = sorted(one.name for one in self.functions.values() if one.namespace == space)
         found = [name for name in found if str(given.get("SearchKey", "")) in name]
-        listed = [_listed(self.functions[space, name]) for name in _page(found, given)]
+        listed = [
+            answers.listed(self.functions[space, name]) for name in answers.page(found, given)
+        ]
         return {"Functions": listed, "TotalCount": len(found)}
 
     def _update_code(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,7 +225,7 @@ class Scf:
 
     def _list_triggers(self, given: Mapping[str, Any]) -> dict[str, Any]:
         function = self._found(given)
-        listed: list[Trigger] = _page(list(function.triggers.values()), given)
+        listed: list[Trigger] = answers.page(list(function.triggers.values()), given)
         return {
             "Triggers": [triggers.shown(function, one) for one in listed],
             "TotalCount": len(function.triggers),
@@ -276,13 +271,8 @@ class Scf:
         )
         if not wait and given.get("InvocationType") != "Event":
             raise ApiError("InvalidParameterValue", "InvocationType is RequestResponse or Event")
-        text = given.get("Event" if action == "InvokeFunction" else "ClientContext") or "{}"
-        if not isinstance(text, str) or len(text.encode()) > (SYNC_BYTES if wait else ASYNC_BYTES):
-            raise ApiError("InvalidParameter.RequestTooLarge", "6 MB, or 128 KB asynchronously")
-        try:
-            event = json.loads(text)
-        except ValueError:
-            raise ApiError("InvalidParameter.Payload", "the event is no JSON") from None
+        parameter = "Event" if action == "InvokeFunction" else "ClientContext"
+        event = answers.event_of(given, parameter, wait=wait)
         with self._lock:
             function = self._found(given)
             if function.kind == "HTTP":
@@ -299,7 +289,7 @@ class Scf:
                 self.ended(function.name, outcome)
             else:  # its end may have been told before its beginning
                 self._outcomes.setdefault(outcome.request_id, (function.name, None))
-        return {"Result": _result(function, outcome, waited=wait)}
+        return {"Result": answers.result(function, outcome, waited=wait)}
 
     def _request_status(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """GetRequestStatus: of an invocation that is not known, nothing.
@@ -311,17 +301,7 @@ class Scf:
         name, outcome = self._outcomes.get(request_id, ("", None))
         if name != function.name:
             return {"TotalCount": 0, "Data": []}
-        code = 1 if outcome is None else 0 if outcome.error is None else -1
-        said = outcome or Outcome(request_id)
-        status = {
-            "FunctionName": name,
-            "RequestId": request_id,
-            "RetCode": code,
-            "RetMsg": said.error or said.result,
-            "Duration": round(said.seconds * 1000, 3),
-            "RetryNum": 0,
-        }
-        return {"TotalCount": 1, "Data": [status]}
+        return {"TotalCount": 1, "Data": [answers.status(name, request_id, outcome)]}
 
     def _found(self, given: Mapping[str, Any]) -> Deployed:
         key = str(given.get("Namespace", "default")), str(given.get("FunctionName", ""))
@@ -367,75 +347,3 @@ class Scf:
     def _changed(self, function: Deployed) -> None:
         if self.runner is not None:
             self.runner.changed(function)
-
-
-def _check_parameters(action: str, given: Mapping[str, Any]) -> None:
-    """Whether the SDK's model of the action has every parameter that was sent."""
-    from tencentcloud.scf.v20180416 import models
-
-    model = getattr(models, f"{action}Request", None)
-    known = {name.lstrip("_") for name in vars(model())} if model else set()
-    if unknown := sorted(set(given) - known - _UNDOCUMENTED):
-        raise ApiError("UnknownParameter", f"{action} has no parameter {unknown[0]}")
-
-
-def _page(found: list[Any], given: Mapping[str, Any]) -> list[Any]:
-    offset, limit = int(given.get("Offset", 0)), int(given.get("Limit", 20))
-    return found[offset : offset + limit]
-
-
-def _listed(function: Deployed) -> dict[str, Any]:
-    return {
-        "FunctionName": function.name,
-        "Namespace": function.namespace,
-        "Type": function.kind,
-        "Runtime": function.runtime,
-        "Status": function.status,
-        "Description": function.more.get("Description", ""),
-    }
-
-
-def _shown(function: Deployed) -> dict[str, Any]:
-    """A function as GetFunction shows it.
-
-    函数的返回形式。
-    """
-    reasons = [{"ErrorCode": "FailedOperation", "ErrorMessage": function.reason}]
-    variables = [{"Key": key, "Value": value} for key, value in function.environment.items()]
-    layers = [{"LayerName": n, "LayerVersion": v} for n, v in function.layer_versions]
-    return {
-        **replace(function).more,
-        **_listed(function),
-        "Handler": function.handler,
-        "Timeout": function.timeout,
-        "InitTimeout": function.init_timeout,
-        "MemorySize": function.memory,
-        "Environment": {"Variables": variables},
-        "VpcConfig": {"VpcId": "", "SubnetId": "", **function.vpc},
-        "Role": function.role,
-        "Layers": layers,
-        "CodeSize": len(function.code),
-        "FunctionVersion": "$LATEST",
-        "StatusReasons": reasons if function.reason else [],
-        "Triggers": [triggers.shown(function, one) for one in function.triggers.values()],
-    }
-
-
-def _result(function: Deployed, outcome: Outcome, *, waited: bool) -> dict[str, Any]:
-    """An invocation's `Result`; who did not wait learns its id alone.
-
-    调用结果的返回形式。
-    """
-    if not waited:
-        return {"FunctionRequestId": outcome.request_id}
-    milliseconds = round(outcome.seconds * 1000, 3)
-    return {
-        "FunctionRequestId": outcome.request_id,
-        "InvokeResult": 0 if outcome.error is None else 1,
-        "RetMsg": outcome.result,
-        "ErrMsg": outcome.error or "",
-        "Log": outcome.log[-4096:],
-        "Duration": milliseconds,
-        "BillDuration": milliseconds,
-        "MemUsage": function.memory * 2**20,
-    }

@@ -223,6 +223,21 @@ def changed(functions: dict[str, Any]) -> None:
     functions["api"]["events"] = [{"http": {"name": "other", "authType": "CAM"}}]
 
 
+def test_what_a_function_had_can_be_taken_away(account: Account, tmp_path: Path) -> None:
+    def rich(functions: dict[str, Any]) -> None:
+        functions["api"]["instanceConcurrencyConfig"] = {"maxConcurrency": 5}
+        functions["api"]["vpcConfig"] = {"vpcId": "vpc-1", "subnetId": "subnet-1"}
+        functions["migrate"]["layers"] = ["dependencies"]
+
+    of, more = service(), service(rich)
+    account.deploy(more, packages(tmp_path, more))
+    api = account.function("api")
+    assert (api.concurrency, api.vpc) == (5, {"VpcId": "vpc-1", "SubnetId": "subnet-1"})
+    account.deploy(of, packages(tmp_path, of))
+    assert (api.concurrency, api.vpc, account.function("migrate").layers) == (1, {}, ())
+    assert len(account.plan(of, packages(tmp_path, of))) == 1
+
+
 def test_triggers_come_change_and_go(account: Account, tmp_path: Path) -> None:
     of = service()
     account.deploy(of, packages(tmp_path, of))
