@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = str(error)
     except (TencentError, CredentialsMissing, EndpointWrong, RegionMissing) as error:
         said = str(error)
+    except KeyboardInterrupt:
+        print("\nStopped; the same command goes on from here.", file=sys.stderr)
+        return 130
     print(f"./scripts/deploy: {said}", file=sys.stderr)
     return 1
 

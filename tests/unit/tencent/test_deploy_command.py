@@ -147,6 +147,21 @@ def test_what_goes_wrong_is_said_and_not_thrown(
     assert "there is no function nobody" in capsys.readouterr().err
 
 
+def test_who_stops_it_is_told_how_it_goes_on(
+    api: CloudApi,
+    arguments: list[str],
+    built: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.run, "deploy", stopped)
+    assert main([*arguments, *built, "--yes"]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
 def test_serverless_yml_can_be_planned_as_it_stands(
     api: CloudApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
