@@ -73,7 +73,10 @@ T = TypeVar("T")
 def _sql(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
     from shared.store.sql.store import SqlStore
 
-    return SqlStore(settings.store_url)
+    try:
+        return SqlStore(settings.store_url)
+    except ValueError as error:  # of its options; the URL itself was looked at before
+        raise config.SettingsError([f"MAQUETTE_STORE_URL: {error}"]) from None
 
 
 def _dynamodb(settings: Settings, clock: Clock, metrics: Metrics) -> Store:

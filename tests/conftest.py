@@ -85,9 +85,8 @@ def mysql_database(mysql: MysqlServer) -> Iterator[None]:
 
     准备全部测试共用的 MySQL 数据库。
     """
-    name = shared_mysql.share(mysql)
-    yield
-    mysql.drop(name)
+    with shared_mysql.shared(mysql):
+        yield
 
 
 @pytest.fixture

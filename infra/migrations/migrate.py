@@ -130,6 +130,9 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
+    except ValueError as error:  # what its options ask for is not there
+        print(f"DATABASE-URL: {error}", file=sys.stderr)
+        return 2
     except StoreUnavailable as error:
         print(error, file=sys.stderr)
         return 1

@@ -84,6 +84,17 @@ def test_an_unknown_scheme_names_the_setting_and_the_choices(
     assert "password" not in fault
 
 
+@pytest.mark.parametrize("file", ["nowhere.pem", "no_certificate.pem"])
+def test_an_authority_of_the_database_that_cannot_be_read_is_a_wrong_setting(
+    build: Build, tmp_path: Path, file: str
+) -> None:
+    (tmp_path / "no_certificate.pem").write_text("nothing of the kind")
+    url = f"mysql://maquette:hush@db.internal/maquette?ssl_ca={tmp_path / file}"
+    with pytest.raises(SettingsError, match=f"MAQUETTE_STORE_URL: ssl_ca=.*{file}") as raised:
+        build(store_url=url)
+    assert "hush" not in str(raised.value)
+
+
 def test_a_providers_factory_that_gives_none_leaves_it_out(build: Build) -> None:
     assert set(build().providers) == {"throwaway"}
     assert set(build(TRIPO_API_KEY="tsk_test").providers) == {"throwaway", "tripo"}

@@ -139,7 +139,8 @@ def connect(url: str, *, patient: bool = False) -> sa.Engine:
     """An engine for the URL, set up so that no commit is lost; connects on first use. One that is
     `patient` waits for MySQL as long as a change of its tables may take.
 
-    Raises `sqlalchemy.exc.ArgumentError` for a URL of neither database.
+    Raises `sqlalchemy.exc.ArgumentError` for a URL of neither database, `ValueError` for one whose
+    options ask for what is not there.
 
     建立数据库引擎。
     """

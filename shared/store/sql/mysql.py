@@ -59,7 +59,7 @@ def arguments(url: sa.URL, *, patient: bool = False) -> dict[str, Any]:
     """What PyMySQL's `connect` is given besides host, port, user and database. Who is `patient`
     waits for an answer as long as an index of a large table takes to be made.
 
-    Raises `FileNotFoundError` or `ssl.SSLError` for an `ssl_ca` that cannot be read.
+    Raises `ValueError` for an `ssl_ca` that cannot be read.
 
     驱动的连接参数。
     """
@@ -84,7 +84,10 @@ def tls(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     mode = options.get("ssl_mode", "VERIFY_CA" if authority else None)
     if mode is None:
         return None
-    context = ssl.create_default_context(cafile=authority)
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise ValueError(f"ssl_ca={authority} cannot be read: {error.strerror or error}") from None
     # Certificates that MySQL makes for itself lack what the strict reading of Python 3.13 asks for.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.check_hostname = mode == "VERIFY_IDENTITY"

@@ -17,7 +17,7 @@ from pymysql.err import OperationalError
 from infra.tencent.mariadb import MysqlServer
 from shared.store.base import Conflict, Lease, Record, StoreUnavailable, Table
 from shared.store.sql import mysql as settings
-from shared.store.sql.session import Session
+from shared.store.sql.session import Session, lent
 from shared.store.sql.store import SqlStore
 from shared.store.tables import DELIVERIES, IDEMPOTENCY, JOBS, TABLES
 from tests.contract import test_store as contract
@@ -338,14 +338,13 @@ def test_a_silent_server_is_told_before_a_caller_has_given_up() -> None:
 
 
 def test_a_connection_that_the_server_has_dropped_is_made_anew(
-    store: SqlStore, mysql: MysqlServer, mysql_url: str, monkeypatch: pytest.MonkeyPatch
+    store: SqlStore, mysql: MysqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "_FRESH_SECONDS", 0.0)  # as if it had been idle
     store.put(JOBS, Record("k", {}))
-    name = sa.make_url(mysql_url).database
-    listed = mysql.run(f"SELECT id FROM information_schema.processlist WHERE db = '{name}'")
-    assert listed
-    mysql.run(*[f"KILL {number}" for (number,) in listed])
+    with lent(store._engine) as session:
+        ((number,),) = session.found("SELECT CONNECTION_ID()", ())
+    mysql.run(f"KILL {number}")
     assert store.get(JOBS, "k").version == 1
 
 

@@ -23,6 +23,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects.mysql.reserved_words import (
+    RESERVED_WORDS_MARIADB,
+    RESERVED_WORDS_MYSQL,
+)
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from infra.migrations import migrate
@@ -679,6 +683,11 @@ def test_a_url_that_names_no_database_is_a_named_fault(
 
 
 # MySQL, as far as its dialect can tell without a server
+
+
+def test_no_name_is_one_that_mysql_or_mariadb_keeps_for_itself() -> None:
+    names = {column.name for table in SQL_TABLES.values() for column in table.c} | {*SQL_TABLES}
+    assert not names & (RESERVED_WORDS_MYSQL | RESERVED_WORDS_MARIADB)
 
 
 def test_the_tables_are_mysql_s_too() -> None:
