@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -31,8 +30,6 @@ from shared.clock import SystemClock
 from shared.limits import LAMBDA, LAMBDA_EVENT_BYTES
 from shared.notices import Notices
 from shared.store.dynamodb.store import DynamoStore
-
-log = logging.getLogger("maquette.local")
 
 _LOG = "aws.log"
 _THE_STACKS = frozenset(

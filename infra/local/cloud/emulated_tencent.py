@@ -7,12 +7,11 @@ SCF, COS and the Secrets Manager are emulated; the database is a MariaDB server 
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +32,7 @@ from infra.tencent.emulator import web
 from infra.tencent.emulator.deployed import Deployed
 from infra.tencent.emulator.events import Created
 from infra.tencent.emulator.fleet import Platform
+from infra.tencent.emulator.roles import Roles
 from infra.tencent.emulator.running import Running
 from infra.tencent.emulator.scf import Scf
 from infra.tencent.emulator.server import SECRET_ID, SECRET_KEY, CloudApi
@@ -86,7 +86,7 @@ class TencentMachine:
         self._open = ExitStack()
         self._store_url = ""
         self.gateway = WebFunction(http_threads)
-        self._roles = Roles()
+        self._roles = Roles(f"{stack.NAME}-{name}" for name in ("migrate", *_WARM))
         self.scf = Scf()
         self.running: Running | None = None
 
@@ -177,7 +177,7 @@ class TencentMachine:
         environ = {VARIABLE: str(self._home.folder), "COS_ENDPOINT": bucket.url}
         environ["TENCENT_ENDPOINT"] = api.url
         platform = Platform(environ=environ, keys=self._roles.of)
-        running = Running(platform, lambda line: print(line, file=log), ended=self.scf.ended)
+        running = Running(platform, lambda line: log.write(line + "\n"), ended=self.scf.ended)
         self.running = self.scf.runner = opened.enter_context(running)
         _talk_to({**api.environ, **bucket.environ})
         database.create(_DATABASE)
@@ -192,41 +192,6 @@ class TencentMachine:
     def _created(self, one: CosCreated) -> None:
         if self.running is not None:
             self.running.created(Created(one.bucket, one.key, one.bytes, event=one.event))
-
-
-class Roles:
-    """The temporary keys of each function's role: which one an invocation gets changes, as nobody
-    may rely on it.
-
-    各函数角色的临时密钥。
-    """
-
-    def __init__(self) -> None:
-        names = ("migrate", *_WARM)
-        self._names = {f"{stack.NAME}-{name}": [f"{name}-1", f"{name}-2"] for name in names}
-        self.keys = {
-            name: Secret(f"key-of-{name}", f"token-of-{name}")
-            for both in self._names.values()
-            for name in both
-        }
-        self._turns: dict[str, Iterator[str]] = {
-            function: itertools.cycle(both) for function, both in self._names.items()
-        }
-        self._lock = threading.Lock()
-
-    def of(self, function: Deployed) -> dict[str, str]:
-        """The keys that a function is given now.
-
-        函数当前的密钥。
-        """
-        with self._lock:
-            name = next(self._turns[function.name])
-        secret = self.keys[name]
-        return {
-            "TENCENTCLOUD_SECRETID": name,
-            "TENCENTCLOUD_SECRETKEY": secret.key,
-            "TENCENTCLOUD_SESSIONTOKEN": secret.token or "",
-        }
 
 
 class WebFunction:

@@ -54,7 +54,7 @@ class Running:
     def __init__(
         self,
         platform: Platform,
-        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        say: Callable[[str], object] = lambda line: sys.stderr.write(line + "\n"),
         *,
         events_at_once: int = EVENTS_AT_ONCE,
         requests_at_once: int = REQUESTS_AT_ONCE,
