@@ -260,6 +260,17 @@ def test_a_timer_fires_in_its_second_alone(running: Running, tmp_path: Path) -> 
     assert (event["TriggerName"], event["Message"]) == ("every-minute", "words")
 
 
+def test_once_started_the_timers_fire_by_themselves(running: Running, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    trigger = Trigger("every-second", "timer", "* * * * * * *")
+    wrong = Trigger("never", "timer", "? * * * * * *")
+    triggers = {"wrong": wrong, "right": trigger}
+    running.changed(function(environment={"SEEN": str(seen)}, triggers=triggers))
+    running.start_timers()
+    until(lambda: written(seen))
+    assert json.loads(seen.read_text().splitlines()[0])["TriggerName"] == "every-second"
+
+
 def test_a_new_object_is_told_to_the_function_whose_trigger_names_its_folder(
     running: Running, tmp_path: Path
 ) -> None:
