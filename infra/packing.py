@@ -99,9 +99,8 @@ def add_bytecode(folder: Path, place: str, python: str = sys.executable) -> None
 
     生成字节码。
     """
-    command = [python, "-s", "-m", "compileall", "-q", "-s", str(folder), "-p", place]
-    command += ["--invalidation-mode", "unchecked-hash", str(folder)]
+    command = [python, "-s", str(ROOT / "infra" / "bytecode.py"), str(folder), place]
     # Sets of texts among the constants are written in the order of their hashes.
-    environ = {"PYTHONHASHSEED": "0", "PATH": "/usr/bin:/bin"}
-    if subprocess.run(command, cwd=folder.parent, env=environ, check=False).returncode:
+    environ = {"PYTHONHASHSEED": "0", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    if subprocess.run(command, env=environ, check=False).returncode:
         raise PackError("a module could not be compiled; see above")

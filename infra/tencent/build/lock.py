@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,6 +33,18 @@ _HEAD = """\
 _FILE = re.compile(r"(?P<name>[A-Za-z0-9_.]+?)-(?P<version>[0-9][^-]*?)(?:-.*\.whl|\.tar\.gz)")
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A layer of serverless.yml, the layers below it, and the functions it is made for.
+
+    一个依赖层。
+    """
+
+    name: str
+    below: tuple[str, ...]
+    functions: tuple[str, ...]
+
+
 def main() -> int:
     """The command; returns the exit status.
 
@@ -42,38 +55,55 @@ def main() -> int:
         print(f"Python {interpreter.VERSION} is needed, and is not here", file=sys.stderr)
         return 1
     try:
-        for layer, functions in layers().items():
-            lines = locked_lines(python, functions)
-            path = packages.LOCKS / f"{layer}.txt"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(_HEAD.format(layer=layer) + "".join(f"{line}\n" for line in lines))
-            print(f"{path.name}: {len(lines)} packages", file=sys.stderr)
+        packages.LOCKS.mkdir(exist_ok=True)
+        made: dict[str, Mapping[str, str]] = {}
+        for layer in layers():
+            made[layer.name] = locked_lines(python, layer, [made[name] for name in layer.below])
+            lines = made[layer.name].values()
+            text = _HEAD.format(layer=layer.name) + "".join(f"{line}\n" for line in lines)
+            (packages.LOCKS / f"{layer.name}.txt").write_text(text)
+            print(f"{layer.name}: {len(lines)} packages", file=sys.stderr)
     except PackError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def layers() -> dict[str, list[str]]:
-    """The layers of serverless.yml, each with the functions that have it.
+def layers() -> list[Layer]:
+    """The layers of serverless.yml, those that lie below others first; raises `PackError`.
 
-    各依赖层及使用它的函数。
+    A layer holds what its functions need that no layer below it holds. Which functions those are:
+    the ones that name it last.
+
+    各依赖层，底层在前。
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, Layer] = {}
     for key, function in read("dev", environ={}).functions.items():
-        for layer in function.layers:
-            found.setdefault(layer, []).append(key)
-    return found
+        if not function.layers:
+            continue
+        *below, name = function.layers
+        before = found.setdefault(name, Layer(name, tuple(below), ()))
+        if before.below != tuple(below):
+            raise PackError(f"functions.{key}.layers: {name} lies above other layers elsewhere")
+        found[name] = Layer(name, before.below, (*before.functions, key))
+    return sorted(found.values(), key=lambda layer: len(layer.below))
 
 
-def locked_lines(python: str, functions: Sequence[str]) -> list[str]:
-    """A lock file's lines for the packages of these functions; raises `PackError`.
+def locked_lines(
+    python: str, layer: Layer, below: Sequence[Mapping[str, str]]
+) -> Mapping[str, str]:
+    """A lock file's lines by the package's name; raises `PackError`.
+
+    `below` are those of the layers below.
 
     生成锁文件内容。
     """
-    files = {path: None for function in functions for path in packages.requirements(function)}
-    arguments = [part for path in files for part in ("-r", str(path))]
-    versions = _resolved(python, arguments)
+    files = {path: None for function in layer.functions for path in packages.requirements(function)}
+    versions = _resolved(python, [part for path in files for part in ("-r", str(path))])
+    for name, line in (pair for lines in below for pair in lines.items()):
+        if name in versions and not line.startswith(f"{name}=={versions[name]} "):
+            raise PackError(f"{layer.name} needs {name} {versions[name]}, and below it is: {line}")
+        versions.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
         for name, version in versions.items():
             _download(python, f"{name}=={version}", name == packages.SOURCE, folder)
@@ -81,13 +111,13 @@ def locked_lines(python: str, functions: Sequence[str]) -> list[str]:
         for path in Path(folder).iterdir():
             match = _FILE.fullmatch(path.name)
             assert match is not None, path.name
-            name = _normal(match["name"])
+            name = normal(match["name"])
             digest = sha256(path.read_bytes()).hexdigest()
             found[name] = f"{name}=={versions[name]} --hash=sha256:{digest}"
-    return [found[name] for name in sorted(found)]
+    return {name: found[name] for name in sorted(found)}
 
 
-def _resolved(python: str, arguments: Sequence[str]) -> Mapping[str, str]:
+def _resolved(python: str, arguments: Sequence[str]) -> dict[str, str]:
     """The packages by name, with their versions, that these requirements come to.
 
     解析出全部依赖及其版本。
@@ -99,7 +129,7 @@ def _resolved(python: str, arguments: Sequence[str]) -> Mapping[str, str]:
     if done.returncode:
         raise PackError("the requirements do not come together; see above")
     report = json.loads(done.stdout[done.stdout.index("{") :])
-    found = {_normal(one["metadata"]["name"]): one["metadata"] for one in report["install"]}
+    found = {normal(one["metadata"]["name"]): one["metadata"] for one in report["install"]}
     return {name: one["version"] for name, one in found.items() if name not in LEFT_OUT}
 
 
@@ -120,8 +150,11 @@ def _download(python: str, wanted: str, source: bool, folder: str) -> None:
         raise PackError(f"{wanted} has no wheel for SCF's system; see above")
 
 
-def _normal(name: str) -> str:
-    """A package's name as PEP 503 writes it."""
+def normal(name: str) -> str:
+    """A package's name as PEP 503 writes it.
+
+    规范化包名。
+    """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

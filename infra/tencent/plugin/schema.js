@@ -9,13 +9,8 @@
 
 const text = { type: "string" };
 const yes = { type: "boolean" };
-/** A whole number; one that comes from the environment is text. */
-const number = (minimum, maximum) => ({
-  anyOf: [
-    { type: "integer", minimum, maximum },
-    { type: "string", pattern: "^[0-9]+$" },
-  ],
-});
+/** A whole number; text from the environment that is one is taken for it by osls. */
+const number = (minimum, maximum) => ({ type: "integer", minimum, maximum });
 const object = (properties, required = []) => ({
   type: "object",
   properties,
@@ -23,7 +18,7 @@ const object = (properties, required = []) => ({
   additionalProperties: false,
 });
 
-/** Either of the values that SCF takes: 64, or 128 to 3072 in steps of 128, in megabytes. */
+/** What SCF takes: 64 megabytes, or 128 to 3072 in steps of 128. */
 const memorySize = {
   anyOf: [{ const: 64 }, { type: "integer", minimum: 128, maximum: 3072, multipleOf: 128 }],
 };
