@@ -29,8 +29,6 @@ from infra.tencent.build import archive, entries, interpreter, packages
 
 CODE_AT, LAYERS_AT = "/var/user", "/opt"
 """Where SCF unpacks a function's code and its layers; both are on Python's path (583/14570)."""
-DIRECT_BYTES = 50 * 2**20
-"""The largest zip that goes to SCF directly; a larger one goes by way of a bucket."""
 UNPACKED_BYTES = 500 * 2**20
 """The most that a function's code and its layers may have, unpacked (583/11637)."""
 
