@@ -103,6 +103,12 @@ class Receiver:
 
             do_GET = do_POST
 
+            def end_headers(self) -> None:
+                # It is closed after each request: who keeps connections has to know, or sends the
+                # next request into one that is being closed.
+                self.send_header("connection", "close")
+                super().end_headers()
+
             def log_message(self, *_: object) -> None:
                 pass
 
