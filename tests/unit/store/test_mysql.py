@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -346,34 +345,3 @@ def test_a_connection_that_the_server_has_dropped_is_made_anew(
         ((number,),) = session.found("SELECT CONNECTION_ID()", ())
     mysql.run(f"KILL {number}")
     assert store.get(JOBS, "k").version == 1
-
-
-# What is too large
-
-
-def test_a_write_larger_than_the_server_takes_is_a_definite_error(
-    store: SqlStore, mysql: MysqlServer, mysql_url: str
-) -> None:
-    ((before,),) = mysql.run("SELECT @@global.max_allowed_packet")
-    mysql.run(f"SET GLOBAL max_allowed_packet = {2**18}")
-    try:
-        other = SqlStore(mysql_url)
-        kept = other.put(JOBS, Record("k", {"small": 1}))
-        large = replace(kept, document={"large": "型" * 60_000})
-        for write in (
-            lambda: other.put(JOBS, large),
-            lambda: other.transact([(JOBS, large), (JOBS, Record("beside", {}))]),
-            lambda: other.put_each([(JOBS, Record("beside", {})), (JOBS, large)]),
-        ):
-            with pytest.raises(ValueError, match=r"262144 bytes at once.*max_allowed_packet"):
-                write()
-        assert store.get(JOBS, "k").version == 1
-        assert store.get(JOBS, "beside") is None
-        with pytest.raises(StoreUnavailable, match="max_allowed_packet"):
-            other.check()
-        assert other.put(JOBS, kept).version == 2
-        other.close()
-    finally:
-        mysql.run(f"SET GLOBAL max_allowed_packet = {before}")
-    other.check()
-    other.close()

@@ -1,9 +1,10 @@
-"""Encrypted connections to MySQL: what `ssl_mode` and `ssl_ca` ask for is what is had."""
+"""A MySQL server that is set up in its own way: encrypted connections, small packets, refusals."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from shared.store.sql import mysql as settings
 from shared.store.sql.session import lent
 from shared.store.sql.store import SqlStore
 from shared.store.tables import JOBS
+
+PACKET = 2**18
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +38,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
-    """A database on a server that has a certificate."""
+    """A database on a server that has a certificate, and takes little at once."""
     if lacks := mariadb_lacks():
         pytest.skip(lacks)
-    options = [f"--ssl-cert={folder / 'cert.pem'}", f"--ssl-key={folder / 'key.pem'}"]
+    options = [
+        f"--max-allowed-packet={PACKET}",
+        f"--ssl-cert={folder / 'cert.pem'}",
+        f"--ssl-key={folder / 'key.pem'}",
+    ]
     with Mariadb(options) as server:
         server.create("encrypted")
         upgrade(server.url("encrypted"))
@@ -86,6 +93,30 @@ def test_a_server_that_is_another_than_asked_for_is_an_unavailable_store(
 def test_a_server_without_tls_is_an_unavailable_store_where_it_is_required(mysql_url: str) -> None:
     with pytest.raises(StoreUnavailable, match="SSL is required"):
         cipher_of(f"{mysql_url}?ssl_mode=REQUIRED")
+
+
+def test_a_write_larger_than_the_server_takes_is_a_definite_error(url: str) -> None:
+    store = SqlStore(url)
+    kept = store.put(JOBS, Record("large", {"small": 1}))
+    large = replace(kept, document={"large": "型" * 60_000})
+    for write in (
+        lambda: store.put(JOBS, large),
+        lambda: store.transact([(JOBS, large), (JOBS, Record("beside", {}))]),
+        lambda: store.put_each([(JOBS, Record("beside", {})), (JOBS, large)]),
+    ):
+        with pytest.raises(ValueError, match=r"262144 bytes at once.*max_allowed_packet"):
+            write()
+    assert store.get(JOBS, "large").version == 1
+    assert store.get(JOBS, "beside") is None
+    assert store.put(JOBS, kept).version == 2
+    store.close()
+
+
+def test_a_server_that_takes_less_than_a_record_may_need_is_not_ready(url: str) -> None:
+    store = SqlStore(url)
+    with pytest.raises(StoreUnavailable, match="max_allowed_packet is 262144"):
+        store.check()
+    store.close()
 
 
 def test_a_server_that_refuses_a_setting_is_worked_with_all_the_same(
