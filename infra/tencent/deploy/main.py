@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     命令行入口。
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    if not given or given[0].startswith("-"):
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
         given.insert(0, "deploy")
     options = arguments.parser().parse_args(given)
     try:

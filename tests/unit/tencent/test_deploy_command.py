@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.tencent.deploy import arguments as arguments_of
 from infra.tencent.deploy import main as command
 from infra.tencent.deploy.main import main
 from infra.tencent.emulator.server import CloudApi
@@ -145,6 +146,14 @@ def test_what_goes_wrong_is_said_and_not_thrown(
     assert "no keys for Tencent Cloud" in said("--plan", *built)
     assert main(["invoke", *arguments, "--function", "nobody"]) == 1
     assert "there is no function nobody" in capsys.readouterr().err
+
+
+def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert all(f"  {name} " in told for name in arguments_of.COMMANDS)
 
 
 def test_who_stops_it_is_told_how_it_goes_on(
