@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from shared.store.base import StoreUnavailable
-from shared.store.sql.engine import SCHEMA_VERSION, connect, schema_fault, schema_version, writing
+from shared.store.sql.engine import SCHEMA_VERSION, connect, newer_fault, schema_version, writing
 
 log = logging.getLogger("maquette.migrations")
 
@@ -43,8 +43,8 @@ def upgrade(url: str) -> bool:
             found = schema_version(connection)
             if found == SCHEMA_VERSION:
                 return False
-            if found is not None and found > SCHEMA_VERSION:
-                raise StoreUnavailable(schema_fault(found))
+            if newer := newer_fault(found):
+                raise StoreUnavailable(newer)
         with _alone(engine) as connection:
             if schema_version(connection) == SCHEMA_VERSION:
                 return False

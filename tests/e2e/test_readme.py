@@ -225,7 +225,7 @@ def test_everything_in_the_tree_of_the_guide_is_there(guide: str) -> None:
     (tree,) = (one for one in blocks(guide) if one.language == "")
     above = Path()
     for line in tree.text.splitlines():
-        is_place = re.compile(r"[\w/]+(/|\.py|\.yaml)").fullmatch
+        is_place = re.compile(r"[\w/]+(/|\.py|\.ya?ml)").fullmatch
         names = list(itertools.takewhile(is_place, line.split()))
         assert names, line
         if not line.startswith(" "):

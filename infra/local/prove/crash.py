@@ -63,6 +63,8 @@ class Plan:
     when: When = "before"
     of: str = ""
     names: list[str] = field(default_factory=list)
+    is_thawed: bool = False
+    """Whether the process was frozen, and goes on."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _aside: bool = False
     _counted: int = 0
@@ -99,6 +101,7 @@ class Plan:
             os._exit(KILLED)
         if place == self._last and self.when == "frozen before":
             os.kill(os.getpid(), signal.SIGSTOP)
+            self.is_thawed = True
         return place
 
     def end(self, place: int) -> None:

@@ -135,7 +135,9 @@ class Life:
     def run(self, scenario: Scenario, callback_url: str) -> None:
         """Ask for the jobs (again), let timers and events work until all is done, then sweep.
 
-        `callback_url` holds a place for the job's number.
+        `callback_url` holds a place for the job's number. A worker that was frozen leaves once the
+        invocation is over that it was frozen in: two that turn the same clock's hands would take
+        each other's leases for run out while both are at work.
 
         提交任务并推进到结束。
         """
@@ -145,6 +147,8 @@ class Life:
         ]
         before: int | None = None
         for number in range(ROUNDS):
+            if self._plan.is_thawed:
+                return  # the one that went on without it has the hands of the clock
             if number == THAW:
                 self._thaw()
             self._trouble.round()
@@ -196,6 +200,8 @@ class Life:
             self._call(name, event)
 
     def _call(self, name: str, event: dict[str, Any]) -> None:
+        if self._plan.is_thawed:
+            return  # it ends what it was frozen in, and begins nothing more
         with suppress(*_DOWN):  # an invocation that failed; the timer comes again
             _HANDLERS[name](event, Context(self._clock))
 

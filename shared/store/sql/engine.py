@@ -99,20 +99,33 @@ def schema_version(connection: sa.Connection) -> str | None:
 
 
 def schema_fault(found: str | None) -> str | None:
-    """What is wrong with a database that stands at this migration, and what to do; None if nothing.
+    """What keeps this code from a database that stands at this migration, and what to do; None if
+    nothing does.
 
-    数据库结构与代码不符时的说明。
+    A newer one is nothing wrong: migrations only widen, and code of the version before goes on
+    beside the new until traffic has moved.
+
+    数据库结构不能使用时的说明。
     """
-    if found == SCHEMA_VERSION:
+    if found is not None and found >= SCHEMA_VERSION:
         return None
-    if found is not None and found > SCHEMA_VERSION:
-        return (
-            f"the database is at schema {found}, newer than this code, which knows "
-            f"{SCHEMA_VERSION}: bring the code up to date, the database stays as it is"
-        )
     return (
         f"the database is at schema {found or 'none'}, this code needs {SCHEMA_VERSION}: run "
         "`python -m infra.migrations.migrate <database URL>`"
+    )
+
+
+def newer_fault(found: str | None) -> str | None:
+    """Why a database that stands at this migration cannot be brought to what this code knows; None
+    if it is not newer.
+
+    数据库比代码新时的说明。
+    """
+    if found is None or found <= SCHEMA_VERSION:
+        return None
+    return (
+        f"the database is at schema {found}, newer than this code, which knows "
+        f"{SCHEMA_VERSION}: bring the code up to date, the database stays as it is"
     )
 
 
