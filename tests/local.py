@@ -101,7 +101,10 @@ class Command:
 
         等待退出。
         """
-        status = self.process.wait(seconds)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end:\n{self.said}") from None
         for reader in self._readers:
             reader.join(5)
         return status
