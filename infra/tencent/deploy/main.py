@@ -32,11 +32,13 @@ from infra.tencent.service import Function, Service, ServiceError
 from shared.events import WAKE
 from shared.tencent import clients
 from shared.tencent.clients import EndpointWrong, RegionMissing, TencentError
-from shared.tencent.credentials import CredentialsMissing
+from shared.tencent.credentials import CredentialsMissing, credentials
 
 BUILT = ROOT / ".serverless"
 """Where packages are put, by osls's custom."""
 
+_NO_ACCOUNT = "-0"
+"""How the bucket's name ends in serverless.yml where the account's number is not told."""
 _WAIT_SECONDS = 320.0
 """How long an invocation that is waited for may take; SCF's own limit is 300."""
 
@@ -111,6 +113,12 @@ def _deploy(options: argparse.Namespace, service: Service, cloud: Cloud) -> int:
     """
     if not options.yes and not options.plan and not sys.stdin.isatty():
         raise DeployError("nobody is there to agree to the changes; say --yes (or --plan)")
+    credentials()  # packaging takes half a minute: what is missing is told before
+    if bucket_of(service).endswith(_NO_ACCOUNT):
+        named = "no bucket is named: set TENCENTCLOUD_APPID, or TENCENT_BUCKET to its full name"
+        if not options.plan:
+            raise DeployError(named)
+        _say(named)
     packages = find(_built(options, service), service)
     state, steps = run.planned(service, packages, cloud, renew=options.renew_store_urls)
     if not any(one.vpc for one in service.functions.values()):

@@ -172,10 +172,15 @@ def test_who_stops_it_is_told_how_it_goes_on(
 
 
 def test_serverless_yml_can_be_planned_as_it_stands(
-    api: CloudApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    api: CloudApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from infra.tencent import service as services
 
+    for name in ("TENCENT_BUCKET", "TENCENTCLOUD_APPID"):
+        monkeypatch.delenv(name, raising=False)
     of = services.read("dev")
     packages(tmp_path / "built", of)
     assert main(["--stage", "dev", "--built", str(tmp_path / "built"), "--plan"]) == 0
@@ -183,3 +188,20 @@ def test_serverless_yml_can_be_planned_as_it_stands(
     for key, function in of.functions.items():
         named = function.image is None
         assert (f"maquette-dev-{key}: create it" in told) is named
+    assert "set TENCENTCLOUD_APPID" in told
+    assert main(["--stage", "dev", "--built", str(tmp_path / "built"), "--yes"]) == 1
+    assert "set TENCENTCLOUD_APPID" in capsys.readouterr().err
+    assert api.calls["scf:CreateFunction"] == 0
+
+
+def test_missing_keys_are_told_before_anything_is_packaged(
+    api: CloudApi,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command.pack, "pack", lambda *_: pytest.fail("it was packaged"))
+    monkeypatch.setenv("TENCENTCLOUD_SECRETID", "")
+    monkeypatch.setenv("TENCENTCLOUD_SECRETKEY", "")
+    assert main([*arguments, "--plan"]) == 1
+    assert "no keys for Tencent Cloud" in capsys.readouterr().err
