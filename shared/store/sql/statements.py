@@ -97,7 +97,13 @@ class Statements:
 
         def made() -> sa.Select[Any]:
             found = _walk(table, index, shape).limit(sa.bindparam("limit"))
-            return found.with_for_update(skip_locked=True) if lock else found
+            if not lock:
+                return found
+            # A table of a few rows MySQL would rather read and sort as a whole: then whoever stops
+            # within a claim has locked all of them.
+            by = f"FORCE INDEX ({table.name}_{index.name})"
+            ordered = found.with_hint(SQL_TABLES[table.name], by, "mysql")
+            return ordered.with_for_update(skip_locked=True)
 
         return self._once(("select", table.name, index, shape, lock), made)
 
